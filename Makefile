@@ -1,0 +1,70 @@
+# The targets say what they do: `make help`. All that they need is Python 3.11 to 3.14; everything else goes into $(VENV).
+
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# The first Python on the PATH that is new enough; another one: make test PYTHON=/path/to/python
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c '$(FITS)' 2>/dev/null && echo "$$python" && break; done)
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --quiet $(ARGS)
+
+# `make bench` exists as soon as there are benchmarks.
+BENCHMARKS := $(wildcard benchmarks/__main__.py)
+HIDDEN := $(if $(BENCHMARKS),,bench)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format coverage bench lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / && $$1 != "$(HIDDEN)" { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(INSTALLED) ## set everything up and watch the main job run: no account, no Docker, no system Postgres
+	@$(BIN)/etl demo $(ARGS)
+
+test: $(INSTALLED) ## set everything up and run all tests (some of them: make test ARGS="tests/unit -k durations")
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## check style, types, who imports whom, and docker-compose.yml
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+format: $(INSTALLED) ## rewrite the code in the project's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+coverage: $(INSTALLED) ## run all tests and show the lines that none of them reaches
+	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+ifneq ($(BENCHMARKS),)
+bench: $(INSTALLED) ## run the benchmarks and print what they measured
+	@$(BIN)/python -m benchmarks $(ARGS)
+endif
+
+lock: $(INSTALLED) ## resolve the dependencies again (take newer versions: make lock ARGS=--upgrade)
+	@$(COMPILE) -o requirements-runtime.lock
+	@$(COMPILE) --group dev -c requirements-runtime.lock -o requirements.lock
+
+clean: ## remove what the other targets made
+	@rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed, and none is on the PATH." \
+		"Install one, or name it: make PYTHON=/path/to/python …" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(FITS)' || { echo "$(PYTHON) is not Python 3.11 to 3.14." \
+		"Name another one: make PYTHON=/path/to/python …" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $$("$(PYTHON)" --version) (once; takes a minute) …" >&2
+	@$(BIN)/python -c '$(FITS)' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV) || { echo \
+		"$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
