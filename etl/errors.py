@@ -1,0 +1,158 @@
+"""
+Knows every way in which a run can end badly, sorted by what has to happen next.
+
+    EtlError
+    ├── UsageError              exit 2: the command line or the configuration is wrong; nothing was started
+    ├── AlreadyRunning          exit 3: another run works on this connection; nothing was touched
+    ├── FenceLost               exit 3: another run took this connection over; this one stopped writing
+    ├── WarehouseError          exit 1: the database cannot be used; what was committed stays
+    ├── Interrupted             exit 1: somebody stopped the program; what was committed stays
+    ├── BudgetSpent             exit 0: the day's request budget is spent; the run ends `partial`, the next one continues
+    └── ConnectionFailed        exit 1: this connection's run ends `failed`; the others go on
+        ├── AuthenticationFailed   401, 403: never retried; names the setting
+        ├── ProviderRefused        another 4xx: asking again would be refused again
+        │   └── NotFound           404: `naming` says whose absence the provider's own error shape states
+        ├── ProviderUnavailable    5xx, timeouts, cut or unreadable bodies: every attempt was used
+        ├── ResponseTooLarge       over `max_response_mb`
+        ├── ForeignLink            a `next` link or a redirect leads to another origin: no credential was sent there
+        ├── PagingBroken           paging neither ends nor advances
+        ├── AnchorNotMet           no held call was seen again: outage or another account; nothing was claimed
+        └── ForeignOrganization    a row of another organisation than the pinned one; nothing of its page was stored
+"""
+
+from __future__ import annotations
+
+
+class EtlError(Exception):
+    """
+    A failure that the user is told about in three sentences, never by a traceback.
+
+    `code` is the stable word kept in `sync.runs.error_code`. No part of the text may hold a secret or personal data.
+    """
+
+    code = "error"
+    exit_code = 1
+
+    def __init__(self, happened: str, *, safe: str = "", hint: str = "") -> None:
+        """Say what happened, what is safe, and what to do next (`hint`)."""
+        super().__init__(happened)
+        self.happened = happened
+        self.safe = safe
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.happened, self.safe, self.hint) if part)
+
+
+class UsageError(EtlError):
+    """The command line or the configuration is wrong; nothing was started."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class AlreadyRunning(EtlError):
+    """Another run is working on this connection."""
+
+    code = "already_running"
+    exit_code = 3
+
+
+class FenceLost(EtlError):
+    """Another run has taken this connection over."""
+
+    code = "fence_lost"
+    exit_code = 3
+
+
+class WarehouseError(EtlError):
+    """The database cannot be reached or used."""
+
+    code = "warehouse"
+
+
+class Interrupted(EtlError):
+    """Somebody stopped the program between two pages."""
+
+    code = "interrupted"
+
+
+class BudgetSpent(EtlError):
+    """The day's request budget is spent."""
+
+    code = "budget_spent"
+    exit_code = 0
+
+
+class ConnectionFailed(EtlError):
+    """One connection cannot be synced now; the others go on."""
+
+    code = "failed"
+
+
+class AuthenticationFailed(ConnectionFailed):
+    """The provider refused the credential (401) or its rights (403)."""
+
+    code = "authentication"
+
+
+class ProviderRefused(ConnectionFailed):
+    """The provider refused a request and would refuse it again."""
+
+    code = "refused"
+
+    def __init__(self, happened: str, *, status: int, said: str = "", safe: str = "", hint: str = "") -> None:
+        """Keep the HTTP `status` and what the provider `said` (no personal data) for whoever can act on it."""
+        super().__init__(happened, safe=safe, hint=hint)
+        self.status = status
+        self.said = said
+
+
+class NotFound(ProviderRefused):
+    """
+    The provider answered 404.
+
+    `naming` is what its own error shape says is absent (`call`, `agent`), or None: a route, a proxy, an outage.
+    """
+
+    code = "not_found"
+
+    def __init__(self, happened: str, *, naming: str | None, said: str = "", safe: str = "", hint: str = "") -> None:
+        super().__init__(happened, status=404, said=said, safe=safe, hint=hint)
+        self.naming = naming
+
+
+class ProviderUnavailable(ConnectionFailed):
+    """The provider could not be reached or understood in any of the attempts."""
+
+    code = "unavailable"
+
+
+class ResponseTooLarge(ConnectionFailed):
+    """A response is larger than `http.max_response_mb`."""
+
+    code = "response_too_large"
+
+
+class ForeignLink(ConnectionFailed):
+    """A link or redirect leads to another origin than the configured one."""
+
+    code = "foreign_link"
+
+
+class PagingBroken(ConnectionFailed):
+    """The provider's paging neither ends nor advances."""
+
+    code = "paging_broken"
+
+
+class AnchorNotMet(ConnectionFailed):
+    """None of the calls held was seen again, so nothing that was read can be trusted."""
+
+    code = "anchor_not_met"
+
+
+class ForeignOrganization(ConnectionFailed):
+    """A record belongs to another organisation than the pinned one."""
+
+    code = "foreign_organization"

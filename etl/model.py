@@ -1,0 +1,159 @@
+"""Knows the values that pass between the rooms: statuses, rows, records; holds no behaviour beyond them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+JSON = Any
+"""A decoded JSON value; the one place where the type checker is told nothing."""
+
+
+class Status(StrEnum):
+    """The unified status of a call."""
+
+    QUEUED = "queued"
+    RINGING = "ringing"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    VOICEMAIL = "voicemail"
+    UNKNOWN = "unknown"
+
+
+OPEN_STATUSES = (Status.QUEUED, Status.RINGING, Status.IN_PROGRESS, Status.UNKNOWN)
+"""Not terminal: such a call is followed by its detail until it ends."""
+
+
+class Drift(StrEnum):
+    """How a value departed from what the provider documents (`sync.schema_drift.kind`)."""
+
+    NEW_FIELD = "new_field"
+    WRONG_TYPE = "wrong_type"
+    OUT_OF_RANGE = "out_of_range"
+    NEW_STATUS = "new_status"
+    END_BEFORE_START = "end_before_start"
+    CLEANED_TEXT = "cleaned_text"
+
+
+class Rejection(StrEnum):
+    """Why a record could not become a row (`sync.rejected_records.reason`)."""
+
+    NOT_AN_OBJECT = "not_an_object"
+    MISSING_ID = "missing_id"
+    BAD_CURSOR = "bad_cursor"
+    ID_TOO_LONG = "id_too_long"
+    ID_IN_TWO_STREAMS = "id_in_two_streams"
+    DATABASE_REFUSED = "database_refused"
+
+
+class Record(NamedTuple):
+    """
+    One record of a page, looked at once: what identifies and places it, and whether it can become a row.
+
+    Either `rejection` is None and `call_id` and `cursor` are set, or the record is a reject (`call_id` where it has one).
+    `value` is None where the record is not decodable on its own; `text` is the record's JSON as UTF-8, already free of
+    NUL characters and lone surrogates, and `cleaned` says whether any had to be removed.
+    """
+
+    call_id: str | None
+    cursor: datetime | None
+    rejection: Rejection | None
+    text: bytes
+    value: JSON
+    digest: bytes
+    cleaned: bool
+
+
+class DriftNote(NamedTuple):
+    """One departure: where (`path`, dotted), which kind, and a sample that holds no personal data."""
+
+    path: str
+    kind: Drift
+    sample: str
+
+
+class CallRow(NamedTuple):
+    """One row of `public.calls` as the program writes it; `day` is computed by the server."""
+
+    connection: str
+    call_id: str
+    provider: str
+    occurred_at: datetime
+    status: str
+    provider_status: str | None
+    direction: str | None
+    from_address: str | None
+    to_address: str | None
+    agent_id: str | None
+    created_at: datetime | None
+    ringing_at: datetime | None
+    started_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    duration_seconds: int | None
+    is_test: bool
+    end_reason: str | None
+    error_reason: str | None
+    latency_ms: int | None
+    cost: Decimal | None
+    currency: str | None
+    recording_url: str | None
+    transcript: str | None
+    attributes: str | None
+    raw: str
+    detail: str | None
+    first_seen_at: datetime
+    last_changed_at: datetime
+    stream: str
+    cursor_at: datetime
+    observed_at: datetime
+    detail_observed_at: datetime | None
+    detail_due_at: datetime | None
+    content_hash: bytes
+    last_run_id: int
+
+
+class ParticipantRow(NamedTuple):
+    """One row of `public.call_participants`."""
+
+    connection: str
+    call_id: str
+    participant_id: str
+    email: str | None
+    joined_at: datetime | None
+    left_at: datetime | None
+    duration_seconds: int | None
+
+
+class AgentRow(NamedTuple):
+    """One agent as its provider lists it."""
+
+    agent_id: str
+    name: str | None
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a row needs to know beyond the records themselves."""
+
+    connection: str
+    stream: str
+    currency: str
+    run_id: int
+
+
+class Derived(NamedTuple):
+    """What one call's records become: its row, its children, and what was noted on the way."""
+
+    call: CallRow
+    participants: tuple[ParticipantRow, ...]
+    drift: tuple[DriftNote, ...]
