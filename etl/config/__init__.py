@@ -1,0 +1,43 @@
+"""Knows how the configuration is put together: file, then secrets, then environment; every problem is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from etl.config.problems import describe
+from etl.config.settings import ConnectionSettings, HttpSettings, Settings, WarehouseSettings
+from etl.config.sources import CONTAINER_SECRETS, gather
+from etl.errors import UsageError
+
+__all__ = ["ConnectionSettings", "HttpSettings", "Settings", "WarehouseSettings", "example", "load"]
+
+
+def load(path: Path | None, environ: Mapping[str, str], *, container_secrets: Path = CONTAINER_SECRETS) -> Settings:
+    """
+    Return the settings of the file at `path` (None: `$ETL_CONFIG`, else `./config.toml`, which may be absent),
+    of the secrets directory (`$ETL_SECRETS_DIR`, else the containers') and of the environment; what is named later counts.
+
+    Raises UsageError with every problem, each with its place and without any value.
+    """
+    found = gather(path, environ, container_secrets=container_secrets)
+    problems = list(found.problems)
+    try:
+        settings = Settings.model_validate(found.tree)
+    except ValidationError as exc:
+        problems += describe(exc, found.origins)
+    if problems:
+        told = problems[0] if len(problems) == 1 else "".join(f"\n  {problem}" for problem in problems)
+        raise UsageError(
+            f"The configuration is not valid: {told}" + ("." if len(problems) == 1 and told[-1].isalnum() else ""),
+            safe="\nNothing was started." if len(problems) > 1 else "Nothing was started.",
+            hint="docs/configuration.md explains every key.",
+        ) from None  # the cause holds the values, secrets included
+    return settings
+
+
+def example() -> str:
+    """Return the commented configuration that `etl init` writes."""
+    return (Path(__file__).parent / "example.toml").read_text(encoding="utf-8")

@@ -1,0 +1,169 @@
+"""Knows every key of the configuration, its type and its default; not where values come from."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+
+from etl.config import values
+from etl.errors import UsageError
+from etl.provider import Limit
+
+Count = Annotated[int, BeforeValidator(values.number), Field(ge=1)]
+Duration = Annotated[timedelta, BeforeValidator(values.duration)]
+Folder = Annotated[Path, AfterValidator(values.folder)]
+Seconds = Annotated[float, BeforeValidator(values.number), Field(allow_inf_nan=False, gt=0, le=86_400)]
+Share = Annotated[float, BeforeValidator(values.number), Field(allow_inf_nan=False, ge=0, le=1)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class WarehouseSettings(_Section):
+    """Where the calls go. Without `url` it is the embedded server, and only that needs `data_dir`, `bin_dir` and `run_as`."""
+
+    url: SecretStr | None = None
+    reporting_timezone: Annotated[str, AfterValidator(values.zone)] = "UTC"
+    data_dir: Folder | None = None
+    bin_dir: Folder | None = None
+    run_as: Text | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_database(cls, url: SecretStr | None) -> SecretStr | None:
+        return url and SecretStr(values.database_url(url.get_secret_value()))
+
+
+class HttpSettings(_Section):
+    """How patient requests are; `timeout`, `backoff` and `max_backoff` are seconds."""
+
+    timeout: Seconds = 30.0
+    max_attempts: Annotated[Count, Field(le=1000)] = 8
+    backoff: Seconds = 0.5
+    max_backoff: Seconds = 60.0
+    max_response_mb: Annotated[Count, Field(le=4096)] = 64
+
+
+class ConnectionSettings(_Section):
+    """One account at one provider. What is None was left out: the provider's own facts decide."""
+
+    provider: str  # first, since other settings depend on it
+    token: SecretStr | None = None
+    start_date: Annotated[datetime, BeforeValidator(values.instant)] | None = None
+    allow_http: bool = False  # before base_url, which depends on it
+    base_url: Annotated[str, AfterValidator(values.base_url)] | None = None
+    per_page: Annotated[Count, Field(le=1_000_000)] | None = None
+    lookback: Duration | None = None
+    retention: Duration | None = None
+    rate_limit: Annotated[Limit, BeforeValidator(values.rate)] | None = None
+    daily_requests: Count | None = None
+    schedule: Annotated[str, AfterValidator(values.schedule)] | None = None
+    details: bool = True
+    max_delete_share: Share = 0.2
+    currency: Annotated[str, AfterValidator(values.currency)] = "USD"
+    agents: Annotated[tuple[Text, ...], BeforeValidator(values.agents), Field(min_length=1)] | None = None
+    organization_id: Text | None = None
+
+    @field_validator("provider")
+    @classmethod
+    def _is_known(cls, provider: str) -> str:
+        from etl import providers
+
+        if provider not in providers.names():
+            near = get_close_matches(provider, providers.names(), n=1)
+            raise ValueError(f"is no provider; {_did_you_mean(near) or 'there are ' + ', '.join(providers.names())}")
+        return provider
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        return token and SecretStr(values.token(token.get_secret_value()))
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_private(cls, base_url: str | None, info: ValidationInfo) -> str | None:
+        if base_url and base_url.startswith("http://") and not (values.is_loopback(base_url) or info.data.get("allow_http")):
+            raise ValueError("must begin with https://: over http:// anybody on the way reads the token (allow_http permits it)")
+        return base_url
+
+    @field_validator("agents", "organization_id", "currency")
+    @classmethod
+    def _is_for_this_provider(cls, value: Any, info: ValidationInfo) -> Any:
+        from etl import providers
+
+        name = info.data.get("provider")
+        if value is None or name is None or info.field_name in providers.get(name).settings:
+            return value
+        knowing = [other for other in providers.OURS if info.field_name in providers.get(other).settings]
+        if knowing:
+            raise ValueError(f"is a setting of {' and '.join(knowing)} only; leave it out here")
+        return value
+
+
+class Settings(_Section):
+    """The whole configuration; secrets are masked in `repr`."""
+
+    warehouse: WarehouseSettings = WarehouseSettings()
+    http: HttpSettings = HttpSettings()
+    connections: dict[Annotated[str, AfterValidator(values.name)], ConnectionSettings] = Field(default_factory=dict)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every secret that is configured, for whoever has to mask them: tokens, the database's address and its password."""
+        known = {one.token.get_secret_value() for one in self.connections.values() if one.token}
+        if self.warehouse.url:
+            url = self.warehouse.url.get_secret_value()
+            _, _, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
+            known |= {url, password, unquote(password)} if password else set()
+        return frozenset(known - {""})
+
+    def choose(self, names: tuple[str, ...] = ()) -> dict[str, ConnectionSettings]:
+        """
+        Return the connections of these names (none: all), each with the credentials that its provider requires.
+
+        Raises UsageError that lists everything that is missing.
+        """
+        if not self.connections:
+            raise UsageError(
+                "No connection is configured.",
+                safe="Nothing was started.",
+                hint="Run: etl init, and put a token into the config.toml that it writes. To see it work without one: etl demo",
+            )
+        unknown = [name for name in names if name not in self.connections]
+        if unknown:
+            near = get_close_matches(unknown[0], self.connections, n=1)
+            raise UsageError(
+                f"There is no connection {unknown[0]!r}.",
+                safe="Nothing was started.",
+                hint=_did_you_mean(near).capitalize() or f"Configured are: {', '.join(self.connections)}.",
+            )
+        chosen = {name: self.connections[name] for name in (names or self.connections)}
+        problems = [problem for name, one in chosen.items() for problem in _missing(name, one)]
+        if problems:
+            raise UsageError(" ".join(problems), safe="Nothing was started.", hint="Then run: etl check")
+        return chosen
+
+
+def _missing(name: str, connection: ConnectionSettings) -> list[str]:
+    from etl import providers
+
+    provider = providers.get(connection.provider)
+    problems = []
+    for header in provider.headers:
+        if header.required and getattr(connection, header.setting) is None:
+            source = provider.links.get(header.setting)
+            where = f" It is made here: {source}." if source else ""
+            variable = f"ETL_CONNECTIONS__{name}__{header.setting}".upper()
+            problems.append(f"connections.{name}.{header.setting} is missing (or {variable}).{where}")
+    return problems
+
+
+def _did_you_mean(near: list[str]) -> str:
+    return f"did you mean {near[0]}?" if near else ""

@@ -1,0 +1,156 @@
+"""Knows where settings may stand: a TOML file, a directory of secrets, the environment; not what they mean."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+from etl.errors import UsageError
+from etl.model import JSON
+
+PREFIX = "ETL_"
+CONFIG, SECRETS_DIR, TESTS = "ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_"
+DEFAULT_FILE = Path("config.toml")
+CONTAINER_SECRETS = Path("/run/secrets")
+"""Where containers find their secrets by convention."""
+
+_SECTION = re.compile(r"(warehouse|http|connections)__(.+)")
+
+
+class Setting(NamedTuple):
+    """One value (always text) outside the file: the keys that lead to it, and what to call the place."""
+
+    keys: tuple[str, ...]
+    value: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Everything that was found: the merged tree, what each key that is not from the file came from, and what was wrong."""
+
+    tree: dict[str, JSON]
+    origins: Mapping[tuple[str, ...], str]
+    problems: tuple[str, ...]
+
+
+def gather(path: Path | None, environ: Mapping[str, str], *, container_secrets: Path = CONTAINER_SECRETS) -> Found:
+    """
+    Read the file, then the secrets, then the environment; what is read later counts.
+
+    `path` is the file that was asked for; None: `$ETL_CONFIG`, else `./config.toml`, which may be absent.
+    Raises UsageError for a file that cannot be read.
+    """
+    if path is None and environ.get(CONFIG):
+        path = Path(environ[CONFIG]).expanduser()
+    tree = _document(path or DEFAULT_FILE) if path or DEFAULT_FILE.exists() else {}
+    problems: list[str] = []
+    settings = [*_secrets(environ, container_secrets, problems), *_environment(environ, problems)]
+    for setting in settings:
+        _put(tree, setting)
+    return Found(tree=tree, origins={setting.keys: setting.origin for setting in settings}, problems=tuple(problems))
+
+
+# ── The file ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _document(path: Path) -> dict[str, JSON]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"The configuration file {path} does not exist.",
+            safe="Nothing was started.",
+            hint="Run: etl init, or name another one with --config.",
+        ) from None
+    except OSError as exc:
+        raise UsageError(
+            f"The configuration file {path} cannot be read: {exc.strerror}.",
+            safe="Nothing was started.",
+            hint="Let the account that runs etl read it, or name another one with --config.",
+        ) from exc
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"The configuration file {path} is not UTF-8 text.", safe="Nothing was started.", hint="Save it as UTF-8."
+        ) from None
+    except tomllib.TOMLDecodeError as exc:
+        raise UsageError(
+            f"The configuration file {path} is not valid TOML: {exc}.",
+            safe="Nothing was started.",
+            hint='Text stands in quotes: token = "…"',
+        ) from None  # the cause may hold the whole document, tokens included
+
+
+# ── Secrets and environment ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _secrets(environ: Mapping[str, str], container_secrets: Path, problems: list[str]) -> Iterator[Setting]:
+    """Yield what the files of the secrets directory hold; files that do not begin with one of our sections are not ours."""
+    given = environ.get(SECRETS_DIR)
+    folder = Path(given).expanduser() if given else container_secrets
+    if not folder.is_dir():
+        if given:
+            problems.append(f"{SECRETS_DIR}: there is no such directory")
+        return
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as exc:
+        problems.append(f"{SECRETS_DIR}: the directory cannot be read: {exc.strerror}")
+        return
+    for file in files:
+        keys = _keys(file.name.lower())
+        if keys is None:
+            continue
+        try:
+            yield Setting(keys, file.read_text(encoding="utf-8").strip(), f"secret file {file.name}")
+        except OSError as exc:
+            problems.append(f"secret file {file.name}: cannot be read: {exc.strerror}")
+        except UnicodeDecodeError:
+            problems.append(f"secret file {file.name}: is not UTF-8 text")
+
+
+def _environment(environ: Mapping[str, str], problems: list[str]) -> Iterator[Setting]:
+    """Yield what the variables hold; an empty one counts as not set, and one of our prefix that nobody knows is a problem."""
+    for name, value in sorted(environ.items()):
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in (CONFIG, SECRETS_DIR) or upper.startswith(TESTS):
+            continue
+        keys = _keys(name[len(PREFIX) :].lower())
+        if keys is None:
+            problems.append(f"{name}: unknown environment variable{_near(upper)}")
+        elif value:
+            yield Setting(keys, value, f"environment variable {name}")
+
+
+def _keys(name: str) -> tuple[str, ...] | None:
+    """Return the keys that `connections__pairing__token` means; a connection's name may hold `__` itself, a key does not."""
+    found = _SECTION.fullmatch(name)
+    if found is None:
+        return None
+    section, rest = found.groups()
+    if section != "connections":
+        return (section, rest)
+    connection, mark, key = rest.rpartition("__")
+    return (section, connection, key) if mark and connection and key else None
+
+
+def _near(name: str) -> str:
+    known: Iterable[str] = (CONFIG, SECRETS_DIR, "ETL_WAREHOUSE__URL", "ETL_CONNECTIONS__NAME__TOKEN")
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else " (the form is ETL_SECTION__KEY or ETL_CONNECTIONS__NAME__KEY)"
+
+
+def _put(tree: dict[str, JSON], setting: Setting) -> None:
+    """Set one value in the tree; where the file has no table on the way, the complaint about that is left to the model."""
+    place = tree
+    for key in setting.keys[:-1]:
+        below = place.setdefault(key, {})
+        if not isinstance(below, dict):
+            return
+        place = below
+    place[setting.keys[-1]] = setting.value

@@ -1,0 +1,209 @@
+"""Knows the forms of single settings: durations, rates, dates, addresses, schedules. Its errors never show a value."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from etl.provider import Limit
+
+LONGEST = timedelta(days=36_500)
+"""Beyond this a duration is a typing error, and date arithmetic would overflow."""
+
+_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_DURATION = re.compile(r"([0-9]{1,10})([smhd])")
+_PER = {
+    **dict.fromkeys(("s", "sec", "second"), timedelta(seconds=1)),
+    **dict.fromkeys(("m", "min", "minute"), timedelta(minutes=1)),
+    **dict.fromkeys(("h", "hour"), timedelta(hours=1)),
+    **dict.fromkeys(("d", "day"), timedelta(days=1)),
+}
+_RATE = re.compile(r"([0-9]{1,9})\s*/\s*([a-z]+)")
+_SCHEMES = frozenset({"postgresql+psycopg", "postgresql", "postgres"})
+
+
+# ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def duration(value: object) -> timedelta:
+    """Return what `90s`, `15m`, `24h` or `8d` means; more than nothing, at most 100 years."""
+    if isinstance(value, timedelta):
+        return value
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("must be a duration like 90s, 15m, 24h or 8d")
+    number, unit = int(found[1]), _UNITS[found[2]]
+    if number == 0 or number > LONGEST / unit:
+        raise ValueError("must be more than nothing and at most 36500d")
+    return number * unit
+
+
+def duration_text(value: timedelta) -> str:
+    """Return the shortest text that `duration` reads as `value` (whole seconds)."""
+    seconds = value // timedelta(seconds=1)
+    for unit in ("d", "h", "m"):
+        size = _UNITS[unit] // timedelta(seconds=1)
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def instant(value: object) -> datetime:
+    """Return the instant that a date (its midnight UTC) or a date with a time (UTC, unless it has an offset) means."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            value = None
+    if isinstance(value, datetime):
+        try:
+            return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        except OverflowError:
+            value = None
+    if isinstance(value, date):
+        return datetime.combine(value, time(), UTC)
+    raise ValueError("must be a date like 2026-01-31, or a date with a time like 2026-01-31T09:00:00Z")
+
+
+def zone(value: str) -> str:
+    """Return the name of a time zone that exists."""
+    name = value.strip()
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, LookupError):
+        near = get_close_matches(name, sorted(available_timezones()), n=1)
+        raise ValueError(f"is no time zone; did you mean {near[0]}?" if near else "is no time zone like Europe/Berlin") from None
+    return name
+
+
+# ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rate(value: object) -> Limit:
+    """Return the limit that `60/min`, `10/s`, `1000/h` or `5000/day` means."""
+    if isinstance(value, Limit):
+        return value
+    found = _RATE.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    if found is None or found[2] not in _PER or int(found[1]) == 0:
+        raise ValueError("must be a number of requests per time like 60/min, 10/s or 1000/h")
+    return Limit(requests=int(found[1]), per=_PER[found[2]])
+
+
+def base_url(value: str) -> str:
+    """Return an address that paths can be appended to: http or https, a host, no credentials, no query, no trailing slash."""
+    try:
+        parts = urlsplit(value.strip())
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f]", value.strip()):
+        raise ValueError("must be an address like https://api.example.com/v1")
+    if parts.username is not None:
+        raise ValueError("must hold no user and no password; credentials have their own keys")
+    return value.strip().rstrip("/")
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address leads to this machine only."""
+    host = (urlsplit(address).hostname or "").rstrip(".")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def token(value: str) -> str:
+    """Return a credential that a header can carry, without the blanks around it."""
+    given = value.strip()
+    if not given:
+        raise ValueError("is empty")
+    if not re.fullmatch(r"[\x21-\x7e]+", given):
+        raise ValueError("holds blanks or characters that no credential has; is it still the one of the example?")
+    return given
+
+
+# ── Names ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def name(value: str) -> str:
+    """Return what a connection may be called."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value):
+        raise ValueError("a connection's name has small letters, digits and _, begins with a letter and is no longer than 63")
+    return value
+
+
+def database_url(value: str) -> str:
+    """Return the address of a Postgres database; what else is wrong with it, the warehouse says."""
+    given = value.strip()
+    scheme, mark, _ = given.partition("://")
+    if not mark or scheme not in _SCHEMES:
+        raise ValueError("must be an address like postgresql+psycopg://user:password@host:5432/database")
+    return given
+
+
+def number(value: object) -> object:
+    """Return what is given, unless it is a truth value, which would pass for 0 or 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004  # pydantic lists ValueErrors only
+    return value
+
+
+def currency(value: str) -> str:
+    """Return the code of a currency: three capital letters."""
+    if not re.fullmatch(r"[A-Za-z]{3}", value.strip()):
+        raise ValueError("must be a currency of three letters like USD")
+    return value.strip().upper()
+
+
+def folder(value: Path) -> Path:
+    """Return the absolute form of a path; `~` is the home directory."""
+    try:
+        return value.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("begins with a home directory that does not exist") from None
+
+
+def agents(value: object) -> object:
+    """Return the list that a text means (`a, b`, or JSON's form), as the environment gives it; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip().strip("\"'") for part in value.strip().removeprefix("[").removesuffix("]").split(",")]
+
+
+def schedule(value: str) -> str:
+    """Return a cron expression of five fields (minute, hour, day of month, month, day of week)."""
+    fields = value.split()
+    if len(fields) != len(_CRON):
+        raise ValueError('must be a cron expression of five fields like "*/15 * * * *"')
+    for text, (name, first, last, words) in zip(fields, _CRON, strict=True):
+        if not all(_cron_part(part, first, last, words) for part in text.lower().split(",")):
+            raise ValueError(f'has a {name} that cron does not know; a schedule looks like "*/15 * * * *"')
+    return " ".join(fields)
+
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_CRON: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, _MONTHS),
+    ("day of the week", 0, 7, _DAYS),
+)
+
+
+def _cron_part(text: str, first: int, last: int, words: tuple[str, ...]) -> bool:
+    span, slash, step = text.partition("/")
+    if slash and not (re.fullmatch(r"[0-9]{1,2}", step) and int(step) > 0):
+        return False
+    if span == "*":
+        return True
+    start, dash, end = span.partition("-")
+    numbers = [first + words.index(bound) if bound in words else bound for bound in ((start, end) if dash else (start,))]
+    bounds = [int(number) for number in numbers if isinstance(number, int) or re.fullmatch(r"[0-9]{1,2}", number)]
+    return len(bounds) == len(numbers) and all(first <= bound <= last for bound in bounds) and bounds == sorted(bounds)

@@ -1,0 +1,87 @@
+"""Knows how events become lines on stderr, and that no secret, e-mail address or phone number is in them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+MASK = "***"
+
+_EMAIL = re.compile(r"[\w.+%-]+(?:@|%40)[\w-]+(?:\.[\w-]+)+")
+_PHONE = re.compile(r"(?:\+|%2[Bb])[1-9](?:[ .()-]{0,2}[0-9]){6,14}")
+_SECRET_NAME = re.compile(r"token|secret|password|passwd|authorization|api_?key|cookie", re.IGNORECASE)
+
+
+def configure(*, level: str = "info", secrets: Iterable[str] = (), stream: TextIO | None = None, colors: bool = True) -> None:
+    """
+    Send events of `level` and above, and warnings of other libraries, to `stream` (None: stderr).
+
+    On a terminal they are aligned text, in colour unless `colors` is false (`NO_COLOR`); elsewhere one JSON document a line.
+    Every one of `secrets` is masked wherever it occurs. May be called again, for instance once the settings are read.
+    """
+    out = stream if stream is not None else sys.stderr
+    terminal = out.isatty()
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer()
+    )
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    ending: list[Processor] = [structlog.processors.format_exc_info, Redaction(secrets), renderer]
+    structlog.configure(
+        processors=[*shared, *ending],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+class Redaction:
+    """Masks secrets, e-mail addresses and phone numbers in every value of an event, however deep it stands."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """Mask these `secrets` too; the longest first, since one may be part of another."""
+        known = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        self._secrets = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def __call__(self, logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
+        """Return the event with everything masked."""
+        return {self._text(str(key)): self._named(str(key), value) for key, value in event_dict.items()}
+
+    def _named(self, name: str, value: object) -> Any:
+        if _SECRET_NAME.search(name) and isinstance(value, str | bytes):
+            return MASK
+        return self._value(value)
+
+    def _value(self, value: object) -> Any:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {self._text(str(key)): self._named(str(key), below) for key, below in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._value(element) for element in value]
+        return self._text(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
+
+    def _text(self, text: str) -> str:
+        if self._secrets:
+            text = self._secrets.sub(MASK, text)
+        return _PHONE.sub(MASK, _EMAIL.sub(MASK, text))
