@@ -1,0 +1,229 @@
+"""Knows how one raw JSON value becomes a typed one, or why it cannot; knows no provider and no record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import lru_cache
+
+from etl.model import JSON, Drift, Status
+
+ID_BYTES = 512
+"""Longer ids, in bytes of UTF-8, are refused: they would not fit into the indexes they stand in."""
+
+_INT32 = 2**31 - 1
+_ID_BITS = 1024  # an integer id of more bits would be longer than any id in use, and slow to print
+_CENTS = Context(prec=60, traps=[Inexact, InvalidOperation])
+_CENTS_LIMIT = Decimal("1e18")
+_CENTS_EXPONENT = -30
+_NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?", re.ASCII)
+_DATE = re.compile(r"\d{4}-?\d\d-?\d\d", re.ASCII)
+_PHONE_NUMBER = re.compile(r"\+[\d\s().\-/]+")  # no letters: `phonenumbers` would read a masked `+90530xxxxxxx` as 9s
+_DATE_ONLY = 10  # characters of `2026-03-15`
+_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d[Tt ])24:00((?::00(?:[.,]0+)?)?)(?![:\d])", re.ASCII)
+_LEAP_SECOND = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:)60", re.ASCII)
+
+
+class Unfit(ValueError):
+    """A value that is not what its place asks for; `kind` says in which way. It holds nothing of the value itself."""
+
+    def __init__(self, kind: Drift) -> None:
+        super().__init__(kind.value)
+        self.kind = kind
+
+
+def instant(value: JSON) -> datetime | None:
+    """
+    Return an ISO 8601 date-time as an aware UTC one, cut to microseconds; without an offset it is UTC.
+
+    None for null. Raises Unfit: `wrong_type` for what is no date-time (a number, a bare date), `out_of_range` for a day that no
+    calendar has, and for the years 1 and 9999, which stand for "never" (and leave no room for arithmetic).
+    """
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        at = _unusual_instant(value)
+    except TypeError:
+        if value is None:
+            return None
+        raise Unfit(Drift.WRONG_TYPE) from None
+    if len(value) <= _DATE_ONLY:
+        raise Unfit(Drift.WRONG_TYPE)
+    if at.tzinfo is not UTC:
+        try:
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        except OverflowError:
+            raise Unfit(Drift.OUT_OF_RANGE) from None
+    if 1 < at.year < 9999:
+        return at
+    raise Unfit(Drift.OUT_OF_RANGE)
+
+
+def text(value: JSON) -> str | None:
+    """Return a string as given, None for null. Raises Unfit (`wrong_type`)."""
+    if value is None or isinstance(value, str):
+        return value
+    raise Unfit(Drift.WRONG_TYPE)
+
+
+def identifier(value: JSON) -> str | None:
+    """
+    Return an id as text, whether given as a string or as an integer; None for null and for an empty string.
+
+    Raises Unfit: `wrong_type`, or `out_of_range` for one of more than `ID_BYTES` bytes.
+    """
+    if type(value) is int:
+        if value.bit_length() > _ID_BITS:
+            raise Unfit(Drift.OUT_OF_RANGE)
+        return str(value)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise Unfit(Drift.WRONG_TYPE)
+    # The first comparison spares most ids the encoding: no character takes more than four bytes.
+    if len(value) * 4 > ID_BYTES and len(value.encode("utf-8", "surrogatepass")) > ID_BYTES:
+        raise Unfit(Drift.OUT_OF_RANGE)
+    return value or None
+
+
+def whole(value: JSON) -> int | None:
+    """
+    Return a whole number from 0 to 2147483647 (seconds, milliseconds), also from a float such as 42.0; None for null.
+
+    Raises Unfit: `wrong_type` (a string, a boolean, a fraction), `out_of_range` (negative, infinite, too large for the column).
+    """
+    if type(value) is int and 0 <= value <= _INT32:  # nearly all
+        return value
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unfit(Drift.WRONG_TYPE)
+    if not 0 <= value <= _INT32:
+        raise Unfit(Drift.OUT_OF_RANGE)
+    if value != int(value):
+        raise Unfit(Drift.WRONG_TYPE)
+    return int(value)
+
+
+def flag(value: JSON) -> bool | None:
+    """Return a boolean, None for null. Raises Unfit (`wrong_type`)."""
+    if value is None or isinstance(value, bool):
+        return value
+    raise Unfit(Drift.WRONG_TYPE)
+
+
+def decimal_cents(value: JSON) -> Decimal | None:
+    """
+    Return cents, given as a number or as text, in major units: exactly a hundredth. None for null.
+
+    A float stands for its shortest decimal form, which is what the provider wrote: 2.4 becomes 0.024.
+    Raises Unfit: `wrong_type`, or `out_of_range` for what is not finite or not below 10¹⁸ cents.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise Unfit(Drift.WRONG_TYPE)
+    if isinstance(value, str):
+        if not _NUMBER.fullmatch(value):
+            raise Unfit(Drift.WRONG_TYPE)
+        cents = Decimal(value)
+    elif -1e18 < value < 1e18:  # also false for what is not a number
+        cents = Decimal(repr(value))
+    else:
+        raise Unfit(Drift.OUT_OF_RANGE)
+    if not -_CENTS_LIMIT < cents < _CENTS_LIMIT or int(cents.as_tuple().exponent) < _CENTS_EXPONENT:
+        raise Unfit(Drift.OUT_OF_RANGE)
+    return _CENTS.scaleb(cents, -2)
+
+
+def address(value: JSON) -> str | None:
+    """
+    Return a phone number as E.164 where `phonenumbers` finds a valid one that begins with `+`, any other address as given.
+
+    None for null and for an empty string. Raises Unfit (`wrong_type`).
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise Unfit(Drift.WRONG_TYPE)
+    return _phone_number(value) if _PHONE_NUMBER.fullmatch(value) else value or None
+
+
+def direction(value: JSON) -> str | None:
+    """Return `inbound` or `outbound`, whatever the case; None for null. Raises Unfit (`wrong_type`, `out_of_range`)."""
+    if value is None or value in ("inbound", "outbound"):
+        return value  # type: ignore[no-any-return]  # one of the two literals, or None
+    if not isinstance(value, str):
+        raise Unfit(Drift.WRONG_TYPE)
+    lowered = value.strip().lower()
+    if lowered in ("inbound", "outbound"):
+        return lowered
+    raise Unfit(Drift.OUT_OF_RANGE)
+
+
+def unified_word(word: str) -> str:
+    """Return the form in which words are compared: without case, and with `-`, space and `_` alike."""
+    return word.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def status(value: JSON, words: Mapping[str, Status]) -> Status:
+    """
+    Return the unified status of a provider's word; `words` are the provider's, keyed by `unified_word`.
+
+    A word that they do not hold is taken by name. Raises Unfit: `wrong_type` (also for null), `new_status`.
+    """
+    if not isinstance(value, str):
+        raise Unfit(Drift.WRONG_TYPE)
+    word = unified_word(value)
+    found = words.get(word) or _STATUSES.get(word)
+    if found is None:
+        raise Unfit(Drift.NEW_STATUS)
+    return found
+
+
+def count(value: JSON) -> int | None:
+    """Return what a page says of itself in numbers (42, 42.0, "42"); None for anything else, since nothing may hang on it."""
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 16:
+        return int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53 and value == int(value):
+        return int(value)
+    return None
+
+
+def yes(value: JSON) -> bool | None:
+    """Return what a page says of itself in booleans (true, "true"); None for anything else."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
+_STATUSES = {str(status): status for status in Status if status is not Status.UNKNOWN} | {"cancelled": Status.CANCELED}
+
+
+def _unusual_instant(value: str) -> datetime:
+    """Read the rare valid forms that `fromisoformat` refuses: `z`, 24:00 as the end of a day, a leap second."""
+    later = timedelta()
+    usual = value.strip().upper()
+    if _MIDNIGHT.match(usual):
+        usual, later = _MIDNIGHT.sub(r"\g<1>00:00\2", usual), timedelta(days=1)
+    elif _LEAP_SECOND.match(usual):
+        usual, later = _LEAP_SECOND.sub(r"\g<1>59", usual), timedelta(seconds=1)
+    try:
+        return datetime.fromisoformat(usual) + later
+    except (ValueError, OverflowError):
+        raise Unfit(Drift.OUT_OF_RANGE if _DATE.match(value) else Drift.WRONG_TYPE) from None
+
+
+@lru_cache(maxsize=65_536)
+def _phone_number(value: str) -> str:
+    import phonenumbers  # a tenth of a second, and not every provider has phone numbers
+
+    try:
+        number = phonenumbers.parse(value, None)
+    except phonenumbers.NumberParseException:
+        return value
+    if not phonenumbers.is_valid_number(number):
+        return value
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -1,0 +1,174 @@
+"""Knows a provider's form made ready to be applied many times, and how its fields are read from one object; knows no call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from etl import parse
+from etl.model import JSON, CallRow, Drift, DriftNote, ParticipantRow, Status
+from etl.parse import Unfit
+from etl.provider import Children, Field, Provider
+
+ROOT = "$"
+"""The path of a note about the record as a whole."""
+
+NOTES = 100
+"""More distinct notes than one call can sensibly have: an object used as a dictionary must not fill the warehouse."""
+
+CALL = {name: place for place, name in enumerate(CallRow._fields)}
+"""The place of each column in a `CallRow`."""
+
+PARTICIPANT = {name: place for place, name in enumerate(ParticipantRow._fields)}
+"""The place of each column in a `ParticipantRow`."""
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}")
+_DIGITS = re.compile(r"\d{4}")
+
+
+class Column(NamedTuple):
+    """One column of a row: its place, the key (or the path of keys) it comes from, and its parser."""
+
+    place: int
+    key: str
+    path: tuple[str, ...]  # empty where the key alone leads to the value
+    parse: Callable[[JSON], object]
+
+
+class Shape(NamedTuple):
+    """The keys that an object is known to hold, and the shapes of the objects below them."""
+
+    known: frozenset[str]
+    below: tuple[tuple[str, Shape], ...]
+
+
+class ChildrenPlan(NamedTuple):
+    """How the records inside a record are read."""
+
+    key: str
+    id_key: str
+    fields: tuple[Column, ...]
+    shape: Shape
+
+
+class Plan(NamedTuple):
+    """A provider's form, made ready to be applied many times."""
+
+    provider: Provider
+    fields: tuple[Column, ...]
+    shape: Shape
+    words: dict[str, Status]
+    end_path: str
+    by_agent: bool
+    has_attributes: bool
+    children: ChildrenPlan | None
+
+
+_plans: dict[int, Plan] = {}  # by identity: a provider holds mappings, so it has no hash; the plan keeps it alive
+
+
+def plan_of(provider: Provider) -> Plan:
+    """Return the provider's plan, made once."""
+    plan = _plans.get(id(provider))
+    if plan is None:
+        plan = _plans[id(provider)] = _made_plan(provider)
+    return plan
+
+
+def _made_plan(provider: Provider) -> Plan:
+    keys = [provider.call_id, provider.cursor, *(field.key for field in provider.fields), *provider.attributes, *provider.ignored]
+    keys += [key for key in (provider.status, provider.organization, provider.attributes_object) if key is not None]
+    keys += provider.volatile
+    children = provider.participants
+    if children is not None:
+        keys.append(children.key)
+    return Plan(
+        provider=provider,
+        fields=_columns(provider.fields, CALL),
+        shape=_shape(keys),
+        words={parse.unified_word(word): status for word, status in provider.statuses.items()},
+        end_path=next((field.key for field in provider.fields if field.column == "ended_at"), ROOT),
+        by_agent=provider.agents is not None,
+        has_attributes=bool(provider.attributes or provider.attributes_object),
+        children=None if children is None else _children_plan(children, provider.ignored),
+    )
+
+
+def _children_plan(children: Children, ignored: Iterable[str]) -> ChildrenPlan:
+    inside = f"{children.key}[]."
+    keys = [children.id_key, *(field.key for field in children.fields)]
+    keys += [key.removeprefix(inside) for key in ignored if key.startswith(inside)]
+    return ChildrenPlan(children.key, children.id_key, _columns(children.fields, PARTICIPANT), _shape(keys))
+
+
+def _columns(fields: Iterable[Field], places: dict[str, int]) -> tuple[Column, ...]:
+    return tuple(
+        Column(places[field.column], field.key, tuple(field.key.split(".")) if "." in field.key else (), field.parse)
+        for field in fields
+    )
+
+
+def _shape(keys: Iterable[str]) -> Shape:
+    below: dict[str, list[str]] = {}
+    for key in keys:
+        head, dot, rest = key.partition(".")
+        if dot:
+            below.setdefault(head, []).append(rest)
+    return Shape(frozenset(key.partition(".")[0] for key in keys), tuple((head, _shape(rest)) for head, rest in below.items()))
+
+
+def fill(columns: tuple[Column, ...], row: list[JSON], value: JSON, earlier: JSON, notes: list[DriftNote], prefix: str) -> None:
+    """Set the columns that `value` knows; where several keys lead to one column, the first that holds a usable value counts."""
+    for place, key, path, parser in columns:
+        try:
+            given = _reached(path, value, earlier) if path else value.get(key)
+            if given is not None and row[place] is None:
+                row[place] = parser(given)
+        except Unfit as unfit:
+            found = _reached_type(path or (key,), value)
+            notes.append(DriftNote(prefix + key, unfit.kind, found))
+
+
+def _reached(path: tuple[str, ...], value: JSON, earlier: JSON) -> JSON:
+    """Follow `path` down; where the later record does not hold its last key, the `earlier` one is asked. Raises Unfit."""
+    inner = value
+    *above, last = path
+    for key in above:
+        inner = inner.get(key)
+        if inner is None:
+            return None
+        if not isinstance(inner, dict):
+            raise Unfit(Drift.WRONG_TYPE)
+    if earlier is not None and last not in inner:
+        return _reached(path, earlier, None)
+    return inner.get(last)
+
+
+def _reached_type(path: tuple[str, ...], value: JSON) -> str:
+    for key in path:
+        if not isinstance(value, dict):
+            break
+        value = value.get(key)
+    return type_name(value)
+
+
+def note_unknown(shape: Shape, value: JSON, notes: list[DriftNote], prefix: str) -> None:
+    """Note the keys that nobody documented; never their values, nor a key that may itself be data."""
+    if not value.keys() <= shape.known:
+        for key in sorted(value.keys() - shape.known)[:NOTES]:
+            plain = _PLAIN_KEY.fullmatch(key) and not _DIGITS.search(key)
+            notes.append(DriftNote(prefix + (key if plain else "*"), Drift.NEW_FIELD, type_name(value[key])))
+    for key, below in shape.below:
+        inner = value.get(key)
+        if isinstance(inner, dict) and (below.below or not inner.keys() <= below.known):
+            note_unknown(below, inner, notes, f"{prefix}{key}.")
+
+
+def type_name(value: JSON) -> str:
+    """Return JSON's name of the value's type: the only thing that a note says about it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    return {str: "string", int: "number", float: "number", dict: "object", list: "array"}[type(value)]

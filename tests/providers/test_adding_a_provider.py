@@ -1,0 +1,72 @@
+"""The documentation's example of a provider is a working one."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from etl.derive import derive, examine
+from etl.model import Context
+from etl.provider import Ask, Failure, PageFacts, Provider
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "adding-a-provider.md"
+SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def acme() -> Provider:
+    """Run the example as it stands in the document."""
+    code = DOCUMENT.read_text().split("```python\n")[1].split("```")[0]
+    assert len(code.splitlines()) < 200
+    scope: dict[str, Any] = {"__name__": "acme"}
+    exec(compile(code, str(DOCUMENT), "exec"), scope)  # noqa: S102 - the example itself is under test
+    provider: Provider = scope["PROVIDER"]
+    return provider
+
+
+def test_example_reads_a_call() -> None:
+    """A record of the example's API becomes a row, with nested keys, cents and a word of its own."""
+    call = {
+        "uid": "a1",
+        "state": "Talking",
+        "direction": "inbound",
+        "caller": {"number": "+14155550100"},
+        "callee": None,
+        "created": "2026-11-21T10:00:00Z",
+        "price_cents": 2.4,
+        "campaign": "spring",
+        "links": {},
+    }
+    provider = acme()
+    context = Context(connection="made_up", stream="calls", currency="EUR", run_id=1)
+    record = examine(provider, json.dumps(call).encode(), cleaned=False)
+    row, participants, drift = derive(provider, context, record, observed_at=SEEN)
+    assert (row.call_id, row.status, row.provider_status) == ("a1", "in_progress", "Talking")
+    assert (row.from_address, row.to_address) == ("+14155550100", None)
+    assert (row.cost, row.currency, row.attributes) == (Decimal("0.024"), "EUR", '{"campaign":"spring"}')
+    assert (participants, drift) == ((), ())
+
+
+def test_example_keeps_what_only_one_record_knows() -> None:
+    """Inside a nested object, too, a key that the later record does not hold comes from the earlier one."""
+    listed = {"uid": "a1", "state": "done", "created": "2026-11-21T10:00:00Z", "caller": {"number": "+14155550100"}}
+    provider = acme()
+    record = examine(provider, json.dumps(listed).encode(), cleaned=False)
+    context = Context(connection="made_up", stream="calls", currency="EUR", run_id=1)
+    for caller, expected in (({}, "+14155550100"), ({"number": "+14155550101"}, "+14155550101"), (None, None)):
+        detail = examine(provider, json.dumps(listed | {"caller": caller}).encode(), cleaned=False)
+        derived = derive(provider, context, record, observed_at=SEEN, detail=detail, detail_observed_at=SEEN)
+        assert derived.call.from_address == expected
+
+
+def test_example_reads_pages_and_errors() -> None:
+    """The example's small functions do what its comments say."""
+    provider = acme()
+    assert provider.listing.styles[0].params(Ask(number=2, size=200)) == {"page": "2", "size": "200"}
+    assert provider.listing.facts({"count": 250, "page": 1, "last": False}, {}) == PageFacts(total=250, number=1, more=True)
+    absent = {"error": {"code": "call_not_found", "message": "No such call"}}
+    assert provider.failure(404, absent) == Failure(code="call_not_found", message="No such call", naming="call")
+    assert provider.failure(404, {"error": "Not Found"}) == Failure()
+    assert provider.failure(200, {"call": {}}) is None
