@@ -1,0 +1,1 @@
+"""Knows Postgres: tables, migrations, connections, loading; knows no API and no HTTP."""

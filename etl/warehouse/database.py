@@ -1,0 +1,226 @@
+"""
+Knows the way to the database: its address, the engine, what every session is set to, what the server must be.
+
+What its errors mean stands in `etl.warehouse.failures`, the locks in `etl.warehouse.locks`, the tables in `etl.warehouse.schema`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from psycopg import Connection as Session
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from etl.errors import UsageError, WarehouseError
+from etl.warehouse.failures import translated
+
+OLDEST = 14
+"""The oldest major version of PostgreSQL that has what the schema needs: multiranges, `idle_session_timeout`."""
+
+_DRIVERS = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
+_PATIENCE = timedelta(seconds=10)
+_SESSION = (
+    "SET search_path TO public; SET TimeZone TO 'UTC'; SET statement_timeout TO 0; SET idle_in_transaction_session_timeout TO 0"
+)
+_VARIABLES = {
+    "dbname": "PGDATABASE",
+    "host": "PGHOST",
+    "options": "PGOPTIONS",
+    "password": "PGPASSWORD",
+    "port": "PGPORT",
+    "service": "PGSERVICE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "user": "PGUSER",
+}
+_LIBPQ = {
+    "application_name": "call-warehouse",
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",  # milliseconds
+    "client_encoding": "utf8",
+}
+
+
+def parse_url(url: str) -> URL:
+    """
+    Return the address in the form the engine takes; `postgresql://`, `postgres://` and `postgresql+psycopg://` are accepted.
+
+    Raises UsageError, which never shows the address: it may hold a password.
+    """
+    hint = "Write warehouse.url as postgresql+psycopg://user@host:5432/database, or leave it out to use the embedded server."
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise UsageError(
+            "The setting warehouse.url is not a database address.", hint=hint
+        ) from None  # the cause shows the address
+    if parsed.drivername not in _DRIVERS:
+        raise UsageError(
+            f"The setting warehouse.url is for '{parsed.drivername}', but the warehouse is a PostgreSQL database.", hint=hint
+        )
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def refuse_unfit(address: str, *, version: int, encoding: str, standby: bool, read_only: bool) -> None:
+    """Raise WarehouseError where a server with these properties cannot hold the warehouse; `version` like 150018."""
+    if version < OLDEST * 10_000:
+        raise WarehouseError(
+            f"The server at {address} is PostgreSQL {_major(version)}; the warehouse needs {OLDEST} or newer.",
+            safe="Nothing was changed.",
+            hint="Upgrade the server, or set warehouse.url to another one.",
+        )
+    if encoding != "UTF8":
+        raise WarehouseError(
+            f"The database at {address} stores text as {encoding}; the warehouse needs UTF8.",
+            safe="Nothing was changed.",
+            hint="Run CREATE DATABASE warehouse ENCODING 'UTF8' TEMPLATE template0; and name it in warehouse.url.",
+        )
+    if standby or read_only:
+        raise WarehouseError(
+            f"The server at {address} takes no writes: it is {'a standby' if standby else 'set to read-only'}.",
+            safe="Nothing was changed.",
+            hint="Set warehouse.url to the primary server.",
+        )
+
+
+def libpq_environment(conninfo: str) -> dict[str, str]:
+    """Return the variables by which psql and its kin reach a database: other users can read a command line, not these."""
+    given = conninfo_to_dict(conninfo)
+    return {_VARIABLES[key]: str(value) for key, value in given.items() if key in _VARIABLES and value is not None}
+
+
+class Database:
+    """
+    One database, reached through a bounded pool of sessions; safe to share between threads.
+
+    Every session has `public` alone on its search path, shows times in UTC, and is not cut off by a timeout of statements.
+    The methods raise `WarehouseError`; whoever uses `engine` directly does so inside `translate()`.
+    """
+
+    def __init__(self, url: str, *, sessions: int = 10, patience: timedelta = _PATIENCE) -> None:
+        """Remember the address; nothing is connected yet. At most `sessions` at once; each may take `patience` to open."""
+        self._url = parse_url(url)
+        self._arguments = {"connect_timeout": str(max(2, round(patience.total_seconds()))), **_LIBPQ}
+        for given in self._url.query:
+            self._arguments.pop(given, None)
+        self._engine = create_engine(
+            self._url,
+            connect_args=self._arguments,
+            pool_size=sessions,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_timeout=patience.total_seconds(),
+            hide_parameters=True,  # what a statement carries is personal data
+        )
+        event.listen(self._engine, "connect", _set_up, insert=True)  # before the engine asks for its default schema
+
+    def __repr__(self) -> str:
+        return f"Database({self.address!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def address(self) -> str:
+        """The address without its password or anything else that may be one."""
+        return self._url.set(query={}).render_as_string(hide_password=True)
+
+    @property
+    def url(self) -> str:
+        """The whole address, password included: for handing on to a program, never for showing."""
+        return self._url.render_as_string(hide_password=False)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for use inside `translate()`."""
+        return self._engine
+
+    def translate(self) -> AbstractContextManager[None]:
+        """Turn every error of the database or its driver inside the block into a `WarehouseError`."""
+        return translated(self.address)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Open a transaction that commits at the end of the block and rolls back on an exception."""
+        with self.translate(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """Open a session in which every statement is its own transaction."""
+        with self.translate(), self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def session(self) -> Session:
+        """
+        Open a session of its own, outside the pool, in autocommit: for locks.
+
+        The caller closes it, and uses it inside `translate()`.
+        """
+        with self.translate():
+            arguments, options = self._engine.dialect.create_connect_args(self._url)
+            opened: Session = Session.connect(*arguments, **{**options, **self._arguments}, autocommit=True)
+            opened.execute(_SESSION)
+            return opened
+
+    def close(self) -> None:
+        """Close the sessions of the pool that are not in use."""
+        self._engine.dispose()
+
+    def check_server(self) -> None:
+        """
+        Check that the server can hold the warehouse.
+
+        Raises WarehouseError where it cannot be reached, is older than PostgreSQL 14, stores text in another encoding than
+        UTF-8, takes no writes, or hides behind a proxy that shares sessions out by the transaction.
+        """
+        with self.autocommit() as connection:
+            version, encoding, standby, read_only = connection.execute(
+                text(
+                    "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), pg_is_in_recovery(),"
+                    " current_setting('transaction_read_only') = 'on'"
+                )
+            ).one()
+        refuse_unfit(self.address, version=version, encoding=encoding, standby=standby, read_only=read_only)
+        self._refuse_shared_sessions()
+
+    def _refuse_shared_sessions(self) -> None:
+        # A pooler hands the server's session on as soon as a transaction ends. So while a second transaction is open, the
+        # first client either sees its session in the second's hands or gets another one.
+        asked = "SELECT pg_backend_pid()"
+        with self.session() as first, self.session() as second, self.translate():
+            mine = first.execute(asked).fetchall()
+            with second.transaction():
+                others = second.execute(asked).fetchall()
+                shared = mine == others or first.execute(asked).fetchall() != mine
+        if shared:
+            raise WarehouseError(
+                f"Between this program and {self.address} stands a proxy that shares sessions out by the transaction.",
+                safe="Nothing was changed.",
+                hint="Locks would not hold through it: set warehouse.url to the server itself, or to a pool in session mode.",
+            )
+
+
+def _set_up(session: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    cursor = session.cursor()
+    cursor.execute(_SESSION)
+    cursor.close()
+    session.commit()
+
+
+def _major(version: int) -> str:
+    return f"{version // 10_000}" if version >= 100_000 else f"{version // 10_000}.{version // 100 % 100}"

@@ -1,0 +1,202 @@
+"""
+Knows what every error of Postgres, psycopg and SQLAlchemy means to the user: the one place where they become `WarehouseError`.
+
+The server's texts may quote values of a row, so of a running session's errors only the five-character code is shown, and
+the text only where its class says that it names objects, not data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import psycopg
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from etl.errors import WarehouseError
+
+KEPT = "What was committed before stays."
+
+
+class DataRefused(WarehouseError):
+    """The database refuses a value; `etl.warehouse` looks for the record that holds it."""
+
+    code = "database_refused"
+
+
+class SchemaMissing(WarehouseError):
+    """The tables are not there, or not as this version of the program expects them."""
+
+    code = "schema_missing"
+
+
+class Meaning(NamedTuple):
+    """What a failure means: `happened` may hold `{address}` and `{said}`, the server's own words."""
+
+    happened: str
+    hint: str
+    kind: type[WarehouseError] = WarehouseError
+
+
+_RETRY = "Nothing needs mending: the next run continues where this one stopped."
+_LOST = Meaning("The connection to the database at {address} was lost.", "Check that the server runs; the next run continues.")
+_MIGRATE = Meaning(
+    "The tables of the warehouse at {address} are missing or of another version ({said}).", "Run: etl migrate", SchemaMissing
+)
+_REFUSED = Meaning(
+    "The database at {address} refuses a value of a record ({code}).", "The record is kept as rejected.", DataRefused
+)
+_RIGHTS = Meaning(
+    "The database user may not do this at {address}: {said}.",
+    "Let an administrator run: GRANT CREATE ON DATABASE <database> TO <user>; GRANT CREATE, USAGE ON SCHEMA public TO <user>; "
+    "or make the user the owner of the database.",
+)
+_IN_THE_WAY = Meaning(
+    "Something else in the database at {address} already has a name that the warehouse needs: {said}.",
+    "Give the warehouse a database of its own: CREATE DATABASE warehouse; and name it in warehouse.url.",
+)
+_FULL = Meaning("The disk of the database server at {address} is full.", "Make room on the server; the next run continues.")
+_COLLIDED = Meaning("Another transaction on the database at {address} got in the way.", _RETRY)
+_BUSY = Meaning(
+    "The database server at {address} accepts no more connections.", "Raise its max_connections, or close other clients."
+)
+_DAMAGED = Meaning(
+    "The database server at {address} reports damaged or unreadable storage ({code}).",
+    "Look into the server's log before anything else.",
+)
+_OTHER = Meaning("The database at {address} failed ({code}).", "See the server's log for what it says about this code.")
+
+_BY_CODE: dict[str, Meaning] = {
+    "25006": Meaning("The server at {address} takes no writes: it is read-only.", "Set warehouse.url to the primary server."),
+    "28": Meaning(
+        "The server at {address} refused the user or its password.", "Check warehouse.url, or the password in the environment."
+    ),
+    "3D000": Meaning("The database at {address} does not exist: {said}.", "Create it, or correct the name in warehouse.url."),
+    "42501": _RIGHTS,
+    "3F000": _MIGRATE,
+    "42P01": _MIGRATE,
+    "42703": _MIGRATE,
+    "42704": _MIGRATE,
+    "42883": _MIGRATE,
+    "42P06": _IN_THE_WAY,
+    "42P07": _IN_THE_WAY,
+    "42701": _IN_THE_WAY,
+    "42710": _IN_THE_WAY,
+    "42723": _IN_THE_WAY,
+    "53100": _FULL,
+    "53200": Meaning(
+        "The database server at {address} is out of memory.", "Give it more, or lower its work_mem; the next run continues."
+    ),
+    "53300": _BUSY,
+    "53400": _BUSY,
+    "40": _COLLIDED,
+    "55P03": _COLLIDED,
+    "57014": Meaning(
+        "A statement was cancelled on the server at {address}.", "Somebody or a timeout on the server cancelled it. " + _RETRY
+    ),
+    "57P04": Meaning("The database at {address} was dropped.", "Create it again, then run: etl migrate"),
+    "57P": _LOST,
+    "08": _LOST,
+    "25P": _LOST,
+    "58": _DAMAGED,
+    "XX": _DAMAGED,
+    "22": _REFUSED,
+    "23": _REFUSED,
+    "54": _REFUSED,
+}
+"""By the code itself, else by its first three, else by its first two characters: its class (PostgreSQL manual, appendix A)."""
+
+_NAMES_OBJECTS_ONLY = frozenset(
+    {"42501", "3D000", "3F000", "42P01", "42703", "42704", "42883", "42P06", "42P07", "42701", "42710", "42723"}
+)
+
+_ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
+    (
+        r"translate host name|resolve host|name or service not known|nodename nor servname|no address associated",
+        Meaning(
+            "The host of the database address {address} is unknown.",
+            "Correct the host in warehouse.url, or check the name service.",
+        ),
+    ),
+    (
+        r"timeout expired|timed out|connection timeout",
+        Meaning("The server at {address} does not answer.", "Check host and port in warehouse.url, and any firewall between."),
+    ),
+    (
+        r"connection refused|no such file or directory",
+        Meaning("No server answers at {address}.", "Start the server, or correct host and port in warehouse.url."),
+    ),
+    (
+        r"password|no pg_hba\.conf entry|authentication failed|role .* (does not exist|is not permitted)",
+        Meaning("The server at {address} refused the user or its password: {said}.", "Check user and password in warehouse.url."),
+    ),
+    (
+        r"database .* does not exist",
+        Meaning(
+            "The database at {address} does not exist: {said}.",
+            "Create it (CREATE DATABASE …), or correct the name in warehouse.url.",
+        ),
+    ),
+    (r"too many (clients|connections)|connection slots|connection limit", _BUSY),
+    (
+        r"starting up|shutting down|recovery mode|not accepting connections",
+        Meaning("The server at {address} is starting, stopping or recovering.", "Try again in a moment."),
+    ),
+)
+_NO_CONNECTION = Meaning("The database at {address} cannot be reached: {said}.", "Check warehouse.url and the server.")
+
+
+@contextmanager
+def translated(address: str) -> Iterator[None]:
+    """Turn every error of the database, its driver or its engine inside the block into a `WarehouseError`; others pass."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise WarehouseError(
+            f"Every session this program may open at {address} is in use.", safe=KEPT, hint="Sync fewer connections at once."
+        ) from error
+    except DBAPIError as error:
+        raise _failure(error.orig or error, address) from error.orig
+    except (psycopg.Error, UnicodeEncodeError) as error:
+        raise _failure(error, address) from error
+    except SQLAlchemyError as error:
+        raise _say(_OTHER, address, code=type(error).__name__) from error
+
+
+def _failure(error: BaseException, address: str) -> WarehouseError:
+    if not isinstance(error, psycopg.Error):  # a lone surrogate met while encoding, or a type that the driver cannot send
+        return _say(_REFUSED, address, code=type(error).__name__)
+    code = error.sqlstate
+    if code is None:
+        return _without_code(error, address)
+    meaning = next((_BY_CODE[prefix] for prefix in (code, code[:3], code[:2]) if prefix in _BY_CODE), _OTHER)
+    said = error.diag.message_primary if code in _NAMES_OBJECTS_ONLY else None
+    return _say(meaning, address, code=code, said=said)
+
+
+def _without_code(error: psycopg.Error, address: str) -> WarehouseError:
+    """Tell an error that did not come from a running server's statement: a failed connect, a lost session, a refused value."""
+    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
+        return _say(_REFUSED, address, code=type(error).__name__)
+    if not isinstance(error, psycopg.OperationalError):
+        return _say(_OTHER, address, code=type(error).__name__)
+    words = f"timed out: {error}" if isinstance(error, psycopg.errors.ConnectionTimeout) else str(error)
+    if error.pgconn is None and not _connecting(words):
+        return _say(_LOST, address)
+    meaning = next((meaning for pattern, meaning in _ON_CONNECT if re.search(pattern, words, re.IGNORECASE)), _NO_CONNECTION)
+    return _say(meaning, address, said=words.strip().splitlines()[-1] if words.strip() else None)
+
+
+def _connecting(words: str) -> bool:
+    return (
+        re.search(r"connection (failed|to server|timeout|is bad)|timed out|resolve host|host name", words, re.IGNORECASE)
+        is not None
+    )
+
+
+def _say(meaning: Meaning, address: str, *, code: str = "", said: str | None = None) -> WarehouseError:
+    happened = meaning.happened.format(address=address, code=code, said=(said or code or "no reason given").rstrip("."))
+    return meaning.kind(happened, safe=KEPT, hint=meaning.hint)

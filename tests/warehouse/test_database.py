@@ -1,0 +1,284 @@
+"""Holds the way to the database: addresses, sessions, the checks of a server, a proxy that shares sessions out."""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from threading import Lock, Thread
+
+import psycopg
+import pytest
+from sqlalchemy import make_url, text
+
+from etl.errors import UsageError, WarehouseError
+from etl.warehouse.database import Database, parse_url, refuse_unfit
+
+PASSWORD = "a-made-up-password"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg", "postgresql", "postgres"])
+def test_the_usual_ways_to_write_an_address(scheme: str) -> None:
+    """All of them lead to the same driver; nothing is connected by reading one."""
+    url = parse_url(f"{scheme}://etl:{PASSWORD}@db.example.com:5433/warehouse?sslmode=require")
+    assert url.render_as_string(hide_password=False) == (
+        f"postgresql+psycopg://etl:{PASSWORD}@db.example.com:5433/warehouse?sslmode=require"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"mysql://etl:{PASSWORD}@localhost/warehouse",
+        f"postgresql+asyncpg://etl:{PASSWORD}@localhost/warehouse",
+        f"not an address {PASSWORD}",
+        f"postgresql://etl:{PASSWORD}@localhost:port/warehouse",
+        "",
+    ],
+)
+def test_an_address_that_cannot_be_used_is_not_shown(url: str) -> None:
+    """The message names the setting and shows how to write it; a password in the address stays out of it."""
+    with pytest.raises(UsageError) as caught:
+        Database(url)
+    assert "warehouse.url" in caught.value.happened
+    assert "postgresql+psycopg://user@host:5432/database" in caught.value.hint
+    assert PASSWORD not in repr((caught.value, str(caught.value), caught.value.__cause__))
+
+
+def test_a_password_is_never_shown() -> None:
+    """Neither `repr` nor `address` nor the engine's own `repr` holds it, also where it stands among the options."""
+    database = Database(f"postgresql://etl:{PASSWORD}@localhost/warehouse?sslpassword={PASSWORD}")
+    assert repr(database) == "Database('postgresql+psycopg://etl:***@localhost/warehouse')"
+    with pytest.raises(WarehouseError) as caught, database.translate():
+        raise psycopg.OperationalError("connection failed: no password supplied")
+    assert PASSWORD not in f"{database!r} {database.address} {caught.value}"
+    assert PASSWORD in database.url
+
+
+def test_every_session_is_set_up_the_same(database: Database) -> None:
+    """Time in UTC, `public` alone on the path, a name to be known by, whatever role and database prefer: pooled or not."""
+    names = ("TimeZone", "search_path", "application_name", "statement_timeout")
+    query = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
+    with database.autocommit() as connection:
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        for setting in ("TimeZone = 'Asia/Tokyo'", "search_path = sync", "statement_timeout = '1s'"):
+            connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET {setting}')
+    with Database(database.url) as other:
+        with other.begin() as connection:
+            assert tuple(connection.exec_driver_sql(query).one()) == ("UTC", "public", "call-warehouse", "0")
+        with other.session() as session:
+            assert session.execute(query.encode()).fetchone() == ("UTC", "public", "call-warehouse", "0")
+
+
+def test_options_of_the_address_win(database_url: str) -> None:
+    """Whoever names an option of the connection in the address gets it."""
+    url = make_url(database_url).update_query_dict({"application_name": "mine"}).render_as_string(hide_password=False)
+    with Database(url) as database, database.begin() as connection:
+        assert connection.exec_driver_sql("SELECT current_setting('application_name')").scalar_one() == "mine"
+
+
+def test_begin_commits_or_takes_back(database: Database) -> None:
+    """The block's end commits; an exception takes everything back, and passes as it is when it is not the database's."""
+    with database.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE kept (id int)")
+
+    def fail() -> None:
+        with database.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE lost (id int)")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    with database.begin() as connection:
+        found = connection.execute(text("SELECT to_regclass('kept') IS NOT NULL, to_regclass('lost') IS NOT NULL")).one()
+    assert tuple(found) == (True, False)
+
+
+def test_the_pool_is_bounded(database_url: str) -> None:
+    """A session more than allowed is refused with a sentence, not opened."""
+    with (
+        Database(database_url, sessions=1, patience=timedelta(milliseconds=1)) as database,
+        database.begin(),
+        pytest.raises(WarehouseError, match="in use"),
+        database.begin(),
+    ):
+        pass
+
+
+def test_a_session_lost_while_idle_is_replaced(database: Database, server_url: str) -> None:
+    """After the server ended every idle session, the next transaction works."""
+    with ExitStack() as together:
+        for _ in range(3):
+            together.enter_context(database.begin()).exec_driver_sql("SELECT 1")
+    with database.begin() as connection:
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        ended = admin.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (name,)
+        ).fetchall()
+    assert ended == [(True,)] * 3
+    with database.begin() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+
+
+# ── What the server must be ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_fit_server_passes(database: Database) -> None:
+    """The server of these tests can hold the warehouse."""
+    database.check_server()
+
+
+@pytest.mark.parametrize(
+    ("facts", "said", "advised"),
+    [
+        ({"version": 130_014}, "is PostgreSQL 13; the warehouse needs 14 or newer", "Upgrade the server"),
+        ({"version": 90_624}, "is PostgreSQL 9.6; the warehouse needs 14 or newer", "Upgrade the server"),
+        ({"encoding": "LATIN1"}, "stores text as LATIN1; the warehouse needs UTF8", "TEMPLATE template0"),
+        ({"standby": True, "read_only": True}, "takes no writes: it is a standby", "primary server"),
+        ({"read_only": True}, "takes no writes: it is set to read-only", "primary server"),
+    ],
+)
+def test_an_unfit_server_is_refused(facts: dict[str, object], said: str, advised: str) -> None:
+    """The message says what is wrong with it and what to do."""
+    fit: dict[str, object] = {"version": 140_000, "encoding": "UTF8", "standby": False, "read_only": False}
+    refuse_unfit("postgresql://db.example.com/warehouse", **fit)  # type: ignore[arg-type]  # a table of facts, one type for all
+    with pytest.raises(WarehouseError) as caught:
+        refuse_unfit("postgresql://db.example.com/warehouse", **{**fit, **facts})  # type: ignore[arg-type]  # the same table
+    assert said in caught.value.happened
+    assert advised in caught.value.hint
+
+
+def test_a_database_set_to_read_only(database: Database) -> None:
+    """The real thing: found by the check, and told by the statement that met it."""
+    with database.autocommit() as connection:
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    with Database(database.url) as read_only:
+        with pytest.raises(WarehouseError, match="takes no writes: it is set to read-only"):
+            read_only.check_server()
+        with pytest.raises(WarehouseError, match="takes no writes"), read_only.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM agents")
+
+
+def test_a_database_in_another_encoding(server_url: str) -> None:
+    """The real thing: a database that stores bytes without knowing what they mean."""
+    name = f"ascii_{os.getpid()}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0".encode())
+        try:
+            with (
+                Database(make_url(server_url).set(database=name).render_as_string(hide_password=False)) as database,
+                pytest.raises(WarehouseError, match="stores text as SQL_ASCII"),
+            ):
+                database.check_server()
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+class SharingProxy:
+    """A proxy that gives every client the same session of the server, one transaction at a time, as poolers do."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._mine = Lock()
+        self._server: socket.socket | None = None
+        self._greeting = b""
+        Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """The loopback port that clients connect to."""
+        return int(self._listener.getsockname()[1])
+
+    def close(self) -> None:
+        """Take no more clients and let the server's session go."""
+        self._listener.close()
+        if self._server is not None:
+            self._server.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            (length,) = struct.unpack("!i", _exactly(client, 4))
+            startup = struct.pack("!i", length) + _exactly(client, length - 4)
+            with self._mine:
+                if self._server is None:
+                    self._server = socket.socket(socket.AF_UNIX)
+                    self._server.connect(self._target)
+                    self._server.sendall(startup)
+                    while not self._greeting.endswith(b"Z\0\0\0\5I"):
+                        kind, message = _message(self._server)
+                        self._greeting += message
+            server = self._server
+            client.sendall(self._greeting)
+            inside = False
+            try:
+                while True:
+                    kind, message = _message(client)
+                    if kind == b"X":
+                        return
+                    if not inside:
+                        self._mine.acquire()
+                        inside = True
+                    server.sendall(message)
+                    if kind in (b"Q", b"S"):
+                        while kind != b"Z":
+                            kind, message = _message(server)
+                            client.sendall(message)
+                        if message.endswith(b"I"):
+                            self._mine.release()
+                            inside = False
+            except ConnectionError:
+                return
+            finally:
+                if inside:
+                    self._mine.release()
+
+
+def _exactly(peer: socket.socket, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        if not (more := peer.recv(size - len(received))):
+            raise ConnectionError
+        received += more
+    return received
+
+
+def _message(peer: socket.socket) -> tuple[bytes, bytes]:
+    head = _exactly(peer, 5)
+    (length,) = struct.unpack("!i", head[1:])
+    return head[:1], head + _exactly(peer, length - 4)
+
+
+@pytest.fixture
+def shared_database(database_url: str) -> Iterator[Database]:
+    """Give a way to the database through a proxy that shares one session out by the transaction."""
+    url = make_url(database_url)
+    directory = url.query.get("host")
+    if not isinstance(directory, str) or not directory.startswith("/"):
+        pytest.skip("the proxy of this test speaks to a server on a local socket only")
+    proxy = SharingProxy(f"{directory}/.s.PGSQL.{url.port or url.query.get('port', 5432)}")
+    through = url.set(query={"sslmode": "disable", "gssencmode": "disable"}, host="127.0.0.1", port=proxy.port)
+    with Database(through.render_as_string(hide_password=False)) as database:
+        yield database
+    proxy.close()
+
+
+def test_a_proxy_that_shares_sessions_out_is_refused(shared_database: Database) -> None:
+    """Statements work through it, so only the check can tell; the message says that locks would not hold."""
+    with shared_database.begin() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+    with pytest.raises(WarehouseError) as caught:
+        shared_database.check_server()
+    assert "shares sessions out by the transaction" in caught.value.happened
+    assert "session mode" in caught.value.hint

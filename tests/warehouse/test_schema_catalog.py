@@ -1,0 +1,128 @@
+"""Holds the catalog of a warehouse to the design: everything is explained, nothing stands in a distributed server's way."""
+
+from sqlalchemy.dialects import postgresql
+
+from etl.model import CallRow, ParticipantRow
+from etl.warehouse import tables, views
+from etl.warehouse.database import Database
+
+OURS = "('public'::regnamespace, 'sync'::regnamespace)"
+
+
+def rows(database: Database, query: str) -> list[tuple[object, ...]]:
+    with database.begin() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+def test_every_relation_column_and_function_has_a_comment(database: Database) -> None:
+    """BI tools show an explanation for every table, view, column and function of both schemas."""
+    relations = f"SELECT oid FROM pg_class WHERE relnamespace IN {OURS} AND relkind IN ('r', 'v', 'm', 'p', 'f')"
+    bare = f"""
+    SELECT oid::regclass::text FROM pg_class WHERE oid IN ({relations}) AND obj_description(oid, 'pg_class') IS NULL
+    UNION ALL
+    SELECT attrelid::regclass || '.' || attname FROM pg_attribute
+    WHERE attrelid IN ({relations}) AND attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL
+    UNION ALL
+    SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace IN {OURS} AND obj_description(oid, 'pg_proc') IS NULL
+    UNION ALL
+    SELECT nspname FROM pg_namespace WHERE oid IN {OURS} AND obj_description(oid, 'pg_namespace') IS NULL
+    """
+    assert rows(database, bare) == []
+
+
+def test_calls_has_the_columns_of_a_row_in_their_order() -> None:
+    """A row can be copied into the table as it is; only `day` is the server's."""
+    columns = [column.name for column in tables.calls.columns]
+    assert [name for name in columns if name != "day"] == list(CallRow._fields)
+    assert columns.index("day") == columns.index("provider") + 1
+    assert [column.name for column in tables.call_participants.columns] == list(ParticipantRow._fields)
+
+
+def test_what_must_not_be_null_is_not(database: Database) -> None:
+    """Exactly the columns that every call has are declared so."""
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = 'calls'::regclass AND attnum > 0 AND attnotnull ORDER BY attnum"
+    assert [name for (name,) in rows(database, query)] == [
+        "connection",
+        "call_id",
+        "provider",
+        "day",
+        "occurred_at",
+        "status",
+        "is_test",
+        "raw",
+        "first_seen_at",
+        "last_changed_at",
+        "stream",
+        "cursor_at",
+        "observed_at",
+        "content_hash",
+        "last_run_id",
+    ]
+
+
+def test_connection_stands_in_every_key_and_unique_index(database: Database) -> None:
+    """Only `sync.runs` and Alembic's own table are keyed otherwise: reference tables on a cluster."""
+    query = f"""
+    SELECT indrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+    WHERE relnamespace IN {OURS} AND indisunique
+      AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = indrelid AND attname = 'connection' AND attnum = ANY(indkey))
+    ORDER BY 1
+    """
+    assert rows(database, query) == [("sync.alembic_version",), ("sync.runs",)]
+
+
+def test_connection_is_never_null(database: Database) -> None:
+    """It can be what rows are distributed by."""
+    query = f"""
+    SELECT attrelid::regclass::text FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace IN {OURS} AND relkind = 'r' AND attname = 'connection' AND NOT attnotnull
+    """
+    assert rows(database, query) == []
+
+
+def test_every_table_has_a_primary_key(database: Database) -> None:
+    """Logical replication and distribution need one."""
+    query = f"""
+    SELECT oid::regclass::text FROM pg_class WHERE relnamespace IN {OURS} AND relkind = 'r'
+      AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = pg_class.oid AND indisprimary)
+    """
+    assert rows(database, query) == []
+
+
+def test_nothing_that_a_cluster_cannot_do(database: Database) -> None:
+    """No trigger, no foreign key, no rule but the views' own, no sequence but that of `sync.runs`."""
+    triggers = f"SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE relnamespace IN {OURS}"
+    foreign_keys = f"SELECT conname FROM pg_constraint WHERE connamespace IN {OURS} AND contype = 'f'"
+    sequences = f"SELECT oid::regclass::text FROM pg_class WHERE relnamespace IN {OURS} AND relkind = 'S'"
+    identities = (
+        "SELECT attrelid::regclass::text FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid "
+        f"WHERE relnamespace IN {OURS} AND attidentity <> ''"
+    )
+    rules = f"SELECT rulename FROM pg_rewrite JOIN pg_class c ON c.oid = ev_class WHERE relnamespace IN {OURS} AND relkind <> 'v'"
+    assert rows(database, triggers) == []
+    assert rows(database, foreign_keys) == []
+    assert rows(database, sequences) == [("sync.runs_id_seq",)]
+    assert rows(database, identities) == [("sync.runs",)]
+    assert rows(database, rules) == []
+
+
+def test_views_have_the_columns_that_the_program_selects(database: Database) -> None:
+    """What `etl.warehouse.views` says of a view is what the view has, names and types."""
+    query = """
+    SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+    WHERE attrelid = 'data_freshness'::regclass AND attnum > 0 ORDER BY attnum
+    """
+    dialect = postgresql.dialect()
+    assert rows(database, query) == [
+        (column.name, column.type.compile(dialect).lower()) for column in views.data_freshness.columns
+    ]
+
+
+def test_long_texts_are_packed_with_lz4_where_the_server_can(database: Database) -> None:
+    """The four columns that may be long, and no other."""
+    offered = rows(database, "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'") == [
+        (True,)
+    ]
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = 'calls'::regclass AND attcompression = 'l' ORDER BY attnum"
+    packed = [("transcript",), ("attributes",), ("raw",), ("detail",)]
+    assert rows(database, query) == (packed if offered else [])

@@ -1,0 +1,117 @@
+"""Holds the view `data_freshness` to what it tells analysts of coverage, gaps and lag."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from etl.warehouse import tables
+from etl.warehouse.database import Database
+from etl.warehouse.views import data_freshness
+
+
+def at(day: int) -> datetime:
+    return datetime(2026, 5, day, tzinfo=UTC)
+
+
+def covering(*ranges: tuple[int, int]) -> str:
+    return "{" + ",".join(f"[{at(start).isoformat()},{at(end).isoformat()})" for start, end in ranges) + "}"
+
+
+def freshness(database: Database, *streams: dict[str, object]) -> dict[str, object]:
+    """Store one connection with these streams and return its row of the view, without connection and provider."""
+    with database.begin() as connection:
+        connection.execute(insert(tables.connections), {"connection": "voice", "provider": "acme"})
+        for number, stream in enumerate(streams):
+            given = {**stream, "coverage": text(f"'{stream.get('coverage', '{}')}'::tstzmultirange")}
+            connection.execute(insert(tables.state).values(connection="voice", stream=f"s{number}", updated_at=at(1), **given))
+        row = dict(connection.execute(select(data_freshness)).mappings().one())
+        assert row.pop("connection") == "voice"
+        assert row.pop("provider") == "acme"
+        lag = connection.execute(text("SELECT now() - CAST(:until AS timestamptz)"), {"until": row["fresh_until"]}).scalar_one()
+        assert row.pop("lag") == lag
+        return row
+
+
+@pytest.mark.parametrize(
+    ("stream", "gaps", "unclosable"),
+    [
+        pytest.param({"coverage": covering((1, 9)), "domain_start": at(1)}, 0, 0, id="whole"),
+        pytest.param({"coverage": covering((3, 9)), "domain_start": at(1)}, 1, 0, id="backfill not finished"),
+        pytest.param({"coverage": covering((3, 9))}, 1, 0, id="backfill not finished, no start_date"),
+        pytest.param({"coverage": covering((3, 9)), "horizon": at(3)}, 0, 0, id="read to the end of the list"),
+        pytest.param(
+            {"coverage": covering((3, 9)), "horizon": at(3), "domain_start": at(1)}, 0, 0, id="start_date before the first call"
+        ),
+        pytest.param({"coverage": covering((1, 3), (5, 6), (7, 9)), "domain_start": at(1)}, 2, 0, id="two holes"),
+        pytest.param({"coverage": covering((1, 4), (6, 9)), "horizon": at(6)}, 1, 1, id="the list reaches down no further"),
+        pytest.param({"coverage": covering((1, 3), (4, 5), (6, 9)), "horizon": at(5)}, 2, 1, id="one lost, one open"),
+        pytest.param({"coverage": covering((1, 3), (6, 9)), "horizon": at(4)}, 1, 1, id="lost in its lower part"),
+        pytest.param(
+            {"coverage": covering((1, 3), (6, 9)), "horizon": at(1), "domain_start": at(5)}, 1, 0, id="cut by start_date"
+        ),
+        pytest.param(
+            {"coverage": covering((1, 3), (6, 9)), "horizon": at(1), "domain_start": at(6)}, 0, 0, id="before start_date"
+        ),
+        pytest.param({"coverage": covering((1, 9)), "domain_start": at(20)}, 0, 0, id="start_date after what was read"),
+        pytest.param({"coverage": covering((1, 9)), "horizon": at(20)}, 0, 0, id="horizon after what was read"),
+    ],
+)
+def test_gaps_of_one_stream(database: Database, stream: dict[str, object], gaps: int, unclosable: int) -> None:
+    """A gap is a hole below the end of coverage; one below the horizon cannot be closed."""
+    found = freshness(database, {**stream, "high_water_mark": None})
+    expected = {"last_success": None, "fresh_until": at(9), "complete_until": None, "gaps": gaps, "unclosable_gaps": unclosable}
+    assert found == expected
+
+
+def test_a_connection_that_never_ran_is_listed(database: Database) -> None:
+    """It has a row, without an instant."""
+    with database.begin() as connection:
+        connection.execute(insert(tables.connections), {"connection": "voice", "provider": "acme"})
+        assert tuple(connection.execute(select(data_freshness)).one()) == ("voice", "acme", None, None, None, None, 0, 0)
+
+
+def test_the_slowest_stream_counts(database: Database) -> None:
+    """What a connection promises is what its least advanced stream can; gaps add up."""
+    found = freshness(
+        database,
+        {"coverage": covering((1, 9)), "domain_start": at(1), "high_water_mark": at(9)},
+        {"coverage": covering((1, 3), (4, 7)), "domain_start": at(1), "high_water_mark": at(3)},
+    )
+    assert found == {"last_success": None, "fresh_until": at(7), "complete_until": at(3), "gaps": 1, "unclosable_gaps": 0}
+
+
+def test_a_stream_never_read_leaves_nothing_to_promise(database: Database) -> None:
+    """One unread stream is enough to be not fresh at all."""
+    found = freshness(database, {"coverage": covering((1, 9)), "domain_start": at(1), "high_water_mark": at(9)}, {})
+    assert found == {"last_success": None, "fresh_until": None, "complete_until": None, "gaps": 0, "unclosable_gaps": 0}
+
+
+def test_a_closed_stream_holds_nobody_back(database: Database) -> None:
+    """An agent that is gone is read no further; its gaps stay visible."""
+    found = freshness(
+        database,
+        {"coverage": covering((1, 9)), "domain_start": at(1), "high_water_mark": at(9)},
+        {"coverage": covering((2, 4)), "domain_start": at(1), "closed_at": at(5)},
+    )
+    assert found == {"last_success": None, "fresh_until": at(9), "complete_until": at(9), "gaps": 1, "unclosable_gaps": 0}
+
+
+def test_last_success_is_the_latest_run_that_succeeded(database: Database) -> None:
+    """Failed, partial and running ones, and those of other connections, do not count."""
+    ended = [
+        ("voice", "succeeded", 2),
+        ("voice", "succeeded", 3),
+        ("voice", "partial", 4),
+        ("voice", "failed", 5),
+        ("other", "succeeded", 6),
+    ]
+    with database.begin() as connection:
+        connection.execute(
+            insert(tables.runs),
+            [
+                {"connection": name, "trigger": "cli", "status": status, "started_at": at(1), "finished_at": at(day)}
+                for name, status, day in ended
+            ],
+        )
+    assert freshness(database)["last_success"] == at(3)
