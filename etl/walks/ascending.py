@@ -1,0 +1,134 @@
+"""
+Knows walk one: a window of the cursor, filtered and sorted ascending by the provider.
+
+It pages by keyset, not by page number, since a deletion shifts page numbers and loses a call: the next request begins a
+second before the last cursor, and what it repeats is known by its id. A page that does not get past its own seconds (ties)
+makes a window of its own, read by page numbers, of which nothing is claimed until its distinct ids reach its total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from etl.coverage import Span, Spans
+from etl.source import Page
+from etl.walks.outline import outline
+from etl.walks.scan import ends, scan
+from etl.walks.step import Instants, Note, Pages, Step
+
+SECOND = timedelta(seconds=1)
+"""How far each request reaches back, so that a bound whose fraction the provider drops loses nothing."""
+
+TRIES = 2
+"""How often a total that disagrees with the page before is looked into before it is reported and passed over."""
+
+
+def ascending(pages: Pages, *, span: Span) -> Iterator[Step]:
+    """
+    Read the calls whose cursor lies in `span`, oldest first; its end is frozen as the window's end, in whole seconds.
+
+    Raises the family of ConnectionFailed; what was yielded before stands.
+    """
+    yield from _Walk(pages, span).steps()
+
+
+def whole_second(instant: datetime) -> datetime:
+    """Return the whole second that `instant` lies in."""
+    return instant.replace(microsecond=0)
+
+
+class _Walk:
+    def __init__(self, pages: Pages, span: Span) -> None:
+        self.pages = pages
+        self.until = whole_second(span.end)
+        self.since = whole_second(span.start)
+        self.start = self.bound = span.start  # what lies between them is claimed
+        self.seen: dict[str, datetime] = {}  # the calls at or after `since`, with their cursors
+        self.came_from: datetime | None = None  # the `since` before
+        self.expected: int | None = None  # the total that the page before promises
+        self.tries = 0
+        self.size: int | None = None
+        self.met = False  # whether any record came: an answer that is empty throughout claims nothing
+        self.notes: tuple[Note, ...] = ()
+
+    def steps(self) -> Iterator[Step]:
+        instants: Instants | None = None
+        while self.since < self.until:
+            page = self.pages.page(1, since=self.since, until=self.until)
+            instants = instants or Instants.of(page)
+            window = Span(self.since, self.until)
+            shape = outline([c for record in page.records if (c := record.cursor) is not None and c in window], descending=False)
+            if shape.violated:
+                yield self._step(page, instants, Spans(), takes_back=True, notes=(Note.ORDER_VIOLATED,))
+                self.pages.note_unsorted()
+                yield from scan(self.pages, claims_from=self.start, since=whole_second(self.start), until=self.until)
+                return
+            self.met = self.met or bool(page.records)
+            self.size = self.size or page.facts.size or len(page.records) or 1
+            ended = ends(page, number=1, size=self.size)
+            if self._total_disagrees(page) and self.came_from is not None:
+                yield self._step(page, instants, Spans())
+                self.since, self.expected, self.seen = self.came_from, None, {}
+                continue
+            if ended.here:
+                # A page that ends the window is whole in itself.
+                end = min(self.until, instants.claims_before) if ended.surely and self.met else self.bound
+                notes = () if ended.surely else (Note.TOTAL_DISAGREES,)
+                yield self._step(page, instants, Spans([Span(self.bound, end)]), notes=notes)
+                return
+            edge = shape.last - shape.slack if shape.last else None
+            yield self._step(page, instants, self._claim(edge))
+            following = whole_second(edge) - SECOND if edge else self.since
+            if following > self.since:
+                self._go_on(page, following)
+            else:
+                dense = whole_second(shape.last or self.since) + SECOND
+                yield from scan(self.pages, claims_from=self.bound, since=self.since, until=dense)
+                self.since = self.bound = dense
+                self.seen, self.expected, self.came_from = {}, None, None
+
+    def _claim(self, edge: datetime | None) -> Spans:
+        """Claim up to the last cursor (exclusive: others of that instant may follow)."""
+        if edge is None or edge <= self.bound:
+            return Spans()
+        read = Spans([Span(self.bound, edge)])
+        self.bound = edge
+        return read
+
+    def _go_on(self, page: Page, following: datetime) -> None:
+        """Move the window's start; what it leaves behind tells what the next total must be."""
+        for record in page.records:
+            if record.call_id is not None and record.cursor is not None and record.cursor >= self.since:
+                self.seen[record.call_id] = record.cursor
+        kept = {call_id: cursor for call_id, cursor in self.seen.items() if cursor >= following}
+        total = page.facts.total
+        self.expected = total - (len(self.seen) - len(kept)) if total is not None else None
+        self.seen, self.came_from, self.since = kept, self.since, following
+
+    def _total_disagrees(self, page: Page) -> bool:
+        """Whether a call came or went between two pages, below or above where the second begins: worth a look back."""
+        if self.expected is None or page.facts.total is None or page.facts.total == self.expected:
+            self.tries = 0
+            return False
+        self.tries += 1
+        if self.tries <= TRIES:
+            return True
+        self.tries = 0
+        self.notes = (Note.TOTAL_DISAGREES,)
+        return False
+
+    def _step(
+        self, page: Page, instants: Instants, read: Spans, *, takes_back: bool = False, notes: tuple[Note, ...] = ()
+    ) -> Step:
+        notes, self.notes = (*self.notes, *notes), ()
+        return Step(
+            records=page.records,
+            sent_at=page.sent_at,
+            read=read,
+            settles_before=instants.settles_before,
+            number=1,
+            total=page.facts.total,
+            takes_back=takes_back,
+            notes=notes,
+        )

@@ -1,0 +1,76 @@
+"""
+Knows whether the calls of one instant that spans pages have all been seen, though each page may deal them anew.
+
+Places are counted from the end of the list, where arrivals at its head do not move them: the calls of an instant fill the
+places from its first to the first below it, so many must be seen. Where the provider gives no total, reading the pages again
+must bring nothing new.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from etl.source import Page
+
+TRIES = 25
+"""How often the pages of one instant are read again before it is left out of what is claimed."""
+
+
+class Tie:
+    """The instant at a page's end, whose calls may go on on the next page."""
+
+    def __init__(self) -> None:
+        self.instant: datetime | None = None
+        self.first_page = 1
+        self._forget()
+
+    def _forget(self) -> None:
+        self.ids: set[str] = set()
+        self.top: int | None = None
+        self.tries = 0
+        self.grew = True
+
+    def forget(self) -> None:
+        """Count anew: what vanished may have been counted."""
+        self._forget()
+
+    def leave(self) -> None:
+        """Turn away: the walk goes on elsewhere."""
+        self._forget()
+        self.instant = None
+
+    def see(self, page: Page, *, number: int, size: int) -> None:
+        """Take in the calls of the instant on a page, and its first place where the page shows it."""
+        if self.instant is None:
+            return
+        here = [index for index, record in enumerate(page.records) if record.cursor == self.instant]
+        before = len(self.ids)
+        self.ids.update(call_id for index in here if (call_id := page.records[index].call_id) is not None)
+        self.grew = len(self.ids) > before
+        if here and (here[0] > 0 or number == 1) and page.facts.total is not None:
+            self.top = page.facts.total - (number - 1) * size - here[0]
+
+    def complete(self, page: Page, *, number: int, size: int, ended: bool) -> bool | None:
+        """Whether every call of the instant was seen; None while the instant goes on beyond this page."""
+        if self.instant is None:
+            return True
+        instant = self.instant
+        below = next((i for i, record in enumerate(page.records) if record.cursor is not None and record.cursor < instant), None)
+        if below is None and not ended:
+            return None
+        total = page.facts.total
+        if total is None or self.top is None:
+            return self.tries > 0 and not self.grew
+        bottom = 0 if below is None else total - (number - 1) * size - below
+        return len(self.ids) >= self.top - bottom
+
+    def open(self, page: Page, *, number: int, size: int, last: datetime | None) -> None:
+        """Turn to the instant that a page ends with, if it lies below the one at hand. The page must follow the one before it."""
+        if last is None or (self.instant is not None and last >= self.instant):
+            return
+        self._forget()
+        self.instant, self.first_page = last, number
+        self.see(page, number=number, size=size)
+        first = next((index for index, record in enumerate(page.records) if record.cursor == last), None)
+        if first is not None and page.facts.total is not None:
+            self.top = page.facts.total - (number - 1) * size - first
