@@ -1,0 +1,172 @@
+"""Knows what a run needs of the warehouse (`etl.run.RunWarehouse`): locks, runs, the fence's owner, and what is held."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from datetime import datetime
+
+from sqlalchemy import Select, Text, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from etl.errors import AlreadyRunning, ConnectionFailed, WarehouseError
+from etl.model import JSON, OPEN_STATUSES
+from etl.run import Account, Held, OpenCall, Outcome, RunStatus
+from etl.state import StreamState
+from etl.warehouse.database import Database
+from etl.warehouse.locks import Locks
+from etl.warehouse.page import Page, counted, page_transaction, spans_of
+from etl.warehouse.tables import calls, connections, runs, state
+
+
+class PostgresWarehouse:
+    """The warehouse of one database, shared by the threads that sync its connections."""
+
+    def __init__(self, database: Database, locks: Locks) -> None:
+        self._database = database
+        self._locks = locks
+
+    def acquire(self, connection: str) -> None:
+        """See `RunWarehouse.acquire`."""
+        if not self._locks.try_acquire(connection):
+            raise AlreadyRunning(
+                f"Connection {connection}: another run is working on it.",
+                safe="Nothing was touched.",
+                hint="Wait for it to end (`etl runs` shows it).",
+            )
+
+    def release(self, connection: str) -> None:
+        """See `RunWarehouse.release`."""
+        self._locks.release(connection)
+
+    def open_run(self, account: Account, *, trigger: str) -> int:
+        """See `RunWarehouse.open_run`; the run row is inserted in a transaction of its own."""
+        name = account.connection
+        with self._database.begin() as session:
+            provider = session.execute(select(connections.c.provider).where(connections.c.connection == name)).scalar()
+            if provider not in (None, account.provider.name):
+                raise ConnectionFailed(
+                    f"Connection {name} holds calls of {provider}, but is configured for {account.provider.name}.",
+                    safe="Nothing was read or stored.",
+                    hint="Give each account a connection name of its own.",
+                )
+            # The lock is ours: whatever still says `running` has no process behind it.
+            session.execute(
+                update(runs)
+                .where(runs.c.connection == name, runs.c.status == RunStatus.RUNNING)
+                .values(status=RunStatus.CRASHED.value, finished_at=func.now())
+            )
+        with self._database.begin() as session:
+            run_id = session.execute(
+                insert(runs)
+                .values(connection=name, trigger=trigger, status=RunStatus.RUNNING.value, started_at=func.now())
+                .returning(runs.c.id)
+            ).scalar_one()
+        with self._database.begin() as session:
+            session.execute(
+                insert(connections)
+                .values(connection=name, provider=account.provider.name, owner_run=run_id)
+                .on_conflict_do_update(index_elements=["connection"], set_={"owner_run": run_id})
+            )
+        return int(run_id)
+
+    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+        """See `RunWarehouse.close_run`; a run that was taken over is left as its successor noted it."""
+        error = outcome.error
+        with self._database.begin() as session:
+            closed = session.execute(
+                update(runs)
+                .where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING)
+                .values(
+                    status=outcome.status.value,
+                    finished_at=func.now(),
+                    error_code=error.code if error else None,
+                    error_message=str(error) if error else None,
+                    **counted(outcome.counters),
+                )
+                .returning(runs.c.id)
+            ).first()
+            if closed is not None and request_log is not None:
+                session.execute(
+                    update(connections)
+                    .where(connections.c.connection == connection, connections.c.owner_run == run_id)
+                    .values(request_log=request_log)
+                )
+
+    def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
+        """See `RunWarehouse.remembered`."""
+        columns = (connections.c.capabilities, connections.c.request_log, connections.c.pinned_organization)
+        with self._database.begin() as session:
+            row = session.execute(select(*columns).where(connections.c.connection == connection)).one_or_none()
+        if row is None:
+            raise WarehouseError(f"Connection {connection} vanished from sync.connections while a run worked on it.")
+        return row[0], row[1], row[2]
+
+    def _is_known(self, connection: str) -> bool:
+        with self._database.begin() as session:
+            return (
+                session.execute(select(connections.c.connection).where(connections.c.connection == connection)).first()
+                is not None
+            )
+
+    def page(self, account: Account, *, run_id: int) -> AbstractContextManager[Page]:
+        """See `RunWarehouse.page`."""
+        return page_transaction(self._database, account, run_id)
+
+    def streams(self, connection: str) -> dict[str, StreamState]:
+        """See `RunWarehouse.streams`."""
+        with self._database.begin() as session:
+            rows = session.execute(select(state).where(state.c.connection == connection)).all()
+        return {
+            row.stream: StreamState(
+                start=None,
+                coverage=spans_of(row.coverage),
+                settled=spans_of(row.settled),
+                horizon=row.horizon,
+                closed_at=row.closed_at,
+            )
+            for row in rows
+        }
+
+    def newest(self, *, connection: str, stream: str, before: datetime | None, limit: int) -> tuple[Held, ...]:
+        """See `RunWarehouse.newest`."""
+        statement = _held(connection, stream).order_by(calls.c.cursor_at.desc(), calls.c.call_id).limit(limit)
+        if before is not None:
+            statement = statement.where(calls.c.cursor_at < before)
+        with self._database.begin() as session:
+            return tuple(Held(row.call_id, row.cursor_at) for row in session.execute(statement))
+
+    def oldest(self, *, connection: str, stream: str, since: datetime, limit: int) -> tuple[Held, ...]:
+        """See `RunWarehouse.oldest`."""
+        statement = _held(connection, stream).where(calls.c.cursor_at >= since).order_by(calls.c.cursor_at, calls.c.call_id)
+        with self._database.begin() as session:
+            return tuple(Held(row.call_id, row.cursor_at) for row in session.execute(statement.limit(limit)))
+
+    def held_among(self, *, connection: str, stream: str, call_ids: Collection[str]) -> frozenset[str]:
+        """See `RunWarehouse.held_among`."""
+        asked = bindparam("asked", list(call_ids), ARRAY(Text))
+        with self._database.begin() as session:
+            rows = session.execute(_held(connection, stream).where(calls.c.call_id == func.any(asked)))
+            return frozenset(row.call_id for row in rows)
+
+    def position(self, *, connection: str, stream: str, instant: datetime) -> int:
+        """See `RunWarehouse.position`."""
+        statement = select(func.count()).where(
+            calls.c.connection == connection, calls.c.stream == stream, calls.c.cursor_at >= instant
+        )
+        with self._database.begin() as session:
+            return int(session.execute(statement).scalar_one())
+
+    def open_calls(self, connection: str) -> tuple[OpenCall, ...]:
+        """See `RunWarehouse.open_calls`."""
+        statement = (
+            select(calls.c.stream, calls.c.call_id)
+            .where(calls.c.connection == connection, calls.c.status.in_(OPEN_STATUSES))
+            .order_by(calls.c.cursor_at.desc(), calls.c.call_id)
+        )
+        with self._database.begin() as session:
+            return tuple(OpenCall(row.stream, row.call_id) for row in session.execute(statement))
+
+
+def _held(connection: str, stream: str) -> Select[str, datetime]:
+    return select(calls.c.call_id, calls.c.cursor_at).where(calls.c.connection == connection, calls.c.stream == stream)

@@ -1,0 +1,61 @@
+"""Knows how a run is rehearsed: everything is read and compared, nothing is written (`etl sync --dry-run`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from etl.coverage import Spans
+from etl.model import JSON, AgentRow, Record
+from etl.run import Account, Counters, Loaded, Outcome
+from etl.state import StreamState
+from etl.warehouse.page import Page
+from etl.warehouse.postgres import PostgresWarehouse
+
+
+class Rehearsal(PostgresWarehouse):
+    """A warehouse that runs can read and cannot write. The lock is taken all the same: two runs never share an allowance."""
+
+    def open_run(self, account: Account, *, trigger: str) -> int:
+        """Return a number that no run has."""
+        return 0
+
+    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+        """Leave no trace."""
+
+    def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
+        """Return what is kept; nothing where the connection was never synced."""
+        return super().remembered(connection) if self._is_known(connection) else ({}, {}, None)
+
+    @contextmanager
+    def page(self, account: Account, *, run_id: int) -> Iterator[Page]:
+        """Open a transaction that only reads."""
+        with self._database.begin() as session:
+            session.exec_driver_sql("SET TRANSACTION READ ONLY")
+            yield _Page(session, account, run_id)
+
+
+class _Page(Page):
+    """A page that is compared with what is held."""
+
+    def load(self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans) -> Loaded:
+        return self._loader.compare(stream=stream, records=records, observed_at=observed_at, covered=covered)
+
+    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime) -> Loaded:
+        return Loaded()
+
+    def save_state(self, stream: str, state_: StreamState) -> None:
+        pass
+
+    def save_agents(self, rows: Sequence[AgentRow], *, observed_at: datetime) -> None:
+        pass
+
+    def close_agent(self, agent_id: str, *, observed_at: datetime) -> None:
+        pass
+
+    def save_counters(self, counters: Counters) -> None:
+        pass
+
+    def _update_connection(self, **values: object) -> None:
+        pass

@@ -1,0 +1,82 @@
+"""Knows what is told of a warehouse: how each connection stands, and its runs. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import desc, select, text
+
+from etl.warehouse.database import Database
+from etl.warehouse.tables import runs
+
+Row = Mapping[str, Any]
+
+# One statement, so that all of it is of one instant. The counts of calls walk indexes: (connection, stream, cursor_at) for
+# those held, the partial one for those open.
+_STATUS = text(
+    """
+    SELECT c.connection, c.provider,
+           r.id AS last_run, r.status AS last_status, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
+           r.error_code, r.error_message,
+           f.last_success, f.complete_until AS high_water_mark, f.fresh_until, f.lag, f.gaps, f.unclosable_gaps,
+           (SELECT count(*) FROM public.calls k WHERE k.connection = c.connection) AS calls,
+           (SELECT count(*) FROM public.calls k WHERE k.connection = c.connection
+               AND k.status IN ('queued', 'ringing', 'in_progress', 'unknown')) AS open_calls,
+           (SELECT count(*) FROM sync.rejected_records x WHERE x.connection = c.connection AND x.resolved_at IS NULL) AS rejects,
+           (SELECT count(*) FROM sync.schema_drift d WHERE d.connection = c.connection) AS drift
+    FROM sync.connections c
+    LEFT JOIN public.data_freshness f USING (connection)
+    LEFT JOIN LATERAL (SELECT * FROM sync.runs r WHERE r.connection = c.connection ORDER BY r.id DESC LIMIT 1) r ON true
+    ORDER BY c.connection
+    """
+)
+
+_STREAMS = text(
+    """
+    SELECT connection, stream, high_water_mark, horizon, closed_at,
+           array(SELECT lower(g) FROM unnest(gaps) g) AS gap_starts, array(SELECT upper(g) FROM unnest(gaps) g) AS gap_ends
+    FROM (
+        SELECT s.*, CASE WHEN isempty(coverage) THEN '{}'::tstzmultirange ELSE
+            tstzmultirange(tstzrange(coalesce(greatest(domain_start, horizon), lower(coverage)), upper(coverage))) - coverage
+            END AS gaps
+        FROM sync.state s
+    ) s
+    ORDER BY connection, stream
+    """
+)
+
+
+def connections(database: Database) -> list[Row]:
+    """Return how each connection stands, one row each."""
+    with database.begin() as session:
+        return [dict(row) for row in session.execute(_STATUS).mappings()]
+
+
+def streams(database: Database) -> list[Row]:
+    """Return each stream's mark, horizon and gaps (`gap_starts`, `gap_ends`)."""
+    with database.begin() as session:
+        return [dict(row) for row in session.execute(_STREAMS).mappings()]
+
+
+def run_history(database: Database, connection: str | None, *, limit: int) -> list[Row]:
+    """Return the newest runs, newest first."""
+    statement = select(runs).order_by(desc(runs.c.id)).limit(limit)
+    if connection is not None:
+        statement = statement.where(runs.c.connection == connection)
+    with database.begin() as session:
+        return [dict(row) for row in session.execute(statement).mappings()]
+
+
+def ask(database: Database, query: str) -> tuple[Sequence[str], list[Sequence[Any]]]:
+    """
+    Run one query in a transaction that may only read; return the columns and the rows.
+
+    Raises WarehouseError with what the server says of the query.
+    """
+    with database.begin() as session:
+        session.exec_driver_sql("SET TRANSACTION READ ONLY")
+        result = session.exec_driver_sql(query.replace("%", "%%"))
+        if not result.returns_rows:
+            return (), []
+        return tuple(result.keys()), [tuple(row) for row in result]
