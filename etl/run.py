@@ -1,0 +1,222 @@
+"""Knows one run: what it is to do, what it has counted, and what its warehouse must offer. Does nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from etl.coverage import Spans
+from etl.errors import EtlError
+from etl.model import JSON, AgentRow, Record
+from etl.provider import Provider
+from etl.state import StreamState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One configured connection, its settings resolved against its provider's facts."""
+
+    connection: str
+    provider: Provider
+    lookback: timedelta
+    start_date: datetime | None = None
+    retention: timedelta | None = None
+    per_page: int | None = None
+    max_delete_share: float = 0.2
+    agents: tuple[str, ...] | None = None
+    organization_id: str | None = None
+    currency: str = "USD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """What a sync was asked for beyond what is owed: everything again, or one range (`[since, until)`) again."""
+
+    full: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def is_range(self) -> bool:
+        """Whether one range was asked for."""
+        return self.since is not None or self.until is not None
+
+
+class RunStatus(StrEnum):
+    """How a run stands or ended (`sync.runs.status`)."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CRASHED = "crashed"
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a run has done so far, as `sync.runs` keeps it."""
+
+    requests: int = 0
+    retries: int = 0
+    pages: int = 0
+    records_seen: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    rejected: int = 0
+    late: int = 0
+    max_lateness: timedelta | None = None
+
+    def add(self, loaded: Loaded) -> None:
+        """Add what one page brought."""
+        self.inserted += loaded.inserted
+        self.updated += loaded.updated
+        self.unchanged += loaded.unchanged
+        self.rejected += loaded.rejected
+        self.late += loaded.late
+        if loaded.max_lateness is not None:
+            self.max_lateness = max(loaded.max_lateness, self.max_lateness or loaded.max_lateness)
+
+
+class Loaded(NamedTuple):
+    """What loading one page did. `late` counts new calls below what had been covered before; `open_ids` are not ended."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    late: int = 0
+    max_lateness: timedelta | None = None
+    open_ids: frozenset[str] = frozenset()
+
+
+class Held(NamedTuple):
+    """A call that the warehouse holds, and where it stands in its stream."""
+
+    call_id: str
+    cursor: datetime
+
+
+class OpenCall(NamedTuple):
+    """A call that has not ended, as far as the warehouse knows."""
+
+    stream: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something a run must tell although it did not fail: a gap that stays, an order that is violated."""
+
+    stream: str
+    code: str
+    text: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """How the sync of one connection ended."""
+
+    connection: str
+    run_id: int | None
+    status: RunStatus
+    counters: Counters = field(default_factory=Counters)
+    error: EtlError | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+
+class PageTransaction(Protocol):
+    """One page's transaction: it begins at the fence, and everything in it commits or nothing does."""
+
+    def load(self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans) -> Loaded:
+        """Write what is new or changed. `covered` is what the stream had covered before this run: new calls in it are late."""
+        ...
+
+    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime) -> Loaded:
+        """Write one held call anew from what its detail says."""
+        ...
+
+    def missing(self, *, stream: str, read: Spans, seen: Collection[str]) -> tuple[int, int]:
+        """Return how many calls are held in `read`, and how many of them are not among `seen`."""
+        ...
+
+    def save_state(self, stream: str, state: StreamState) -> None:
+        """Write coverage, settled, mark, horizon and closing."""
+        ...
+
+    def save_agents(self, agents: Sequence[AgentRow], *, observed_at: datetime) -> None:
+        """Write agents that are new, renamed, changed or back."""
+        ...
+
+    def close_agent(self, agent_id: str, *, observed_at: datetime) -> None:
+        """Note that an agent no longer exists at the provider; its calls stay."""
+        ...
+
+    def pin_organization(self, organization: str) -> None:
+        """Keep the organisation that this connection's records belong to."""
+        ...
+
+    def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
+        """Keep what was found out about the provider and what the limiter must remember."""
+        ...
+
+    def save_counters(self, counters: Counters) -> None:
+        """Keep what the run has done so far."""
+        ...
+
+
+class RunWarehouse(Protocol):
+    """What a run needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
+
+    def acquire(self, connection: str) -> None:
+        """Take the connection's lock. Raises AlreadyRunning."""
+        ...
+
+    def release(self, connection: str) -> None:
+        """Give the lock back."""
+        ...
+
+    def open_run(self, account: Account, *, trigger: str) -> int:
+        """Open a run row, close those that crashed, and become the connection's owner (the fence)."""
+        ...
+
+    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+        """Close the run row."""
+        ...
+
+    def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
+        """Return capabilities, request log and pinned organisation, as kept."""
+        ...
+
+    def page(self, account: Account, *, run_id: int) -> AbstractContextManager[PageTransaction]:
+        """Begin a page's transaction; leaving it commits. Raises FenceLost where another run is the owner."""
+        ...
+
+    def streams(self, connection: str) -> dict[str, StreamState]:
+        """Return the state of every stream known; `start` is left None."""
+        ...
+
+    def newest(self, *, connection: str, stream: str, before: datetime | None, limit: int) -> tuple[Held, ...]:
+        """Return the newest held calls, newest first; `before` bounds their cursor (exclusive)."""
+        ...
+
+    def oldest(self, *, connection: str, stream: str, since: datetime, limit: int) -> tuple[Held, ...]:
+        """Return the oldest held calls from a cursor on, oldest first."""
+        ...
+
+    def held_among(self, *, connection: str, stream: str, call_ids: Collection[str]) -> frozenset[str]:
+        """Return which of the ids are held in the stream."""
+        ...
+
+    def position(self, *, connection: str, stream: str, instant: datetime) -> int:
+        """Return how many calls of the stream are held from `instant` on."""
+        ...
+
+    def open_calls(self, connection: str) -> tuple[OpenCall, ...]:
+        """Return every held call that has not ended, newest first."""
+        ...

@@ -1,0 +1,282 @@
+"""Knows how one stream is brought up to date: what to read, proof before claims, one transaction a page. Knows no API, no SQL."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Event
+
+import structlog
+
+from etl.ahead import ahead
+from etl.coverage import ORIGIN, Span, Spans
+from etl.errors import AnchorNotMet, ForeignOrganization, Interrupted, NotFound
+from etl.model import Record
+from etl.ports import Clock, Watcher
+from etl.provider import Order
+from etl.run import Account, Counters, Finding, Held, PageTransaction, RunWarehouse, Want
+from etl.source import Capabilities, Pager, Source
+from etl.state import FAR, StreamState
+from etl.walks import Note, Step, ascending, newest_first, scan
+
+log = structlog.get_logger(__name__)
+
+ANCHORS = 100
+"""How many of the newest calls held can prove that a walk sees the account it should."""
+
+ASKED_ANCHORS = 5
+"""How many of them are asked for by detail when the first page shows none."""
+
+MISSING_TOLERATED = 10
+"""Up to so many calls may be missing from what was read, whatever their share."""
+
+PAGES_REMEMBERED = 3
+"""On so many pages before may a call have been seen that belongs into the slice of the page at hand."""
+
+NOTES = {
+    Note.ORDER_VIOLATED: "The provider's list is not in order; it is read completely at every run, and claimed only when whole.",
+    Note.PAGE_IGNORED: "The provider serves its first page whatever page is asked for; what lies below it cannot be reached.",
+    Note.TOTAL_DISAGREES: "The provider's total and what it lists disagree; what could not be proven is left as a gap.",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Task:
+    """What the streams of one run share."""
+
+    account: Account
+    source: Source
+    warehouse: RunWarehouse
+    run_id: int
+    want: Want
+    clock: Clock
+    watcher: Watcher
+    stop: Event
+    counters: Counters
+    capabilities: Capabilities
+    organization: str | None
+    account_seen: bool = False  # whether this run has met, in any stream, a call that is held
+    findings: list[Finding] = field(default_factory=list)
+    open_seen: set[str] = field(
+        default_factory=set
+    )  # the open calls that this run has seen in a list: no detail is needed for them
+
+    @property
+    def connection(self) -> str:
+        """The connection's name."""
+        return self.account.connection
+
+    def save_progress(self, page: PageTransaction) -> None:
+        """Keep the run's counters and what the limiter must remember, with whatever else the page's transaction writes."""
+        self.counters.requests = self.source.api.requests
+        self.counters.retries = self.source.api.retries
+        page.save_counters(self.counters)
+        page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
+
+    def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:
+        """Pin the first organisation seen. Raises ForeignOrganization at the first record of another one."""
+        key = self.account.provider.organization
+        if key is None:
+            return
+        for record in records:
+            owner = record.value.get(key) if isinstance(record.value, dict) else None
+            if not isinstance(owner, str) or not owner:
+                continue
+            if self.organization is None:
+                page.pin_organization(owner)
+                self.organization = owner
+            elif owner != self.organization:
+                raise ForeignOrganization(
+                    f"Connection {self.connection}: the provider sent a record of another organisation than the one pinned.",
+                    safe="Nothing of that page was stored; what was loaded before stays.",
+                    hint=f"Set connections.{self.connection}.organization_id to the organisation you mean, "
+                    "or give the other one a connection of its own.",
+                )
+
+
+def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
+    """
+    Read what the stream owes, page by page, each with its own transaction; return the state at the end.
+
+    Raises the family of ConnectionFailed, BudgetSpent, FenceLost, WarehouseError; what was committed before stands.
+    """
+    reading = _Reading(task, stream, state)
+    if task.want.full:
+        reading.state = state.unsettled()
+    if task.account.provider.listing.order is Order.ASCENDING:
+        for span in reading.wanted(task.clock.now()):
+            reading.walk_window(span)
+    else:
+        reading.walk_list(reading.wanted(task.clock.now() + FAR))
+    return reading.state
+
+
+class _Reading:
+    def __init__(self, task: Task, stream: str, state: StreamState) -> None:
+        self.task = task
+        self.stream = stream
+        self.state = state
+        self.covered_before = state.coverage
+        self.pager = Pager(task.source, stream=stream, found=task.capabilities, per_page=task.account.per_page)
+        self.recent: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)
+        self.held = self.missed = 0
+
+    def wanted(self, end: datetime) -> Spans:
+        """Return what this run is to read, up to `end`."""
+        want = self.task.want
+        if want.is_range:
+            return Spans([Span(want.since or self.state.domain_start or ORIGIN, min(want.until or end, end))])
+        return self.state.to_read(end).below(end)
+
+    def walk_list(self, wanted: Spans) -> None:
+        """Read newest first, extended down to the newest call held."""
+        anchors = self._anchors(None)
+        if anchors and not self.task.want.is_range:
+            wanted |= Spans([Span(anchors[0].cursor, wanted.last.end)]) if wanted else Spans()
+        if not wanted:
+            return
+        if self.task.capabilities.unsorted:
+            steps = scan(self.pager, claims_from=None)
+        else:
+            steps = newest_first(self.pager, wanted=wanted, position=self._position)
+        self._load(steps, prove=lambda step: not anchors or self._meets(step) or self._answers(anchors), anchors=anchors)
+
+    def walk_window(self, span: Span) -> None:
+        """Read ascending, extended to the calls held next to the window: at once to the nearest, then to the hundredth."""
+        anchors = self._anchors(span.end)
+        if anchors:
+            tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (anchors[0], anchors[-1])]
+        else:
+            anchors = self.task.warehouse.oldest(
+                connection=self.task.connection, stream=self.stream, since=span.end, limit=ANCHORS
+            )
+            ends = [anchor.cursor + timedelta(seconds=2) for anchor in (anchors[:1] + anchors[-1:])] or [span.end]
+            tries = [Span(span.start, end) for end in ends]
+        for attempt in dict.fromkeys(tries):
+            last = attempt == tries[-1]
+            if self.task.capabilities.unsorted:
+                steps = scan(self.pager, claims_from=attempt.start, since=attempt.start.replace(microsecond=0), until=attempt.end)
+            else:
+                steps = ascending(self.pager, span=attempt)
+            if self._load(steps, prove=lambda step: not anchors or self._meets(step), anchors=anchors if last else None):
+                return
+
+    def _load(self, steps: Iterator[Step], *, prove: Callable[[Step], bool], anchors: tuple[Held, ...] | None) -> bool:
+        """
+        Load a walk's steps, the first only once it is proven.
+
+        An unproven walk raises AnchorNotMet, or answers False where `anchors` is None: another way to prove it is left.
+        """
+        before = self.state
+        with closing(ahead(steps)) as pages:
+            for index, step in enumerate(pages):
+                if index == 0 and not prove(step):
+                    if anchors is None:
+                        return False
+                    raise self._anchor_not_met(len(anchors))
+                self._commit(step, before)
+                if self.task.stop.is_set():
+                    raise Interrupted(
+                        f"Connection {self.task.connection}: the sync was interrupted.",
+                        safe="Everything up to the last page is committed.",
+                        hint="The next sync continues there.",
+                    )
+        return True
+
+    def _commit(self, step: Step, before: StreamState) -> None:
+        try:
+            self._write(step, before)
+        except AnchorNotMet:
+            with self.task.warehouse.page(self.task.account, run_id=self.task.run_id) as page:
+                page.save_state(self.stream, before)
+            raise
+        for note in step.notes:
+            self._note(note)
+        self.task.watcher.page_loaded(self.task.connection, self.stream, records=len(step.records), total=step.total)
+
+    def _write(self, step: Step, before: StreamState) -> None:
+        task = self.task
+        state = before if step.takes_back else self.state.after(step, lookback=task.account.lookback)
+        self.recent.append(frozenset(record.call_id for record in step.records if record.call_id is not None))
+        with task.warehouse.page(task.account, run_id=task.run_id) as page:
+            task.check_organization(step.records, page)
+            self._count_missing(page, step)
+            loaded = page.load(stream=self.stream, records=step.records, observed_at=step.sent_at, covered=self.covered_before)
+            task.counters.pages += 1
+            task.counters.records_seen += len(step.records)
+            task.counters.add(loaded)
+            task.capabilities = self.pager.found
+            page.save_state(self.stream, state)
+            task.save_progress(page)
+        self.state = state
+        task.open_seen |= loaded.open_ids
+
+    def _note(self, note: Note) -> None:
+        log.warning("walk.noted", connection=self.task.connection, stream=self.stream, note=note.value)
+        finding = Finding(stream=self.stream, code=note.value, text=NOTES[note])
+        if finding not in self.task.findings:
+            self.task.findings.append(finding)
+
+    def _anchors(self, before: datetime | None) -> tuple[Held, ...]:
+        """Return the newest calls held that the provider must still have, newest first."""
+        task = self.task
+        newest = task.warehouse.newest(connection=task.connection, stream=self.stream, before=before, limit=ANCHORS)
+        if task.account.retention is None:
+            return newest
+        kept_since = task.clock.now() - task.account.retention
+        return tuple(anchor for anchor in newest if anchor.cursor >= kept_since)
+
+    def _position(self, instant: datetime) -> int:
+        return self.task.warehouse.position(connection=self.task.connection, stream=self.stream, instant=instant)
+
+    def _meets(self, step: Step) -> bool:
+        """Whether a step shows any call that is held."""
+        ids = [record.call_id for record in step.records if record.call_id is not None]
+        met = self.task.warehouse.held_among(connection=self.task.connection, stream=self.stream, call_ids=ids)
+        self.task.account_seen = self.task.account_seen or bool(met)
+        return bool(met)
+
+    def _answers(self, anchors: tuple[Held, ...]) -> bool:
+        """
+        Whether the provider accounts for the newest calls held although its list does not show them.
+
+        Either it still has one of them (a list of recent calls that does not reach down to them), or it says of each that
+        this call is gone, and calls held in another stream of the account were met in this run.
+        """
+        if self.task.account.provider.detail is None:
+            return False
+        gone = 0
+        for anchor in anchors[:ASKED_ANCHORS]:
+            try:
+                self.task.source.detail(stream=self.stream, call_id=anchor.call_id)
+            except NotFound as absent:
+                gone += absent.naming == "call"
+                continue
+            return True
+        return self.task.account_seen and gone == len(anchors[:ASKED_ANCHORS])
+
+    def _anchor_not_met(self, asked: int) -> AnchorNotMet:
+        known = "the newest call held" if asked == 1 else f"the {asked} newest calls held"
+        return AnchorNotMet(
+            f"Connection {self.task.connection}, stream {self.stream}: the provider's answer shows none of {known}.",
+            safe="Nothing was stored or claimed.",
+            hint="Either the provider has an outage (the next sync continues), or the token belongs to another account: "
+            f"check connections.{self.task.connection}.token, and give another account a connection name of its own.",
+        )
+
+    def _count_missing(self, page: PageTransaction, step: Step) -> None:
+        """Count the calls held where the walk read and did not see them. Raises AnchorNotMet where they are too many."""
+        held, missed = page.missing(stream=self.stream, read=step.read, seen=frozenset().union(*self.recent))
+        self.held, self.missed = self.held + held, self.missed + missed
+        task = self.task
+        if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):
+            raise AnchorNotMet(
+                f"Connection {task.connection}, stream {self.stream}: {self.missed} of {self.held} calls held are missing "
+                "from what the provider listed.",
+                safe="What this walk claimed was taken back, and nothing was deleted.",
+                hint="If they were really deleted at the provider, raise "
+                f"connections.{task.connection}.max_delete_share for one run; else wait until its outage ends.",
+            )

@@ -1,0 +1,243 @@
+"""Knows the life of one run: lock, fence, streams, open calls, and how it ends. Knows no API, no HTTP, no SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from threading import Event
+
+import structlog
+
+from etl.coverage import ORIGIN
+from etl.errors import (
+    AnchorNotMet,
+    AuthenticationFailed,
+    BudgetSpent,
+    ConnectionFailed,
+    EtlError,
+    Interrupted,
+    NotFound,
+)
+from etl.model import JSON
+from etl.ports import Api, Clock, Watcher
+from etl.provider import Order
+from etl.run import Account, Finding, Outcome, RunStatus, RunWarehouse, Want
+from etl.source import Capabilities, Source
+from etl.state import StreamState
+from etl.stream import Task, sync_stream
+
+log = structlog.get_logger(__name__)
+
+CALLS = "calls"
+"""The stream of a provider that lists all calls of an account together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a sync is given: the warehouse, how to reach the API (with what its limiter remembers), clock, watcher, stop."""
+
+    warehouse: RunWarehouse
+    connect: Callable[[Account, JSON], AbstractContextManager[Api]]
+    clock: Clock
+    watcher: Watcher
+    stop: Event
+    trigger: str = "cli"
+
+
+def sync_connection(account: Account, *, want: Want, given: Surroundings) -> Outcome:
+    """
+    Bring one connection up to date and tell how that ended; no error leaves this function but a programming error.
+
+    The outcome has no run id where another run is at work or the warehouse could not open a run.
+    """
+    outcome = Outcome(connection=account.connection, run_id=None, status=RunStatus.FAILED)
+    try:
+        given.warehouse.acquire(account.connection)
+    except EtlError as error:
+        outcome.error = error
+        return outcome
+    try:
+        _run(account, want=want, given=given, outcome=outcome)
+    except EtlError as error:
+        outcome.error = outcome.error or error
+    finally:
+        given.warehouse.release(account.connection)
+    return outcome
+
+
+def _run(account: Account, *, want: Want, given: Surroundings, outcome: Outcome) -> None:
+    warehouse = given.warehouse
+    outcome.run_id = run_id = warehouse.open_run(account, trigger=given.trigger)
+    log.info("run.started", connection=account.connection, run=run_id)
+    request_log: JSON = None
+    try:
+        capabilities, request_log, pinned = warehouse.remembered(account.connection)
+        organization = _organization(account, pinned)
+        with given.connect(account, request_log) as api:
+            task = Task(
+                account=account,
+                source=Source(account.provider, api),
+                warehouse=warehouse,
+                run_id=run_id,
+                want=want,
+                clock=given.clock,
+                watcher=given.watcher,
+                stop=given.stop,
+                counters=outcome.counters,
+                capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
+                organization=organization,
+                findings=outcome.findings,
+            )
+            try:
+                _sync_streams(task)
+                follow_open_calls(task)
+                outcome.status = RunStatus.SUCCEEDED
+            finally:
+                outcome.counters.requests, outcome.counters.retries = api.requests, api.retries
+                request_log = api.request_log()
+    except (BudgetSpent, Interrupted) as error:
+        outcome.status, outcome.error = RunStatus.PARTIAL, error
+    except EtlError as error:
+        outcome.status, outcome.error = RunStatus.FAILED, error
+    except BaseException:
+        outcome.error = EtlError(
+            f"Connection {account.connection}: the program itself failed.",
+            safe="Everything up to the last page is committed.",
+            hint="Please report it with the traceback.",
+        )
+        raise
+    finally:
+        warehouse.close_run(run_id, account.connection, outcome=outcome, request_log=request_log)
+        log.info(
+            "run.finished",
+            connection=account.connection,
+            run=run_id,
+            status=outcome.status.value,
+            error=outcome.error.code if outcome.error else None,
+            requests=outcome.counters.requests,
+            inserted=outcome.counters.inserted,
+            updated=outcome.counters.updated,
+        )
+
+
+def _organization(account: Account, pinned: str | None) -> str | None:
+    """Return the organisation that every record must belong to. Raises ConnectionFailed where setting and pin disagree."""
+    if account.organization_id and pinned and account.organization_id != pinned:
+        raise ConnectionFailed(
+            f"Connection {account.connection} holds the calls of another organisation than the one configured.",
+            safe="Nothing was read or stored.",
+            hint=f"Set connections.{account.connection}.organization_id back, or give the other organisation a connection "
+            "of its own.",
+        )
+    return account.organization_id or pinned
+
+
+def _sync_streams(task: Task) -> None:
+    """Sync every stream; one that fails for itself does not stop the others, but the run."""
+    states = task.warehouse.streams(task.connection)
+    failures: list[tuple[str, ConnectionFailed]] = []
+    for stream in _streams(task, states):
+        _sync_one(task, stream, states, failures)
+    # A stream whose only calls are gone can prove its account by the streams that came after it.
+    again = [stream for stream, failure in failures if isinstance(failure, AnchorNotMet) and task.account_seen]
+    if again and task.account.provider.agents is not None:
+        failures = [(stream, failure) for stream, failure in failures if stream not in again]
+        for stream in again:
+            _sync_one(task, stream, states, failures)
+    if failures:
+        raise failures[0][1]
+
+
+def _sync_one(task: Task, stream: str, states: dict[str, StreamState], failures: list[tuple[str, ConnectionFailed]]) -> None:
+    task.watcher.stream_started(task.connection, stream)
+    try:
+        state = states.get(stream) or StreamState(start=None)
+        sync_stream(task, stream, replace(state, start=_start(task.account), closed_at=None))
+    except NotFound as absent:
+        if absent.naming != "agent":
+            failures.append((stream, absent))
+        elif stream in states:
+            _close_agent(task, stream, states[stream])
+        else:
+            failures.append((stream, _unknown_agent(task, stream)))
+    except AuthenticationFailed:
+        raise
+    except ConnectionFailed as failure:
+        if task.account.provider.agents is None:
+            raise
+        failures.append((stream, failure))
+    finally:
+        task.watcher.stream_finished(task.connection, stream)
+
+
+def _start(account: Account) -> datetime | None:
+    if account.start_date is None and account.provider.listing.order is Order.ASCENDING:
+        return ORIGIN
+    return account.start_date
+
+
+def _streams(task: Task, states: dict[str, StreamState]) -> tuple[str, ...]:
+    """Return the streams to read; where each agent has its own, those the account lists and those known and not closed."""
+    if task.account.provider.agents is None:
+        return (CALLS,)
+    agents = task.source.agents()
+    with task.warehouse.page(task.account, run_id=task.run_id) as page:
+        page.save_agents(agents, observed_at=task.clock.now())
+        task.save_progress(page)
+    listed = [agent.agent_id for agent in agents]
+    wanted = task.account.agents
+    known = [stream for stream, state in states.items() if state.closed_at is None]
+    candidates = dict.fromkeys([*(wanted or listed), *known])
+    return tuple(stream for stream in candidates if wanted is None or stream in wanted)
+
+
+def _close_agent(task: Task, agent_id: str, state: StreamState) -> None:
+    """Close the stream of an agent that no longer exists; its calls stay as they are."""
+    now = task.clock.now()
+    with task.warehouse.page(task.account, run_id=task.run_id) as page:
+        page.save_state(agent_id, replace(state, start=_start(task.account), closed_at=now))
+        page.close_agent(agent_id, observed_at=now)
+    task.findings.append(
+        Finding(stream=agent_id, code="agent_gone", text="The agent no longer exists at the provider; its calls are kept.")
+    )
+
+
+def _unknown_agent(task: Task, agent_id: str) -> ConnectionFailed:
+    return ConnectionFailed(
+        f"Connection {task.connection}: the provider knows no agent {agent_id!r}.",
+        safe="The other agents were synced.",
+        hint=f"Correct connections.{task.connection}.agents, or leave it out to sync every agent that the key can list.",
+    )
+
+
+def follow_open_calls(task: Task) -> None:
+    """
+    Ask for each call that has not ended, newest first, unless a list of this run showed it.
+
+    One that cannot be had is left for the next run.
+    """
+    if task.account.provider.detail is None:
+        return
+    for call in task.warehouse.open_calls(task.connection):
+        if call.call_id in task.open_seen:
+            continue
+        if task.stop.is_set():
+            raise Interrupted(
+                f"Connection {task.connection}: the sync was interrupted.",
+                safe="Everything that was read is committed.",
+                hint="The next sync continues there.",
+            )
+        try:
+            detail, observed_at = task.source.detail(stream=call.stream, call_id=call.call_id)
+        except AuthenticationFailed:
+            raise
+        except ConnectionFailed as failure:
+            log.warning("detail.failed", connection=task.connection, stream=call.stream, error=failure.code)
+            continue
+        with task.warehouse.page(task.account, run_id=task.run_id) as page:
+            task.check_organization((detail,), page)
+            loaded = page.load_detail(stream=call.stream, call_id=call.call_id, detail=detail, observed_at=observed_at)
+            task.counters.add(loaded)
+            task.save_progress(page)
