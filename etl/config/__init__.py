@@ -25,7 +25,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, container_secrets: Pa
     found = gather(path, environ, container_secrets=container_secrets)
     problems = list(found.problems)
     try:
-        settings = Settings.model_validate(found.tree)
+        settings = Settings(**found.tree)
     except ValidationError as exc:
         problems += describe(exc, found.origins)
     if problems:

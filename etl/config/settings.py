@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from etl.config import values
 from etl.errors import UsageError
@@ -107,12 +108,31 @@ class ConnectionSettings(_Section):
         return value
 
 
-class Settings(_Section):
-    """The whole configuration; secrets are masked in `repr`."""
+class Settings(BaseSettings):
+    """
+    The whole configuration; secrets are masked in `repr`.
+
+    What it is made of is gathered by `etl.config.sources`, which knows where each value came from; the process's environment
+    is never read behind its back.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     warehouse: WarehouseSettings = WarehouseSettings()
     http: HttpSettings = HttpSettings()
     connections: dict[Annotated[str, AfterValidator(values.name)], ConnectionSettings] = Field(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what was gathered, and nothing else."""
+        return (init_settings,)
 
     @property
     def secrets(self) -> frozenset[str]:
