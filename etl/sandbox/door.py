@@ -1,0 +1,143 @@
+"""Knows sockets: takes requests on one port, keeps connections alive, sends replies whole or spoiled; not what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from etl.sandbox import control
+from etl.sandbox.damage import Damage, filler
+from etl.sandbox.exchange import Reply
+from etl.sandbox.instants import to_http_date
+from etl.sandbox.server import Sandbox
+
+
+class Door:
+    """One listening port of a sandbox."""
+
+    def __init__(self, sandbox: Sandbox, host: str, port: int) -> None:
+        self._server = _Server(sandbox, host, port)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="sandbox", daemon=True
+        )
+        self.port: int = self._server.server_address[1]
+
+    def open(self) -> None:
+        """Begin to take requests."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more requests, and end every connection."""
+        self._server.shutdown()
+        self._server.hang_up()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, sandbox: Sandbox, host: str, port: int) -> None:
+        self.sandbox = sandbox
+        self.closing = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._busy: set[threading.Thread] = set()
+        self._guard = threading.Lock()
+        super().__init__((host, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._guard:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        with self._guard:
+            self._busy.add(threading.current_thread())
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._guard:
+                self._busy.discard(threading.current_thread())
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._guard:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error; anything else is shown by the base class."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+    def hang_up(self) -> None:
+        """End every connection, so that no thread waits for a request, and wait for the threads."""
+        self.closing.set()
+        with self._guard:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            busy = list(self._busy)
+        for thread in busy:
+            thread.join(timeout=5)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 0
+    rbufsize = 1 << 16
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_POST = do_GET  # noqa: N815 - named by the base class
+    do_DELETE = do_GET  # noqa: N815 - as do_POST
+    do_PUT = do_GET  # noqa: N815 - as do_POST
+    do_PATCH = do_GET  # noqa: N815 - as do_POST
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base class
+        """Say nothing; the sandbox keeps its own log."""
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        sandbox = self.server.sandbox
+        if self.path.startswith(control.PREFIX):
+            self._send(control.answer(sandbox, self.command, self.path, body), Damage())
+            return
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        reply, damage = sandbox.answer(method=self.command, target=self.path, headers=headers)
+        if damage.delay:
+            self.server.closing.wait(damage.delay)
+        self._send(reply, damage)
+
+    def _send(self, reply: Reply, damage: Damage) -> None:
+        if damage.cut == -1:
+            self.close_connection = True
+            return
+        head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
+        head.append(f"Date: {to_http_date(self.server.sandbox.history.micros)}")
+        head += [f"{name}: {value}" for name, value in reply.headers.items()]
+        if damage.endless:
+            head.append("Transfer-Encoding: chunked")
+        elif reply.status != HTTPStatus.NO_CONTENT:
+            head.append(f"Content-Length: {len(reply.body)}")
+        start = ("\r\n".join(head) + "\r\n\r\n").encode("latin-1")
+        if damage.endless:
+            self.close_connection = True
+            self.wfile.write(start)
+            for block in filler(damage.endless):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block))
+            self.wfile.write(b"0\r\n\r\n")
+            return
+        if damage.cut is not None:
+            self.close_connection = True
+            self.wfile.write(start + reply.body[: damage.cut])
+            return
+        self.wfile.write(start + reply.body)

@@ -1,0 +1,113 @@
+"""Knows what passes between the server and one provider's API: a request, a reply, a situation; no sockets, no faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+
+from etl.sandbox.call import JSON, encode
+from etl.sandbox.history import History
+from etl.sandbox.switches import Switches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request; `path` is what follows the provider's prefix, header names are in lower case."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    origin: str  # "http://127.0.0.1:8400"
+    prefix: str  # "/tuple"
+
+
+@dataclass(slots=True, kw_only=True)
+class Reply:
+    """One response."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distortion:
+    """The faults that change what a list says, rather than whether it arrives."""
+
+    outage_empty: bool = False
+    page_ignored: bool = False
+    unsorted: bool = False
+    clamp: int | None = None
+    endless_next: bool = False
+    foreign_next: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What an API answers from: the history, whose account it is, the switches, the distortions, and this request's chances."""
+
+    history: History
+    account: str
+    switches: Switches
+    distortion: Distortion
+    chance: Random
+
+
+class Refusal(StrEnum):
+    """Why a request is refused before its path matters."""
+
+    KEY_MISSING = "key_missing"
+    KEY_INVALID = "key_invalid"
+    FORBIDDEN = "forbidden"
+    TOO_MANY = "too_many"
+    NO_ROUTE = "no_route"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """
+    One provider's API. `prefix` is its first path segment, `base` the path of its documented base URL below that.
+
+    `credential` reads the key from the headers; `refuse` answers in the provider's own error shape (`wait`: seconds until a
+    request would be allowed); `rate_headers` gets limit, remaining and the Unix second of the reset.
+    """
+
+    name: str
+    prefix: str
+    base: str
+    credential: Callable[[Mapping[str, str]], str | None]
+    refuse: Callable[[Request, Refusal, float, Switches], Reply]
+    answer: Callable[[Request, Situation], Reply]
+    rate_headers: Callable[[int, int, int], Mapping[str, str]]
+
+
+def json_reply(status: int, value: JSON, headers: Mapping[str, str] | None = None) -> Reply:
+    """Answer a JSON value."""
+    return Reply(
+        status=status, body=encode(value), headers={"Content-Type": "application/json; charset=utf-8", **(headers or {})}
+    )
+
+
+def listing(key: str, records: list[bytes], *, before: JSON, after: JSON) -> Reply:
+    """Answer `{**before, key: [records], **after}` without decoding the records."""
+    parts = [encode(before)[1:-1], b'"' + key.encode() + b'":[' + b",".join(records) + b"]", encode(after)[1:-1]]
+    body = b"{" + b",".join(part for part in parts if part) + b"}"
+    return Reply(status=200, body=body, headers={"Content-Type": "application/json; charset=utf-8"})
+
+
+def bearer(headers: Mapping[str, str], alternative: str | None = None) -> str | None:
+    """Read `Authorization: Bearer …`, else the header `alternative`."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and value:
+        return value.strip()
+    return headers.get(alternative) if alternative else None
+
+
+def whole(text: str | None, default: int) -> int | None:
+    """Read a whole number of a query; None where it is none."""
+    if text is None:
+        return default
+    return int(text) if text.isascii() and text.lstrip("-").isdigit() and len(text) < 19 and "-" not in text[1:] else None
