@@ -1,0 +1,150 @@
+"""Knows the commands, their arguments and their help; what they do stands in the modules beside it, loaded when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from etl import __version__
+
+app = typer.Typer(
+    name="etl",
+    help="Copy the call records of several providers into one Postgres warehouse, incrementally, provably complete.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 a connection failed, 2 bad usage or configuration, 3 another run is at work.",
+)
+
+Names = Annotated[Optional[list[str]], typer.Argument(metavar="[CONNECTION]...", help="Only these connections; none: all.")]  # noqa: UP045 - Typer reads it at run time
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"etl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    *,
+    config: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--config", "-c", metavar="FILE", help="The configuration; default $ETL_CONFIG, else ./config.toml."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more to standard error.")] = False,
+    _shown: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Keep the options that stand before the command for whichever command follows."""
+    context.obj = (config, verbose)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where to write it.")] = Path("config.toml"),
+) -> None:
+    """Write a commented config.toml."""
+    from etl.cli.setup import write_config
+
+    write_config(path)
+
+
+@app.command()
+def check(context: typer.Context, *, as_json: Json = False) -> None:
+    """Check configuration, database, migrations and every credential (one request each)."""
+    from etl.cli.checking import check_everything
+
+    raise typer.Exit(check_everything(context.obj, as_json=as_json))
+
+
+@app.command()
+def migrate(context: typer.Context) -> None:
+    """Bring the warehouse's schema to the newest version."""
+    from etl.cli.setup import migrate_warehouse
+
+    migrate_warehouse(context.obj)
+
+
+@app.command()
+def sync(
+    context: typer.Context,
+    connections: Names = None,
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Read everything again.")] = False,
+    since: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="T", help="Read again from this instant: 2026-03-01 or 2026-03-01T12:00:00Z."),
+    ] = None,
+    until: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="T", help="Read again up to this instant, exclusive."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and compare, but write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring the warehouse up to date now."""
+    from etl.cli.syncing import Order, sync_connections
+
+    order = Order(names=tuple(connections or ()), full=full, since=since, until=until, dry_run=dry_run)
+    raise typer.Exit(sync_connections(context.obj, order, as_json=as_json))
+
+
+@app.command()
+def status(context: typer.Context, *, as_json: Json = False) -> None:
+    """Show each connection's last run, high-water mark, lag, calls, open calls, gaps and rejects."""
+    from etl.cli.reporting import show_status
+
+    show_status(context.obj, as_json=as_json)
+
+
+@app.command()
+def runs(
+    context: typer.Context,
+    connection: Annotated[Optional[str], typer.Argument(help="Only this connection.")] = None,  # noqa: UP045
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show the history of runs."""
+    from etl.cli.reporting import show_runs
+
+    show_runs(context.obj, connection, limit=limit, as_json=as_json)
+
+
+@app.command()
+def sql(
+    context: typer.Context,
+    query: Annotated[Optional[str], typer.Argument(help="What to ask; none: opens psql.")] = None,  # noqa: UP045
+    *,
+    as_json: Json = False,
+) -> None:
+    """Run a query on the warehouse, or open psql on it (also on the embedded one)."""
+    from etl.cli.shell import ask, open_psql
+
+    if query is None:
+        raise typer.Exit(open_psql(context.obj))
+    ask(context.obj, query, as_json=as_json)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on loopback; 0: a free one.")] = 8765,
+    seed: Annotated[int, typer.Option(help="Which history is served.")] = 1,
+) -> None:
+    """Serve the four provider APIs on loopback, with made-up calls that keep coming."""
+    from etl.cli.demonstration import serve_sandbox
+
+    serve_sandbox(port=port, seed=seed)
+
+
+@app.command()
+def demo() -> None:
+    """Show the whole thing with no account: embedded Postgres, sandbox, a sync, and a look at the result."""
+    from etl.cli.demonstration import run_demo
+
+    raise typer.Exit(run_demo())

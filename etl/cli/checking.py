@@ -1,0 +1,87 @@
+"""Knows what `etl check` looks at: configuration, database, schema, and every credential with one request each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+from etl.cli.output import say, show_error, show_json
+from etl.cli.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
+from etl.config import ConnectionSettings, Settings
+from etl.errors import EtlError
+from etl.source import Source
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: what was found, or the error."""
+
+    subject: str
+    text: str
+    error: EtlError | None = None
+
+
+def check_everything(invocation: Invocation, *, as_json: bool) -> int:
+    """Look at everything, however much is wrong; return the exit code of what weighs most."""
+    settings = settings_of(invocation)
+    chosen = settings.choose()
+    findings = [Finding("configuration", f"{len(chosen)} connection{'' if len(chosen) == 1 else 's'}")]
+    findings += _database(settings)
+    findings += [_credential(settings, name, connection) for name, connection in chosen.items()]
+    if as_json:
+        show_json({"ok": not any(one.error for one in findings), "checks": [_document(one) for one in findings]})
+    else:
+        for one in findings:
+            if one.error is None:
+                say(f"ok      {one.subject}: {one.text}")
+            else:
+                say(f"failed  {one.subject}")
+                show_error(one.error)
+    codes = {one.error.exit_code for one in findings if one.error}
+    return next((code for code in (2, 1, 3) if code in codes), 0)
+
+
+def _database(settings: Settings) -> list[Finding]:
+    try:
+        with open_warehouse(settings) as opened:
+            opened.database.check_server()
+            return [Finding("database", opened.database.address), _attempt("schema", lambda: _schema(opened, settings))]
+    except EtlError as error:
+        return [Finding("database", "", error)]
+
+
+def _schema(opened: Opened, settings: Settings) -> str:
+    from etl.warehouse import schema
+
+    if schema.is_empty(opened.database):
+        return "the warehouse is empty; the first `etl sync` makes its schema"
+    schema.require_newest(opened.database)
+    wanted, kept = settings.warehouse.reporting_timezone, schema.reporting_timezone(opened.database)
+    ignored = f" (warehouse.reporting_timezone says {wanted}, which only an empty warehouse takes on)" if wanted != kept else ""
+    return f"version {schema.head()}, days end at midnight {kept}{ignored}"
+
+
+def _credential(settings: Settings, name: str, connection: ConnectionSettings) -> Finding:
+    def ask() -> str:
+        one = account(name, connection)
+        clock = SystemClock()
+        with connector(settings, {name: connection}, clock=clock)(one, None) as api:
+            total = Source(one.provider, api).probe(until=clock.now(), span=timedelta(days=1))
+        return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
+
+    return _attempt(f"connection {name}", ask)
+
+
+def _attempt(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, look())
+    except EtlError as error:
+        return Finding(subject, "", error)
+
+
+def _document(one: Finding) -> dict[str, object]:
+    error = one.error
+    document: dict[str, object] = {"subject": one.subject, "ok": error is None, "text": one.text}
+    if error is not None:
+        document["error"] = {"code": error.code, "happened": error.happened, "safe": error.safe, "hint": error.hint}
+    return document

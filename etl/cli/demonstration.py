@@ -1,0 +1,92 @@
+"""Knows the two commands that need no account: the sandbox, and the demonstration that runs everything on it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from etl.cli.output import say, show_error, show_table
+from etl.cli.syncing import exit_code, run_syncs, show_outcomes
+from etl.cli.wiring import open_warehouse
+from etl.errors import EtlError, UsageError
+from etl.run import Want
+
+QUESTIONS = (
+    (
+        "How many calls, and how long, per provider?",
+        """SELECT provider, count(*) AS calls, count(*) FILTER (WHERE status = 'completed') AS completed,
+       round(sum(duration_seconds) / 3600.0, 1) AS hours
+FROM calls GROUP BY provider ORDER BY provider""",
+    ),
+    (
+        "Which were the busiest days?",
+        """SELECT day, count(*) AS calls, count(DISTINCT connection) AS connections
+FROM calls GROUP BY day ORDER BY calls DESC, day LIMIT 3""",
+    ),
+    (
+        "Who pairs most?",
+        """SELECT email, count(DISTINCT call_id) AS calls, round(sum(duration_seconds) / 3600.0, 1) AS hours
+FROM call_participants WHERE email IS NOT NULL GROUP BY email ORDER BY hours DESC, email LIMIT 3""",
+    ),
+)
+
+
+def serve_sandbox(*, port: int, seed: int) -> None:
+    """Serve the sandbox until Ctrl-C. Raises UsageError where the port is taken."""
+    from etl.sandbox import serve
+
+    try:
+        serve(port=port, seed=seed, say=say)
+    except KeyboardInterrupt:
+        say("The sandbox has ended.")
+    except OSError as error:
+        raise UsageError(
+            f"Port {port} cannot be used: {error.strerror}.",
+            safe="Nothing was started.",
+            hint="Choose another: etl sandbox --port 0",
+        ) from error
+
+
+def run_demo() -> int:
+    """Run the whole thing in a folder that goes away with it: sandbox, embedded server, first sync, second sync, questions."""
+    from etl.config import load
+    from etl.log import configure
+    from etl.sandbox import Sandbox, config, demo_history
+    from etl.warehouse import report
+
+    with tempfile.TemporaryDirectory(prefix="call-warehouse-demo-") as folder, Sandbox(demo_history()) as sandbox:
+        place = Path(folder)
+        place.chmod(0o755)  # the embedded server runs under an account of its own where we are root
+        file = place / "config.toml"
+        file.write_text(f'[warehouse]\ndata_dir = "{place / "warehouse"}"\n\n{config(sandbox)}', encoding="utf-8")
+        settings = load(file, {name: value for name, value in os.environ.items() if not name.startswith("ETL_")})
+        configure(secrets=settings.secrets, level="warning")
+        say("1. Four provider APIs are served on this machine, with made-up calls of the last ten days.")
+        started = time.monotonic()
+        with open_warehouse(settings) as opened:
+            opened.ensure_schema(settings)
+            say(f"2. An embedded PostgreSQL was started and its schema made ({time.monotonic() - started:.1f} s).")
+            say("3. The first sync reads everything that the providers have:\n")
+            started = time.monotonic()
+            outcomes = run_syncs(settings, settings.choose(), opened, want=Want())
+            show_outcomes(outcomes)
+            say(f"\n   It took {time.monotonic() - started:.1f} s. A second sync finds nothing new, and writes nothing:\n")
+            again = run_syncs(settings, settings.choose(), opened, want=Want())
+            show_outcomes(again)
+            say("\n4. The calls of all providers stand in one table:")
+            for question, query in QUESTIONS:
+                say(f"\n   {question}\n")
+                say("\n".join(f"   {line}" for line in query.splitlines()) + "\n")
+                try:
+                    show_table(*report.ask(opened.database, query))
+                except EtlError as error:
+                    show_error(error)
+                    return error.exit_code
+        say("\nWhat next:")
+        say("   etl init      writes a config.toml; put the token of an account into it")
+        say("   etl check     says whether database and tokens work")
+        say("   etl sync      loads your calls; run it again whenever you like, or on a schedule")
+        say('   etl sql       asks the warehouse: etl sql "SELECT * FROM data_freshness"')
+    return exit_code([*outcomes, *again])

@@ -1,0 +1,69 @@
+"""Knows how a sync in progress looks on a terminal: one bar a stream, with a total where the provider gives one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from etl.ports import Watcher
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Silence:
+    """Nobody watches."""
+
+    def stream_started(self, connection: str, stream: str) -> None:
+        """See `Watcher`."""
+
+    def page_loaded(self, connection: str, stream: str, *, records: int, total: int | None) -> None:
+        """See `Watcher`."""
+
+    def stream_finished(self, connection: str, stream: str) -> None:
+        """See `Watcher`."""
+
+
+class Bars:
+    """A bar for each stream at work; those finished leave, so that a thousand agents do not fill the screen."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lock = Lock()
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._totals: dict[tuple[str, str], int] = {}
+
+    def stream_started(self, connection: str, stream: str) -> None:
+        """See `Watcher`."""
+        name = connection if stream == "calls" else f"{connection} {stream}"
+        with self._lock:
+            self._tasks[connection, stream] = self._progress.add_task(name, total=None)
+
+    def page_loaded(self, connection: str, stream: str, *, records: int, total: int | None) -> None:
+        """See `Watcher`. The first total counts: later ones of a walk count what is left."""
+        with self._lock:
+            if total is not None:
+                self._totals.setdefault((connection, stream), total)
+            self._progress.update(self._tasks[connection, stream], advance=records, total=self._totals.get((connection, stream)))
+
+    def stream_finished(self, connection: str, stream: str) -> None:
+        """See `Watcher`."""
+        with self._lock:
+            self._progress.remove_task(self._tasks.pop((connection, stream)))
+
+
+@contextmanager
+def watching(*, quiet: bool) -> Iterator[Watcher]:
+    """Show bars on standard error where that is a terminal; nothing otherwise."""
+    if quiet or not sys.stderr.isatty():
+        yield Silence()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bars(progress)

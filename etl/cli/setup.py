@@ -1,0 +1,44 @@
+"""Knows how a warehouse is set up: a configuration to fill in, a schema of the newest version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from etl.cli.output import say
+from etl.cli.wiring import Invocation, open_warehouse, settings_of
+from etl.errors import UsageError
+
+
+def write_config(path: Path) -> None:
+    """Write a commented configuration that only its owner can read, since tokens go into it; never over another file."""
+    from etl.config import example
+
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            path.chmod(0o600)
+            file.write(example())
+    except FileExistsError:
+        raise UsageError(
+            f"{path} exists already.", safe="It was left as it is.", hint="Name another file: etl init other.toml"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.", safe="Nothing was changed.", hint="Name another place: etl init FILE"
+        ) from error
+    say(f"Wrote {path}. Put your tokens into it, then run: etl check")
+
+
+def migrate_warehouse(invocation: Invocation) -> None:
+    """Bring the schema to the newest version and say from where to where."""
+    from etl.warehouse.schema import migrate
+
+    settings = settings_of(invocation)
+    with open_warehouse(settings) as opened:
+        opened.database.check_server()
+        before, after = migrate(opened.database)
+        if before is None:
+            opened.set_reporting_timezone(settings)
+    if before == after:
+        say(f"The schema has the newest version already ({after}).")
+    else:
+        say(f"The schema went from {before or 'nothing'} to {after}.")

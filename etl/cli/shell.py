@@ -1,0 +1,51 @@
+"""Knows how a query gets to the warehouse: one on the command line, or a psql session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from etl.cli.output import say, show_json, show_table
+from etl.cli.wiring import Invocation, Opened, open_warehouse, settings_of
+from etl.errors import UsageError
+from etl.warehouse import report
+from etl.warehouse.database import libpq_environment
+
+
+def ask(invocation: Invocation, query: str, *, as_json: bool) -> None:
+    """Run one query that only reads, and show its rows."""
+    with open_warehouse(settings_of(invocation)) as opened:
+        columns, rows = report.ask(opened.database, query)
+    if as_json:
+        show_json({"columns": list(columns), "rows": [list(row) for row in rows]})
+    elif columns:
+        show_table(columns, rows)
+        say(f"({len(rows):,} row{'' if len(rows) == 1 else 's'})")
+
+
+def open_psql(invocation: Invocation) -> int:
+    """Open psql on the warehouse and return its exit code."""
+    with open_warehouse(settings_of(invocation)) as opened:
+        program = _psql(opened)
+        # Ctrl-C is psql's own: it cancels a query there.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            # The address holds the password: in the environment other users cannot see it.
+            return subprocess.run([program], env={**os.environ, **libpq_environment(opened.conninfo)}, check=False).returncode  # noqa: S603 - found below
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _psql(opened: Opened) -> str:
+    beside: Path | None = opened.bin_dir / "psql" if opened.bin_dir else None
+    found = str(beside) if beside and os.access(beside, os.X_OK) else shutil.which("psql")
+    if found is None:
+        raise UsageError(
+            "psql is not installed.",
+            safe="Nothing was changed.",
+            hint='Install it, or ask on the command line: etl sql "SELECT …"',
+        )
+    return found

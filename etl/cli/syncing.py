@@ -1,0 +1,172 @@
+"""Knows what `etl sync` does: every connection in a thread of its own, one table at the end, and the exit code."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Any
+
+from etl.cli.output import say, show_error, show_json, show_table, warn
+from etl.cli.progress import watching
+from etl.cli.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
+from etl.config import ConnectionSettings, Settings
+from etl.errors import UsageError
+from etl.parse import Unfit, instant
+from etl.run import Outcome, Want
+from etl.sync import Surroundings, sync_connection
+
+THREADS = 8
+"""So many connections are synced at once; each waits for its provider most of the time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What was asked for on the command line."""
+
+    names: tuple[str, ...] = ()
+    full: bool = False
+    since: str | None = None
+    until: str | None = None
+    dry_run: bool = False
+
+
+def sync_connections(invocation: Invocation, order: Order, *, as_json: bool) -> int:
+    """Sync the chosen connections, show how each ended, and return the exit code."""
+    want = _want(order)
+    settings = settings_of(invocation)
+    chosen = settings.choose(order.names)
+    with open_warehouse(settings) as opened:
+        if opened.ensure_schema(settings) and not as_json:
+            say("The warehouse was empty: its schema was made.")
+        outcomes = run_syncs(settings, chosen, opened, want=want, dry_run=order.dry_run, quiet=as_json)
+    if as_json:
+        show_json({"dry_run": order.dry_run, "connections": [_document(outcome) for outcome in outcomes]})
+    else:
+        show_outcomes(outcomes, dry_run=order.dry_run)
+    return exit_code(outcomes)
+
+
+def run_syncs(
+    settings: Settings,
+    chosen: dict[str, ConnectionSettings],
+    opened: Opened,
+    *,
+    want: Want,
+    dry_run: bool = False,
+    quiet: bool = False,
+) -> list[Outcome]:
+    """Sync the chosen connections in parallel and return how each ended, in their order."""
+    from etl.warehouse.locks import Locks
+    from etl.warehouse.postgres import PostgresWarehouse
+    from etl.warehouse.rehearsal import Rehearsal
+
+    clock = SystemClock()
+    with Locks(opened.database) as locks, watching(quiet=quiet) as watcher, _interruptible() as stop:
+        warehouse = (Rehearsal if dry_run else PostgresWarehouse)(opened.database, locks)
+        given = Surroundings(
+            warehouse=warehouse,
+            connect=connector(settings, chosen, clock=clock),
+            clock=clock,
+            watcher=watcher,
+            stop=stop,
+        )
+        accounts = [account(name, connection) for name, connection in chosen.items()]
+        with ThreadPoolExecutor(max_workers=min(THREADS, len(accounts))) as threads:
+            return list(threads.map(lambda one: sync_connection(one, want=want, given=given), accounts))
+
+
+def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None:
+    """Show what each connection brought, and below it everything that has to be told."""
+    show_table(
+        ("connection", "status", "new", "changed", "unchanged", "rejected", "requests"),
+        [
+            (
+                outcome.connection,
+                outcome.status.value if outcome.run_id is not None else "not run",
+                outcome.counters.inserted,
+                outcome.counters.updated,
+                outcome.counters.unchanged,
+                outcome.counters.rejected,
+                outcome.counters.requests,
+            )
+            for outcome in outcomes
+        ],
+    )
+    if dry_run:
+        say("A dry run: nothing was written.")
+    for outcome in outcomes:
+        for finding in outcome.findings:
+            warn(f"{outcome.connection}, stream {finding.stream}: {finding.text}")
+        if outcome.counters.rejected:
+            warn(
+                f"{outcome.connection}: {outcome.counters.rejected:,} records could not become calls; they are kept in "
+                "sync.rejected_records with the reason."
+            )
+        if outcome.error is not None:
+            show_error(outcome.error)
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """Return the exit code of several outcomes: of 2, 1, 3 and 0 the first that is there."""
+    codes = {outcome.error.exit_code if outcome.error else 0 for outcome in outcomes}
+    return next((code for code in (2, 1, 3) if code in codes), 0)
+
+
+def _want(order: Order) -> Want:
+    since, until = _instant("--since", order.since), _instant("--until", order.until)
+    if order.full and (since or until):
+        raise UsageError("--full reads everything; --since and --until read one range.", hint="Give one or the other.")
+    if since and until and since >= until:
+        raise UsageError("--since must be before --until.", safe="Nothing was started.")
+    return Want(full=order.full, since=since, until=until)
+
+
+def _instant(option: str, value: str | None) -> datetime | None:
+    """Read a date (midnight UTC) or a date-time (UTC unless it has an offset)."""
+    if value is None:
+        return None
+    try:
+        return instant(f"{value}T00:00:00Z" if "T" not in value and ":" not in value else value)
+    except Unfit:
+        raise UsageError(
+            f"{option} is not an instant.", safe="Nothing was started.", hint="Write 2026-03-01 or 2026-03-01T12:00:00Z."
+        ) from None
+
+
+@contextmanager
+def _interruptible() -> Iterator[Event]:
+    """Let the first Ctrl-C (or SIGTERM) end the syncs after the page at hand, and the second at once."""
+    stop = Event()
+
+    def ask_to_stop(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    try:
+        before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever called decides about signals
+        before = {}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _document(outcome: Outcome) -> dict[str, Any]:
+    counters = {name: getattr(outcome.counters, name) for name in outcome.counters.__slots__}
+    error = outcome.error
+    return {
+        "connection": outcome.connection,
+        "run": outcome.run_id,
+        "status": outcome.status.value if outcome.run_id is not None else "not_run",
+        **counters,
+        "findings": [{"stream": one.stream, "code": one.code, "text": one.text} for one in outcome.findings],
+        "error": {"code": error.code, "happened": error.happened, "safe": error.safe, "hint": error.hint} if error else None,
+    }

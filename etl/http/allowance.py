@@ -1,0 +1,191 @@
+"""
+Knows when the next request may be sent so that a server never counts too many; keeps no time, knows no threads and no HTTP.
+
+The server counts a request when it arrives, which is some time between our sending it and our receiving the answer. So a
+request occupies its place from the moment it is sent until a whole window after its answer was received: then it left the
+server's window too, whenever it arrived. What a server says itself (`Quota`) can only narrow this.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+
+from etl.errors import EtlError
+from etl.http.quota import Quota
+from etl.http.retry import LONGEST_WAIT
+from etl.model import JSON
+from etl.provider import Limit
+
+MARGIN = 1.001
+"""A window is taken for a thousandth longer than it is: two clocks that are being adjusted do not run alike."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_SAME_WINDOW = timedelta(seconds=1)
+_LONGEST_PAUSE = LONGEST_WAIT * 1.2  # with its jitter
+
+
+class DaySpent(EtlError):
+    """The day's budget is spent; for whoever knows the connection to say so."""
+
+
+class Allowance:
+    """
+    The requests that may still be sent: by the rolling windows of `limits`, by `daily` requests in a UTC day, by the server.
+
+    Every method is told the time; `now` may jump in both directions, which costs at most one window.
+    """
+
+    def __init__(self, *, limits: Iterable[Limit], daily: int | None) -> None:
+        self.limits = frozenset(limits)
+        self.daily = daily
+        self._kept = max((limit.requests for limit in self.limits), default=0)
+        self._done: list[datetime] = []  # when the newest answers were received, ascending
+        self._in_flight = 0
+        self._day = date.min
+        self._count = 0
+        self._quota: Quota | None = None
+        self._paused_until: datetime | None = None
+
+    def wait(self, now: datetime) -> timedelta | None:
+        """
+        Return how long to wait before the next request, zero for not at all; None: until one of those in flight has ended.
+
+        Raises DaySpent.
+        """
+        self._look_at(now)
+        if self.daily is not None and self._count >= self.daily:
+            raise DaySpent(f"the budget of {self.daily:,} requests for {self._day.isoformat()} (UTC) is spent")
+        free_at = now
+        for limit in self.limits:
+            places = limit.requests - self._in_flight
+            if places <= 0:
+                return None
+            if len(self._done) >= places:
+                free_at = max(free_at, self._done[-places] + limit.per * MARGIN)
+        if self._quota is not None and self._quota.remaining <= 0:
+            free_at = max(free_at, self._quota.resets_at)
+        elif self._quota is not None and self._quota.remaining <= self._in_flight:
+            return None
+        return max(free_at, self._paused_until or now) - now
+
+    def sent(self, now: datetime) -> None:
+        """A request is on its way."""
+        self._look_at(now)
+        self._in_flight += 1
+        self._count += 1
+
+    def answered(self, now: datetime, quota: Quota | None) -> None:
+        """A request was answered, and the answer said this of what is left."""
+        self._end(now)
+        if quota is None or quota.resets_at > now + LONGEST_WAIT:
+            return
+        known = self._quota
+        if known is None or quota.window >= known.window + _SAME_WINDOW:
+            self._quota = quota
+        elif quota.window > known.window - _SAME_WINDOW and quota.remaining < known.remaining:
+            # Answers overtake each other. The least that was said came last, and what it did not count is still in flight.
+            self._quota = quota
+
+    def lost(self, now: datetime) -> None:
+        """A request ended without an answer; it may have been counted."""
+        self._end(now)
+        if self._quota is not None:
+            self._quota = Quota(remaining=self._quota.remaining - 1, resets_at=self._quota.resets_at, window=self._quota.window)
+
+    def unsent(self, now: datetime) -> None:
+        """A request has certainly not arrived."""
+        self._look_at(now)
+        self._in_flight -= 1
+        self._count = max(0, self._count - 1)
+
+    def pause(self, until: datetime) -> None:
+        """Let nothing be sent before this instant."""
+        self._paused_until = max(until, self._paused_until or until)
+
+    # ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def memory(self, now: datetime) -> JSON:
+        """Return what a later run must know; what is in flight counts as answered now."""
+        self._look_at(now)
+        instants = (self._done + [now] * self._in_flight)[-self._kept :] if self._kept else []
+        return {
+            "answered": [(instant - _EPOCH) // _MICROSECOND for instant in instants],
+            "day": self._day.isoformat(),
+            "count": self._count,
+        }
+
+    def remember(self, memory: JSON, now: datetime) -> None:
+        """Add what `memory` returned, of an earlier run or of another process; what makes no sense is left out."""
+        self._look_at(now)
+        if not isinstance(memory, dict):
+            return
+        answered, day, count = memory.get("answered"), memory.get("day"), memory.get("count")
+        told = Counter(min(instant, now) for value in _list(answered) if (instant := _instant(value)) is not None)
+        for instant, times in told.items():  # what both know is one request, not two
+            for _ in range(times - self._done.count(instant)):
+                self._keep(instant)
+        stored = _date(day)
+        if stored is None or not isinstance(count, int) or not _is_current(stored, now):
+            return
+        if stored >= self._day:
+            self._count = max(count, self._count if stored == self._day else self._in_flight)
+            self._day = stored
+
+    def restrict(self, *, limits: Iterable[Limit], daily: int | None) -> None:
+        """Observe these limits as well: another connection shares the account."""
+        self.limits |= frozenset(limits)
+        self._kept = max((limit.requests for limit in self.limits), default=0)
+        self.daily = min((given for given in (self.daily, daily) if given is not None), default=None)
+
+    # ── Bookkeeping ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _look_at(self, now: datetime) -> None:
+        """Bring everything into line with the clock: a new day, what has passed, and what a clock set back left ahead."""
+        if not _is_current(self._day, now):
+            self._day, self._count = now.date(), self._in_flight
+        ahead = len(self._done)
+        while ahead and self._done[ahead - 1] > now:
+            ahead -= 1
+        self._done[ahead:] = [now] * (len(self._done) - ahead)
+        if self._quota is not None and not now < self._quota.resets_at <= now + LONGEST_WAIT:
+            self._quota = None
+        if self._paused_until is not None and not now < self._paused_until <= now + _LONGEST_PAUSE:
+            self._paused_until = None
+
+    def _end(self, now: datetime) -> None:
+        self._look_at(now)
+        self._in_flight -= 1
+        self._keep(now)
+
+    def _keep(self, instant: datetime) -> None:
+        insort(self._done, instant)
+        del self._done[: max(0, len(self._done) - self._kept)]
+
+
+def _list(value: JSON) -> list[JSON]:
+    return value if isinstance(value, list) else []
+
+
+def _instant(value: JSON) -> datetime | None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    try:
+        return _EPOCH + value * _MICROSECOND
+    except OverflowError:
+        return None
+
+
+def _date(value: JSON) -> date | None:
+    try:
+        return date.fromisoformat(value)
+    except (ValueError, TypeError):
+        return None
+
+
+def _is_current(day: date, now: datetime) -> bool:
+    """Whether it is today (UTC), or tomorrow: another machine's clock is a little ahead at midnight."""
+    return 0 <= (day - now.date()).days <= 1

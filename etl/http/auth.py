@@ -1,0 +1,97 @@
+"""Knows the credentials of one connection: how they travel, and how to keep them out of every text; knows no request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Protocol
+
+from etl.errors import UsageError
+from etl.provider import Provider
+
+SAID_LENGTH = 200
+"""At most so many characters of a provider's own words are shown."""
+
+_READ_LENGTH = 4000
+_GRAM = 6
+_HEADER = re.compile(r"[\x21-\x7e]+")
+_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+_PRIVATE = (
+    (re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+"), "[e-mail]"),
+    (re.compile(r"\b(?:bearer|basic|digest)\s+[^\s\"',;]+", re.IGNORECASE), "[secret]"),
+    (re.compile(r"\b[a-z]{2,8}[-_](?:[a-z]+[-_])*(?=[\w-]*\d)[\w-]{8,}", re.IGNORECASE), "[id]"),
+    (re.compile(r"(?=[\w+/=.-]*\d)[\w+/=-]{20,}"), "[id]"),
+    (re.compile(r"\+?\(?\d(?:[\s().\-/]{0,2}\d){6,}"), "[number]"),
+)
+
+
+class Secret(Protocol):
+    """A value that hides itself, as pydantic's `SecretStr` does."""
+
+    def get_secret_value(self) -> str:
+        """Return the value itself."""
+        ...
+
+
+class Credentials:
+    """
+    The credential headers of one connection.
+
+    Raises UsageError where a required one is missing, or holds a character that no header can carry.
+    """
+
+    def __init__(self, provider: Provider, values: Mapping[str, str | Secret], *, connection: str) -> None:
+        self._headers: dict[str, str] = {}
+        self._secrets: list[str] = []
+        self._settings: list[str] = []
+        for header in provider.headers:
+            given = values.get(header.setting)
+            value = (given if given is None or isinstance(given, str) else given.get_secret_value()) or ""
+            setting = f"connections.{connection}.{header.setting}"
+            if not value.strip():
+                if header.required:
+                    raise UsageError(f"{setting} is missing.", hint=_where(provider, header.setting))
+                continue
+            if not _HEADER.fullmatch(value.strip()):
+                raise UsageError(
+                    f"{setting} holds a character that cannot be sent (a space, a line break, or one outside ASCII).",
+                    hint="Copy it again. " + _where(provider, header.setting),
+                )
+            self._headers[header.name] = header.template.format(value=value.strip())
+            self._secrets.append(value.strip().lower())
+            self._settings.append(setting)
+        self.where = _where(provider, provider.headers[0].setting) if provider.headers else ""
+
+    def __repr__(self) -> str:
+        return f"Credentials({', '.join(self._settings)})"
+
+    @property
+    def settings(self) -> str:
+        """The names of the settings that were sent, for a message."""
+        return " and ".join(self._settings)
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers as they are sent."""
+        return self._headers
+
+    def clean(self, text: str) -> str:
+        """Return a provider's own words in one line of at most `SAID_LENGTH` characters, free of secrets and personal data."""
+        text = _CONTROL.sub(" ", text[:_READ_LENGTH]).strip()
+        text = " ".join("[secret]" if self._betrays(word) else word for word in text.split(" "))
+        for pattern, instead in _PRIVATE:
+            text = pattern.sub(instead, text)
+        return text if len(text) <= SAID_LENGTH else text[: SAID_LENGTH - 1] + "…"
+
+    def _betrays(self, word: str) -> bool:
+        """Whether a word holds a secret or a good part of one."""
+        word = word.lower()
+        for secret in self._secrets:
+            grams = {secret[start : start + _GRAM] for start in range(max(1, len(secret) - _GRAM + 1))}
+            if any(gram in word for gram in grams):
+                return True
+        return False
+
+
+def _where(provider: Provider, setting: str) -> str:
+    link = provider.links.get(setting)
+    return f"You find it at {link}." if link else f"You get it from {provider.title}."

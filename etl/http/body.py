@@ -1,0 +1,229 @@
+"""
+Knows how a response body becomes records, sliced as raw JSON and decoded no further; knows no HTTP status and no meaning.
+
+What no JSON decoder or database accepts but providers do send is mended inside strings and literals only, so every number
+keeps its digits and nothing that was cut off is ever completed:
+
+    raw control characters in strings     escaped, the value stays as it is
+    NUL, lone surrogates, broken UTF-8    U+FFFD takes their place, the record counts as cleaned
+    NaN, Infinity, -Infinity              null, the record counts as cleaned
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import msgspec
+
+from etl.model import JSON
+
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_VALUE = msgspec.json.Decoder()
+_ANY = msgspec.json.Decoder(msgspec.Raw)
+
+_BOM = b"\xef\xbb\xbf"
+_LITERAL = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\bInfinity\b|\bNaN\b', re.DOTALL)
+_SUSPECT = re.compile(r"\\u(?:0000|[dD])|[\x00-\x1f\ud800-\udfff]")
+_MEND = re.compile(
+    r"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|(?P<lost>\\u0000|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|[\x00\ud800-\udfff])"
+    r"|(?P<other>\\.)"
+    r"|(?P<control>[\x01-\x1f])"
+)
+_PRIVATE = range(0xE000, 0xF8FF)
+_REPLACEMENT = "\ufffd"
+
+Taken = TypeVar("Taken")
+
+
+class Unreadable(Exception):
+    """The body is not JSON, not even leniently."""
+
+
+class WebPage(Unreadable):
+    """The body is a web page."""
+
+
+class Unexpected(Exception):
+    """The body is JSON without what was asked for; `value` is the whole of it, decoded."""
+
+    def __init__(self, value: JSON) -> None:
+        super().__init__("JSON without what was asked for")
+        self.value = value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """
+    The records as JSON text, the other top-level fields decoded, and which records had to be cleaned.
+
+    `envelope` is what may tell that the body is an error after all: the fields, or the record where the body is the record;
+    None where the body is a list.
+    """
+
+    records: tuple[bytes, ...]
+    fields: Mapping[str, JSON] = field(default_factory=dict)
+    cleaned: frozenset[int] = frozenset()
+    envelope: JSON = None
+
+
+# ── What the client asks for ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_list(body: bytes, keys: tuple[str, ...]) -> Body:
+    """
+    Slice the list under the first of `keys` that holds one, or the body itself where there are no keys.
+
+    Raises Unreadable and Unexpected.
+    """
+    return _read(body, lambda text: _list_in(text, keys))
+
+
+def read_one(body: bytes, key: str | None) -> Body:
+    """Take the object under `key`, or the body itself for None, as the only record. Raises Unreadable and Unexpected."""
+    return _read(body, lambda text: _one_in(text, key))
+
+
+def read_error(body: bytes) -> JSON:
+    """Return an error body decoded, None where it is not JSON."""
+    try:
+        return _read(body, lambda text: text.value(text.raw))
+    except Unreadable:
+        return None
+
+
+def _list_in(text: _Text, keys: tuple[str, ...]) -> Body:
+    if not keys:
+        return text.records_of(text.raw, {})
+    others = text.object_fields()
+    for key in keys:
+        if key in others and bytes(others[key])[:1] == b"[":
+            return text.records_of(bytes(others.pop(key)), others)
+    raise Unexpected(text.value(text.raw))
+
+
+def _one_in(text: _Text, key: str | None) -> Body:
+    others = text.object_fields()
+    if key is None:
+        return replace(text.records_of(b"[" + text.raw + b"]", {}), envelope=text.value(text.raw))
+    if key not in others or bytes(others[key])[:1] != b"{":
+        raise Unexpected(text.value(text.raw))
+    return text.records_of(b"[" + bytes(others.pop(key)) + b"]", others)
+
+
+def _read(body: bytes, take: Callable[[_Text], Taken]) -> Taken:
+    """Take what is wanted from the body as it is or, where that fails, from the mended one."""
+    body = body.removeprefix(_BOM)
+    if not body or body.isspace():
+        raise Unreadable("an empty body")
+    has_nul = b"\\" in body and b"\\u0000" in body  # one byte is found ten times as fast as six
+    if not has_nul and _is_utf8(body):
+        with suppress(msgspec.DecodeError, RecursionError):  # the lenient way decides
+            return take(_Text(raw=body))
+    try:
+        return take(_Text.mended(body))
+    except (ValueError, RecursionError) as error:
+        raise (WebPage if body.lstrip()[:1] == b"<" else Unreadable)("not JSON") from error
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        return body.isascii() or bool(body.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+# ── Text that can be sliced ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """
+    What should be JSON.
+
+    Where it was mended, `lost` is the character that stands for what was removed and `nothing` the string that stands for
+    null: two characters that the body itself does not use, so that they tell which records were touched.
+    """
+
+    raw: bytes
+    lost: bytes = b""
+    nothing: bytes = b""
+
+    @classmethod
+    def mended(cls, body: bytes) -> _Text:
+        text = body.decode("utf-8", "surrogateescape")
+        lost, nothing = _unused(text)
+        raw = _LITERAL.sub(lambda found: _mend(found[0], lost=lost, nothing=nothing), text).encode()
+        return cls(raw=raw, lost=lost.encode(), nothing=f'"{nothing}"'.encode())
+
+    def object_fields(self) -> dict[str, msgspec.Raw]:
+        """Return the body's top-level fields. Raises Unexpected where it is no object."""
+        try:
+            return _OBJECT.decode(self.raw)
+        except msgspec.ValidationError:
+            raise Unexpected(self.value(self.raw)) from None
+
+    def records_of(self, array: bytes, others: Mapping[str, msgspec.Raw]) -> Body:
+        """Slice the array; decode the other fields."""
+        try:
+            records = tuple(map(bytes, _ARRAY.decode(array)))
+        except msgspec.ValidationError:
+            raise Unexpected(self.value(self.raw)) from None
+        fields = {self._clean(key.encode()).decode(): self.value(bytes(raw)) for key, raw in others.items()}
+        if not self.lost:
+            return Body(records=records, fields=fields, envelope=fields or None)
+        clean = tuple(map(self._clean, records))
+        touched = frozenset(index for index, record in enumerate(records) if clean[index] != record)
+        return Body(records=clean, fields=fields, cleaned=touched, envelope=fields or None)
+
+    def value(self, raw: bytes) -> JSON:
+        """Decode one value; a number beyond all floats is null."""
+        raw = self._clean(raw)
+        try:
+            return _VALUE.decode(raw)
+        except msgspec.ValidationError:
+            return json.loads(raw, parse_float=_finite)
+
+    def _clean(self, raw: bytes) -> bytes:
+        """Put the final text in the place of the two stand-ins."""
+        if not self.lost or (self.lost not in raw and self.nothing not in raw):
+            return raw
+        clean = raw.replace(self.nothing, b"null").replace(self.lost, _REPLACEMENT.encode())
+        _ANY.decode(clean)  # refuses a bare NaN that stood where only a key may stand
+        return clean
+
+
+def _unused(text: str) -> tuple[str, str]:
+    """Return two characters that the text does not hold."""
+    free = (chr(code) for code in _PRIVATE if chr(code) not in text)
+    try:
+        return next(free), next(free)
+    except StopIteration:
+        raise Unreadable("a body that uses every private character") from None
+
+
+def _mend(literal: str, *, lost: str, nothing: str) -> str:
+    """Mend one string, or one literal that JSON does not have."""
+    if not literal.startswith('"'):
+        return f'"{nothing}"'
+    if not _SUSPECT.search(literal):
+        return literal
+
+    def mended(found: re.Match[str]) -> str:
+        if found["lost"]:
+            return lost
+        return f"\\u{ord(found[0]):04x}" if found["control"] else found[0]
+
+    return _MEND.sub(mended, literal)
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,237 @@
+"""
+Knows how one account is asked, patiently: throttled, attempted, understood, and asked again; knows no stream and no page.
+
+    _ask        until there is an answer, or no patience left
+    _attempt    one slot of the allowance, one exchange
+    _understood one answer, or why it is none
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+import httpx
+import structlog
+
+from etl.errors import BudgetSpent, ProviderUnavailable
+from etl.http.auth import Credentials, Secret
+from etl.http.body import Body, Unexpected, Unreadable, WebPage, read_error, read_list, read_one
+from etl.http.causes import BETWEEN
+from etl.http.exchange import Exchange, Reply
+from etl.http.limits import SAFE, Limiter, in_words
+from etl.http.links import absolute, check_base_url, check_same_origin, next_link
+from etl.http.refusal import Refusals
+from etl.http.retry import LONGEST_WAIT, Cause, Failed, Patience, Throttled
+from etl.model import JSON
+from etl.ports import Answer, Clock
+from etl.provider import Provider
+
+log = structlog.get_logger(__name__)
+
+WEB_PAGE = Cause(word="web_page", happened="sent a web page instead of JSON", hint=BETWEEN)
+NOT_JSON = Cause(word="not_json", happened="sent something that is not JSON, or only a part of it", hint=BETWEEN)
+NOT_ASKED_FOR = Cause(word="not_asked_for", happened="sent JSON without what was asked for", hint=BETWEEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """The settings of section `[http]`: `timeout` of one step of a request, attempts and waits, the cap of a response."""
+
+    timeout: timedelta
+    max_attempts: int
+    backoff: timedelta
+    max_backoff: timedelta
+    max_response_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    path: str
+    params: Mapping[str, str]
+    read: Callable[[bytes], Body]
+
+
+class Client:
+    """
+    `etl.ports.Api` over HTTP. `credentials` maps the settings that the provider's headers name to their values.
+
+    A context manager; safe to share by threads. Raises UsageError where the address or a credential cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        base_url: str,
+        credentials: Mapping[str, str | Secret],
+        limiter: Limiter,
+        http: HttpOptions,
+        connection: str,
+        clock: Clock,
+        random: random.Random,
+        transport: httpx.BaseTransport | None = None,
+        allow_http: bool = False,
+    ) -> None:
+        check_base_url(base_url, connection=connection, allow_http=allow_http)
+        hidden = Credentials(provider, credentials, connection=connection)
+        self._provider = provider
+        self._base_url = base_url
+        self._limiter = limiter
+        self._options = http
+        self._connection = connection
+        self._clock = clock
+        self._random = random
+        self._refusals = Refusals(provider, hidden, base_url=base_url, connection=connection)
+        self._lock = threading.Lock()
+        self._requests = self._retries = 0
+        self._exchange = Exchange(
+            base_url=base_url,
+            credentials=hidden,
+            connection=connection,
+            clock=clock,
+            timeout=http.timeout,
+            max_response_bytes=http.max_response_bytes,
+            transport=transport,
+        )
+
+    def __repr__(self) -> str:
+        return f"Client(connection={self._connection!r}, provider={self._provider.name!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._exchange.close()
+
+    # ── etl.ports.Api ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
+        """Ask for a page; see `etl.ports.Api`."""
+        return self._ask(_Question(path=path, params=params, read=lambda body: read_list(body, records)))
+
+    def get_one(self, path: str, record: str | None) -> Answer:
+        """Ask for one object; see `etl.ports.Api`."""
+        return self._ask(_Question(path=path, params={}, read=lambda body: read_one(body, record)))
+
+    def check_link(self, url: str) -> None:
+        """Raise ForeignLink where a link of the provider leads to another origin."""
+        check_same_origin(url, self._base_url)
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, retries included."""
+        return self._requests
+
+    @property
+    def retries(self) -> int:
+        """Requests sent again so far."""
+        return self._retries
+
+    def request_log(self) -> JSON:
+        """What the limiter and the daily budget must remember across runs."""
+        return self._limiter.memory()
+
+    # ── The staircase ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ask(self, question: _Question) -> Answer:
+        """Ask until there is an answer, or no patience left."""
+        patience = Patience(
+            max_attempts=self._options.max_attempts,
+            backoff=self._options.backoff,
+            max_backoff=self._options.max_backoff,
+            chance=self._random,
+        )
+        while True:
+            try:
+                return self._attempt(question, again=patience.attempts > 0)
+            except Throttled as refusal:
+                self._wait_as_told(refusal, patience)
+            except Failed as failure:
+                self._wait_after(failure, patience)
+
+    def _attempt(self, question: _Question, *, again: bool) -> Answer:
+        """Send once, when the allowance has room."""
+        slot = self._limiter.acquire(self._connection)
+        try:
+            with self._lock:
+                self._requests += 1
+                self._retries += again
+            reply = self._exchange.get(question.path, question.params, slot)
+        finally:
+            slot.lost()
+        return self._understood(reply, question)
+
+    def _understood(self, reply: Reply, question: _Question) -> Answer:
+        """Return the answer in a reply, or raise what the reply comes to."""
+        if 300 <= reply.status < 400:
+            raise self._refusals.of_redirect(reply)
+        if not 200 <= reply.status < 300:
+            raise self._refusal(reply, read_error(reply.body)) or Failed(NOT_ASKED_FOR)
+        try:
+            body = question.read(reply.body)
+        except WebPage:
+            raise Failed(WEB_PAGE) from None
+        except Unreadable:
+            raise Failed(WEB_PAGE if "html" in reply.headers.get("content-type", "").lower() else NOT_JSON) from None
+        except Unexpected as other:
+            raise (self._refusal(reply, other.value) or Failed(NOT_ASKED_FOR)) from None
+        if body.envelope is not None and (refusal := self._refusal(reply, body.envelope)) is not None:
+            raise refusal
+        link = next_link(reply.headers)
+        if link is not None:
+            self.check_link(absolute(link, reply.url))
+        return Answer(
+            records=body.records,
+            fields=body.fields,
+            headers=reply.headers,
+            date=reply.date,
+            sent_at=reply.sent_at,
+            cleaned=body.cleaned,
+        )
+
+    def _refusal(self, reply: Reply, body: JSON) -> Exception | None:
+        """Return what a reply comes to, None for a success. A provider may send an error with HTTP 200."""
+        failure = self._provider.failure(reply.status, body)
+        if failure is None and 200 <= reply.status < 300:
+            return None
+        return self._refusals.of_error(reply, body, failure, now=self._clock.now())
+
+    def _wait_as_told(self, refusal: Throttled, patience: Patience) -> None:
+        """Let nobody who shares the account send before the provider wants it. Raises BudgetSpent where that takes too long."""
+        wait = patience.after_throttle(refusal.wait)
+        if wait is None:
+            asked = in_words(refusal.wait) if refusal.wait and refusal.wait > LONGEST_WAIT else "ever longer"
+            raise BudgetSpent(
+                f"Connection {self._connection}: {self._provider.title} says that there were too many requests, "
+                f"and wants us to wait {asked}.",
+                safe=SAFE,
+                hint="If this repeats, something else uses the same account's allowance.",
+            )
+        self._limiter.pause(wait)
+        self._log("request.throttled", attempt=patience.attempts, cause="http_429", wait=wait)
+
+    def _wait_after(self, failure: Failed, patience: Patience) -> None:
+        """Wait before the next attempt. Raises ProviderUnavailable where there is none."""
+        wait = patience.after_failure(failure.wait)
+        if wait is None:
+            times = "once" if patience.failures == 1 else f"{patience.failures} times"
+            raise ProviderUnavailable(
+                f"Connection {self._connection}: {self._provider.title} {failure.cause.happened} (tried {times}).",
+                safe=SAFE,
+                hint=failure.cause.hint,
+            )
+        self._log("request.retried", attempt=patience.attempts, cause=failure.cause.word, wait=wait)
+        self._clock.sleep(wait.total_seconds())
+
+    def _log(self, event: str, *, attempt: int, cause: str, wait: timedelta) -> None:
+        log.warning(event, connection=self._connection, attempt=attempt, cause=cause, wait_seconds=round(wait.total_seconds(), 3))

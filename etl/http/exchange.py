@@ -1,0 +1,192 @@
+"""Knows one attempt: a request out, a response of bounded size back, httpx's failures in our words; never tries again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import cast
+
+import httpx
+
+from etl import __version__
+from etl.errors import ResponseTooLarge, UsageError
+from etl.http import tls
+from etl.http.auth import Credentials
+from etl.http.causes import CUT, MISUSES, NEVER_ARRIVED, TIMEOUT, cause_of
+from etl.http.compression import decoded
+from etl.http.limits import Slot
+from etl.http.links import is_loopback, origin
+from etl.http.retry import Failed, http_date
+from etl.ports import Clock
+
+# httpx writes every address with its query into its log at INFO.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+POOL = httpx.Limits(max_connections=16, max_keepalive_connections=8)
+
+WHOLE_RESPONSE = 10
+"""A response as a whole may take so many times the timeout: one that trickles would else hold a run for days."""
+
+ERROR_BYTES = 65_536
+"""More of an error's body is not read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A response as it came: `body` is decompressed; of an error it is empty where it was too long or broke off."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    date: datetime | None
+    sent_at: datetime
+    url: str
+
+
+class Exchange:
+    """The connection to one origin; safe to share by threads. Credentials go nowhere else, cookies are not kept."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        credentials: Credentials,
+        connection: str,
+        clock: Clock,
+        timeout: timedelta,
+        max_response_bytes: int,
+        transport: httpx.BaseTransport | None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._connection = connection
+        self._clock = clock
+        self._timeout = timeout
+        self._cap = max_response_bytes
+        try:
+            self._http = httpx.Client(
+                auth=_OwnOrigin(base_url, credentials),
+                headers={
+                    "User-Agent": f"call-warehouse/{__version__}",
+                    "Accept": "application/json",
+                    "Accept-Encoding": "gzip",
+                },
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+                verify=tls.trusted() if base_url.lower().startswith("https:") else tls.unused(),
+                timeout=timeout.total_seconds(),
+                limits=POOL,
+                transport=transport,
+                follow_redirects=False,
+                trust_env=not is_loopback(base_url),  # a proxy must not be asked for this machine
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            # The error's text may hold the proxy's password, so it is not chained.
+            raise UsageError(
+                f"The proxy that the environment names cannot be used ({type(error).__name__}).",
+                hint="Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY: http:// and https:// proxies are supported.",
+            ) from None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def get(self, path: str, params: Mapping[str, str], slot: Slot) -> Reply:
+        """
+        Send one GET and read its response; end the slot as soon as the head of the response is there.
+
+        Raises Failed where it may pass, ResponseTooLarge, and UsageError where the request cannot be sent at all.
+        """
+        try:
+            return self._get(path, params, slot)
+        except MISUSES as error:
+            slot.unsent()
+            # Neither chained nor quoted: the text may hold a header.
+            raise UsageError(
+                f"Connection {self._connection}: the request cannot be sent ({type(error).__name__}).",
+                hint=f"Check connections.{self._connection}.base_url.",
+            ) from None
+        except (httpx.HTTPError, httpx.StreamError, httpx.CookieConflict) as error:
+            if isinstance(error, NEVER_ARRIVED):
+                slot.unsent()
+            raise Failed(cause_of(error)) from None
+        finally:
+            slot.lost()
+
+    def _get(self, path: str, params: Mapping[str, str], slot: Slot) -> Reply:
+        url = f"{self._base_url}/{path.lstrip('/')}"
+        with self._http.stream("GET", url, params=params or None) as response:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            date = http_date(headers.get("date", ""))
+            slot.answered(headers, date)
+            return Reply(
+                status=response.status_code,
+                headers=headers,
+                body=self._body(response, headers) if response.is_success else self._error_body(response, headers),
+                date=date,
+                sent_at=slot.sent_at,
+                url=str(response.url),
+            )
+
+    def _body(self, response: httpx.Response, headers: Mapping[str, str]) -> bytes:
+        """Read the body as far as the cap. Raises ResponseTooLarge and Failed."""
+        announced = _length(headers)
+        if announced is not None and announced > self._cap:
+            raise self._too_large()
+        parts: list[bytes] = []
+        size = 0
+        for part in decoded(self._raw(response, announced), headers.get("content-encoding", "")):
+            parts.append(part)
+            size += len(part)
+            if size > self._cap:
+                raise self._too_large()
+        return b"".join(parts)
+
+    def _error_body(self, response: httpx.Response, headers: Mapping[str, str]) -> bytes:
+        body = bytearray()
+        try:
+            for part in decoded(self._raw(response, _length(headers)), headers.get("content-encoding", "")):
+                body += part
+                if len(body) > ERROR_BYTES:
+                    return b""
+        except (httpx.HTTPError, Failed):
+            return b""  # the status says enough
+        return bytes(body)
+
+    def _raw(self, response: httpx.Response, announced: int | None) -> Iterator[bytes]:
+        """Yield what comes over the wire. Raises Failed where it takes too long, or ends before what was announced."""
+        deadline = self._clock.now() + self._timeout * WHOLE_RESPONSE
+        received = 0
+        for chunk in cast("httpx.SyncByteStream", response.stream):
+            received += len(chunk)
+            yield chunk
+            if self._clock.now() > deadline:
+                raise Failed(TIMEOUT)
+        if announced is not None and received != announced:
+            raise Failed(CUT)
+
+    def _too_large(self) -> ResponseTooLarge:
+        return ResponseTooLarge(
+            f"Connection {self._connection}: a response is larger than {self._cap / 1_048_576:,.3g} MB.",
+            safe="It was not read further, and nothing of it was stored; what was loaded before stays.",
+            hint=f"Lower connections.{self._connection}.per_page, or raise http.max_response_mb.",
+        )
+
+
+class _OwnOrigin(httpx.Auth):
+    """Adds the credentials to requests that go to the configured origin, whatever else may happen."""
+
+    def __init__(self, base_url: str, credentials: Credentials) -> None:
+        self._origin = origin(base_url)
+        self._credentials = credentials
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]  # narrower is enough
+        if origin(str(request.url)) == self._origin:
+            request.headers.update(self._credentials.headers())
+        yield request
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("content-length", "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

@@ -1,0 +1,207 @@
+"""Knows how threads take turns at a limited allowance, and who shares one; the arithmetic is in `allowance`."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from etl.errors import BudgetSpent
+from etl.http.allowance import Allowance, DaySpent
+from etl.http.quota import ServerClock, quota
+from etl.http.retry import LONGEST_WAIT
+from etl.model import JSON
+from etl.ports import Clock
+from etl.provider import Limit
+
+SAFE = "What was loaded before stays, and the next sync continues there."
+
+_KEY = secrets.token_bytes(32)
+
+
+class Limiter:
+    """
+    Lets requests go when the provider's allowance has room for them: first come, first served, by any number of threads.
+
+    `limit` None means no known limit (the server's headers still count), `daily` the budget of a UTC day; `memory` is what
+    `memory()` of an earlier run returned, and anything else is nothing. Waiting is `clock.sleep`.
+    """
+
+    def __init__(self, *, limit: Limit | None, daily: int | None, clock: Clock, memory: JSON = None) -> None:
+        self._clock = clock
+        self._turn = _Turn()
+        self._changed = threading.Condition()  # guards the two below
+        self._allowance = Allowance(limits=[limit] if limit else [], daily=daily)
+        self._server = ServerClock()
+        self._allowance.remember(memory, clock.now())
+
+    def acquire(self, connection: str) -> Slot:
+        """
+        Wait for a place and take it. Every slot must be ended, in one of its three ways.
+
+        Raises BudgetSpent where the day's budget is spent, or the next place is further away than `LONGEST_WAIT`.
+        """
+        with self._turn.taken():
+            while True:
+                wait = self._take(connection)
+                if isinstance(wait, Slot):
+                    return wait
+                if wait > LONGEST_WAIT * 1.2:
+                    raise BudgetSpent(
+                        f"Connection {connection}: the request allowance is used up for the next {in_words(wait)}.", safe=SAFE
+                    )
+                self._clock.sleep(wait.total_seconds())
+
+    def pause(self, wait: timedelta) -> None:
+        """Let nobody send anything for this long: the server said so."""
+        with self._changed:
+            self._allowance.pause(self._clock.now() + wait)
+
+    def server_now(self) -> datetime:
+        """Return the earliest instant that the server's clock may show now."""
+        with self._changed:
+            return self._server.theirs(self._clock.now())
+
+    def memory(self) -> JSON:
+        """Return what a later run must know, as JSON."""
+        with self._changed:
+            return self._allowance.memory(self._clock.now())
+
+    def join(self, *, limit: Limit | None, daily: int | None, memory: JSON) -> None:
+        """Observe another connection's limits as well, and add what it remembers."""
+        with self._changed:
+            self._allowance.restrict(limits=[limit] if limit else [], daily=daily)
+            self._allowance.remember(memory, self._clock.now())
+
+    def _take(self, connection: str) -> Slot | timedelta:
+        """Take a place, or return how long to wait for one; wait here while only an answer can make room."""
+        with self._changed:
+            try:
+                while (wait := self._allowance.wait(now := self._clock.now())) is None:
+                    self._changed.wait()
+            except DaySpent as spent:
+                raise BudgetSpent(
+                    f"Connection {connection}: {spent}.",
+                    safe=SAFE,
+                    hint=f"Raise connections.{connection}.daily_requests if the provider allows more.",
+                ) from None
+            if wait > timedelta():
+                return wait
+            self._allowance.sent(now)
+            return Slot(self, sent_at=now)
+
+    def _answered(self, sent_at: datetime, headers: Mapping[str, str], date: datetime | None) -> None:
+        with self._changed:
+            now = self._clock.now()
+            if date is not None:
+                self._server.heard(date, sent=sent_at, received=now)
+            self._allowance.answered(now, quota(headers, self._server, now=now))
+            self._changed.notify_all()
+
+    def _lost(self) -> None:
+        with self._changed:
+            self._allowance.lost(self._clock.now())
+            self._changed.notify_all()
+
+    def _unsent(self) -> None:
+        with self._changed:
+            self._allowance.unsent(self._clock.now())
+            self._changed.notify_all()
+
+
+class Slot:
+    """One request's place. It is ended once; further endings do nothing."""
+
+    def __init__(self, limiter: Limiter, *, sent_at: datetime) -> None:
+        self._limiter = limiter
+        self._open = True
+        self.sent_at = sent_at
+
+    def answered(self, headers: Mapping[str, str], date: datetime | None) -> None:
+        """The head of a response was received."""
+        if self._ends():
+            self._limiter._answered(self.sent_at, headers, date)  # noqa: SLF001 - a slot is a part of its limiter
+
+    def lost(self) -> None:
+        """The request ended without an answer and may have arrived."""
+        if self._ends():
+            self._limiter._lost()  # noqa: SLF001 - as above
+
+    def unsent(self) -> None:
+        """The request has certainly not arrived."""
+        if self._ends():
+            self._limiter._unsent()  # noqa: SLF001 - as above
+
+    def _ends(self) -> bool:
+        was_open, self._open = self._open, False
+        return was_open
+
+
+class Limiters:
+    """The limiters of one process: one for each account, however many connections use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._limiters: dict[tuple[str, str], Limiter] = {}
+
+    def of(
+        self,
+        provider_name: str,
+        token_fingerprint: str,
+        *,
+        limit: Limit | None,
+        daily: int | None,
+        clock: Clock,
+        memory: JSON = None,
+    ) -> Limiter:
+        """Return the account's limiter. Where there is one already, it observes these limits as well and learns this memory."""
+        with self._lock:
+            known = self._limiters.get((provider_name, token_fingerprint))
+            if known is None:
+                known = self._limiters[provider_name, token_fingerprint] = Limiter(
+                    limit=limit, daily=daily, clock=clock, memory=memory
+                )
+            else:
+                known.join(limit=limit, daily=daily, memory=memory)
+            return known
+
+
+def fingerprint(token: str) -> str:
+    """Return a name for a token that means nothing outside this process and does not lead back to it."""
+    return hmac.digest(_KEY, token.strip().encode(), "sha256").hex()
+
+
+def in_words(wait: timedelta) -> str:
+    """Say a length of time in its largest unit, rounded up: `2 hours`."""
+    total = wait.total_seconds()
+    for unit, length in (("hour", 3600), ("minute", 60)):
+        if total > length * 1.5:
+            return f"{-int(-total // length)} {unit}s"
+    return f"{-int(-total // 1)} seconds"
+
+
+class _Turn:
+    """A lock that is handed over in the order in which it was asked for."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: deque[object] = deque()
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        ticket = object()
+        with self._changed:
+            self._waiting.append(ticket)
+        try:
+            with self._changed:
+                while self._waiting[0] is not ticket:
+                    self._changed.wait()
+            yield
+        finally:
+            with self._changed:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()

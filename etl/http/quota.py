@@ -1,0 +1,80 @@
+"""Knows what `X-RateLimit-*` headers say, and how a server's clock relates to ours; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from etl.http.retry import seconds
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
+_SMALLEST_EPOCH = timedelta(days=365 * 30)  # less than this since 1970 is not an instant but a number of seconds from now
+_LARGEST_EPOCH = timedelta(days=365 * 300)  # more than this is in milliseconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """
+    What a response says of the requests left: `remaining` until `resets_at`, by our clock and rather too late than too early.
+
+    `window` tells the server's windows apart.
+    """
+
+    remaining: int
+    resets_at: datetime
+    window: datetime
+
+
+class ServerClock:
+    """
+    How far the server's clock is ahead of ours, as closely as its `Date` headers tell.
+
+    A `Date` is cut to whole seconds, so one response leaves an uncertainty of a second and its latency; several narrow it
+    down. Contradictory ones (a clock was set) leave the newest alone.
+    """
+
+    def __init__(self) -> None:
+        self._least: timedelta | None = None
+        self._most = timedelta()
+
+    def heard(self, date: datetime, *, sent: datetime, received: datetime) -> None:
+        """Take note of a response's `Date`; `sent` and `received` are by our clock."""
+        least, most = date - received, date + _SECOND - sent
+        if self._least is None or least > self._most or most < self._least:
+            self._least, self._most = least, most
+        else:
+            self._least, self._most = max(least, self._least), min(most, self._most)
+
+    def ours(self, theirs: datetime) -> datetime:
+        """Return the latest instant of our clock at which the server's may show `theirs`; the same where none was heard."""
+        return theirs - (self._least or timedelta())
+
+    def theirs(self, ours: datetime) -> datetime:
+        """Return the earliest instant that the server's clock may show at `ours`."""
+        return ours + (self._least or timedelta())
+
+
+def quota(headers: Mapping[str, str], clock: ServerClock, *, now: datetime) -> Quota | None:
+    """
+    Read `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix time; also in milliseconds, or seconds from now).
+
+    None where they are absent or make no sense: more left than allowed, nothing allowed at all, a reset in the past or more
+    than a day ahead. `headers` has lower-case names, `now` is our clock.
+    """
+    limit, remaining = seconds(headers.get("x-ratelimit-limit")), seconds(headers.get("x-ratelimit-remaining"))
+    reset = seconds(headers.get("x-ratelimit-reset"))
+    if remaining is None or reset is None or remaining < timedelta():
+        return None
+    if limit is not None and not timedelta() < limit >= remaining:
+        return None
+    if reset < _SMALLEST_EPOCH:
+        window = clock.theirs(now) + min(max(reset, timedelta()), _DAY * 2)
+    else:
+        window = _EPOCH + (reset if reset < _LARGEST_EPOCH else reset / 1000)
+    resets_at = clock.ours(window)
+    if not now < resets_at <= now + _DAY + _SECOND:
+        return None
+    return Quota(remaining=int(remaining / _SECOND), resets_at=resets_at, window=window)

@@ -1,0 +1,107 @@
+"""Knows what an answer that is no success comes to: wait, try again, or one clear sentence; sends nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from etl.errors import AuthenticationFailed, ForeignLink, NotFound, ProviderRefused
+from etl.http.auth import Credentials
+from etl.http.exchange import Reply
+from etl.http.limits import SAFE
+from etl.http.links import absolute, origin, shown_origin
+from etl.http.quota import ServerClock, quota
+from etl.http.retry import Cause, Failed, Throttled, asked_wait
+from etl.model import JSON
+from etl.provider import Failure, Provider
+
+_PASSING = frozenset({408, 425})  # the server's own timeouts; the other 4xx would be refused again
+
+_HINTS = {
+    400: "The configuration may ask for something that the provider does not accept: check per_page, agents and start_date.",
+    402: "The provider wants its account to be in order first.",
+    404: "Check base_url (it includes the documented prefix) and the names configured.",
+    407: "This comes from a proxy: put its user name and password into HTTPS_PROXY.",
+    422: "The configuration may ask for something that the provider does not accept: check per_page, agents and start_date.",
+    501: "The provider does not offer this on this account, or not yet: ask it.",
+}
+_HINT = "Check base_url; if it is right, ask the provider."
+
+
+class Refusals:
+    """What the answers of one connection come to that are no success."""
+
+    def __init__(self, provider: Provider, credentials: Credentials, *, base_url: str, connection: str) -> None:
+        self._provider = provider
+        self._credentials = credentials
+        self._base_url = base_url
+        self._connection = connection
+
+    def of_redirect(self, reply: Reply) -> Exception:
+        """Return the error for a redirect, which is never followed."""
+        target = absolute(reply.headers.get("location", ""), reply.url)
+        if origin(target) == origin(self._base_url) or not reply.headers.get("location"):
+            return ProviderRefused(
+                f"Connection {self._connection}: {self._provider.title} redirects to another path (HTTP {reply.status}).",
+                status=reply.status,
+                safe=SAFE,
+                hint=f"Set connections.{self._connection}.base_url to the address and prefix that the provider documents now.",
+            )
+        return ForeignLink(
+            f"Connection {self._connection}: {self._provider.title} redirects to another address, {shown_origin(target)}.",
+            safe="It was not followed, so no credential was sent there; what was loaded before stays.",
+            hint=f"If the provider has moved, set connections.{self._connection}.base_url to its new address; "
+            "else a proxy or a login page of your network stands between.",
+        )
+
+    def of_error(self, reply: Reply, body: JSON, failure: Failure | None, *, now: datetime) -> Exception:
+        """
+        Return what an error comes to: Throttled, Failed, or the error to end with.
+
+        `failure` is what the provider file made of the decoded `body`; its own status counts more than the response's.
+        """
+        status = (failure.status if failure else None) or reply.status
+        said = self._said(failure)
+        if status == 429:
+            return Throttled(asked_wait(reply.headers, body, now=reply.date or now) or _until_reset(reply, now))
+        if status in _PASSING or (status >= 500 and status != 501):
+            happened = f"failed with HTTP {reply.status}{_quoted(said)}"
+            wait = asked_wait(reply.headers, body, now=reply.date or now)
+            return Failed(Cause(word=f"http_{status}", happened=happened), wait=wait)
+        if status in (401, 403):
+            return self._not_allowed(reply, status, said)
+        happened = (
+            f"Connection {self._connection}: {self._provider.title} refused a request (HTTP {reply.status}{_quoted(said)})."
+        )
+        hint = _HINTS.get(status, _HINT)
+        if status == 404:
+            return NotFound(happened, naming=failure.naming if failure else None, said=said, safe=SAFE, hint=hint)
+        return ProviderRefused(happened, status=status, said=said, safe=SAFE, hint=hint)
+
+    def _not_allowed(self, reply: Reply, status: int, said: str) -> AuthenticationFailed:
+        what = "does not accept the credential" if status == 401 else "does not allow this credential to read"
+        first = "replace" if status == 401 else "give more rights to, or replace,"
+        return AuthenticationFailed(
+            f"Connection {self._connection}: {self._provider.title} {what} (HTTP {reply.status}{_quoted(said)}).",
+            safe=SAFE,
+            hint=f"Check, {first} {self._credentials.settings}. {self._credentials.where}",
+        )
+
+    def _said(self, failure: Failure | None) -> str:
+        """Return the provider's own words, fit to be shown."""
+        if failure is None:
+            return ""
+        code = f"[{failure.code}]" if failure.code and failure.code != failure.message else ""
+        return self._credentials.clean(" ".join(part for part in (failure.message or "", code) if part))
+
+
+def _quoted(said: str) -> str:
+    return f": “{said}”" if said else ""
+
+
+def _until_reset(reply: Reply, now: datetime) -> timedelta | None:
+    """Return the wait until the server's own allowance is renewed, for a 429 that says nothing clearer."""
+    clock = ServerClock()
+    if reply.date is not None:
+        clock.heard(reply.date, sent=reply.sent_at, received=now)
+    told = quota(reply.headers, clock, now=now)
+    return told.resets_at - now if told is not None and told.remaining == 0 else None

@@ -1,0 +1,130 @@
+"""Knows how long to wait before a request is sent again, and when to give up; sends nothing and never sleeps."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from etl.model import JSON
+
+LONGEST_WAIT = timedelta(minutes=15)
+"""Who has to wait longer than this ends the run instead; the next one continues."""
+
+MOST_THROTTLES = 100
+"""So often one request may be answered 429; none of them counts as a failed attempt."""
+
+_FIRST_THROTTLE = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Why an attempt failed: a word for logs, what happened as the end of a sentence, and what the user may look at."""
+
+    word: str
+    happened: str
+    hint: str = "Nothing needs to be done if it recovers: the next sync continues. Else ask the provider."
+
+
+class Throttled(Exception):
+    """The provider answered 429; `wait` is what it asks for, if it does."""
+
+    def __init__(self, wait: timedelta | None) -> None:
+        super().__init__("throttled")
+        self.wait = wait
+
+
+class Failed(Exception):
+    """An attempt failed in a way that may pass; `wait` is what the provider asks for, if it does."""
+
+    def __init__(self, cause: Cause, *, wait: timedelta | None = None) -> None:
+        super().__init__(cause.word)
+        self.cause = cause
+        self.wait = wait
+
+
+class Patience:
+    """What is left to one request: the attempts it may still make, and how long it may still wait."""
+
+    def __init__(self, *, max_attempts: int, backoff: timedelta, max_backoff: timedelta, chance: random.Random) -> None:
+        self._max_attempts = max_attempts
+        self._backoff = backoff
+        self._max_backoff = max_backoff
+        self._chance = chance
+        self._throttled_for = timedelta()
+        self.failures = 0
+        self.throttles = 0
+
+    @property
+    def attempts(self) -> int:
+        """Attempts made so far, all of them in vain."""
+        return self.failures + self.throttles
+
+    def after_failure(self, asked: timedelta | None) -> timedelta | None:
+        """
+        Return how long to wait after a failed attempt; None: give up.
+
+        It doubles with each failure, between half of it and all of it by chance, up to `max_backoff`; what the provider asks
+        for counts where it is longer, and ends the attempts where it is longer than `LONGEST_WAIT`.
+        """
+        self.failures += 1
+        if self.failures >= self._max_attempts or (asked is not None and asked > LONGEST_WAIT):
+            return None
+        return max(self._jittered(self._backoff, self.failures), asked or timedelta())
+
+    def after_throttle(self, asked: timedelta | None) -> timedelta | None:
+        """
+        Return how long to wait after a 429: what the provider asks for and up to a tenth more; None: it takes too long.
+
+        Where it asks for nothing, the wait doubles from a second to `max_backoff`. All waits of one request together may
+        last `LONGEST_WAIT`.
+        """
+        self.throttles += 1
+        if asked:
+            wait = asked * (1 + self._chance.random() / 10) if asked < LONGEST_WAIT else asked
+        else:
+            wait = self._jittered(max(self._backoff, _FIRST_THROTTLE), self.throttles)
+        self._throttled_for += wait
+        return None if self.throttles >= MOST_THROTTLES or self._throttled_for > LONGEST_WAIT * 1.1 else wait
+
+    def _jittered(self, first: timedelta, times: int) -> timedelta:
+        longest = min(first * 2.0 ** min(times - 1, 20), max(self._max_backoff, self._backoff))
+        return longest * self._chance.uniform(0.5, 1)
+
+
+def asked_wait(headers: Mapping[str, str], body: JSON, *, now: datetime) -> timedelta | None:
+    """
+    Return the wait that a response asks for: by `Retry-After` (seconds, fractions, an HTTP date) or `retry_after` in the body.
+
+    `now` is the server's clock where it is known. None where nothing is asked, or nothing that makes sense.
+    """
+    given = headers.get("retry-after", "").strip()
+    wait = seconds(given)
+    if wait is None and (date := http_date(given)) is not None:
+        wait = date - now
+    if wait is None and isinstance(body, Mapping):
+        wait = seconds(body.get("retry_after"))
+    return wait if wait is not None and wait > timedelta() else None
+
+
+def seconds(value: JSON) -> timedelta | None:
+    """Read a number of seconds, given as a number or as text; None for anything else, also for what no calendar holds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+        return timedelta(seconds=number) if math.isfinite(number) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def http_date(text: str) -> datetime | None:
+    """Read an HTTP date; None for anything else."""
+    try:
+        date = parsedate_to_datetime(text)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -1,0 +1,75 @@
+"""Credentials travel in their headers and appear in no text."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from etl.errors import UsageError
+from etl.http.auth import SAID_LENGTH, Credentials
+from etl.provider import Header, Provider
+
+
+def credentials(provider: Provider, token: str) -> Credentials:
+    return Credentials(provider, {"token": SecretStr(token), "organization_id": None}, connection="voice")  # type: ignore[dict-item]  # as a configuration may hold it
+
+
+def test_the_headers_are_those_of_the_form(provider: Callable[..., Provider], token: str) -> None:
+    """Each by its template; an optional one only where it is set; blanks around a value are not its own."""
+    form = provider(headers=(Header(name="account-secret-key", setting="token"), Header(name="x-o", setting="o", required=False)))
+
+    assert [{"account-secret-key": token}, {"account-secret-key": token, "x-o": "1"}] == [
+        Credentials(form, {"token": f" {token}\n"}, connection="voice").headers(),
+        Credentials(form, {"token": token, "o": "1"}, connection="voice").headers(),
+    ]
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_missing_credential_is_named(provider: Callable[..., Provider], value: Any) -> None:
+    """And where to get it."""
+    with pytest.raises(UsageError) as raised:
+        Credentials(provider(), {"token": value}, connection="voice")
+
+    assert "connections.voice.token is missing. You find it at https://example.com/keys." == str(raised.value)
+
+
+@pytest.mark.parametrize("value", ["se\ncret", "sec\x00ret", "sécret", "sec ret"])
+def test_a_credential_that_cannot_be_sent_is_refused_unseen(provider: Callable[..., Provider], value: str) -> None:
+    """A line break would let a value add headers of its own."""
+    with pytest.raises(UsageError) as raised:
+        Credentials(provider(), {"token": value}, connection="voice")
+
+    assert value not in str(raised.value) and "connections.voice.token holds a character" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Agent not found", "Agent not found"),
+        ("a\r\n\x1b[31mb\x00c\u202ed", "a [31mb c d"),
+        ("Key sk-acme-5eCr3tT0k3nV4lue is revoked", "Key [secret] is revoked"),
+        ("Key ending in V4lue. or 3nV4lue!", "Key ending in V4lue. or [secret]"),
+        ("SK-ACME-5ECR3TT0 is revoked", "[secret] is revoked"),
+        ("Bearer abc is wrong", "[secret] is wrong"),
+        ("ann.lee+x@example.com may not", "[e-mail] may not"),
+        ("call +1 (415) 555-0101 now, or 4155550102", "call [number] now, or [number]"),
+        ("call sk_live_9f8e7d6c5b is unknown", "call [id] is unknown"),
+        ("id 9b2d3c1e-1111-4222-8333-444455556666", "id [id]"),
+        ("HTTP 422: per_page must be at most 1000", "HTTP 422: per_page must be at most 1000"),
+        ("", ""),
+    ],
+)
+def test_a_providers_words_are_cleaned(provider: Callable[..., Provider], token: str, said: str, shown: str) -> None:
+    """No control characters, no secrets or parts of them, no personal data."""
+    assert shown == credentials(provider(), token).clean(said)
+
+
+def test_a_providers_words_are_cut(provider: Callable[..., Provider], token: str) -> None:
+    """A page of text is no message."""
+    assert SAID_LENGTH == len(credentials(provider(), token).clean("word " * 100_000))
+
+
+def test_no_form_of_the_credentials_shows_them(provider: Callable[..., Provider], token: str) -> None:
+    """Their representation names the settings."""
+    assert "Credentials(connections.voice.token)" == repr(credentials(provider(), token))

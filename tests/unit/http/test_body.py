@@ -1,0 +1,163 @@
+"""Bodies become records, byte for byte where they are valid and mended where providers send what no database takes."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.http.body import Body, Unexpected, Unreadable, WebPage, read_error, read_list, read_one
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=12,
+)
+lossy_text = st.text(st.characters() | st.sampled_from(["\x00", "\ud800", "\udfff", "\\", '"', "\x07", "\ue000", "😀"]))
+lossy_values = st.recursive(
+    st.none() | st.integers() | st.floats() | lossy_text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(lossy_text, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def clean(value: Any) -> Any:
+    """What a value of Python's lenient decoder should have become."""
+    if isinstance(value, str):
+        return "".join("\ufffd" if char == "\x00" or "\ud800" <= char <= "\udfff" else char for char in value)
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if isinstance(value, list):
+        return [clean(inner) for inner in value]
+    if isinstance(value, dict):
+        return {clean(key): clean(inner) for key, inner in value.items()}
+    return value
+
+
+@given(st.lists(values), st.booleans())
+def test_a_valid_list_survives_value_for_value(records: list[Any], ascii_only: bool) -> None:
+    """Every record is its own JSON text, and none counts as cleaned."""
+    body = json.dumps(records, ensure_ascii=ascii_only).encode()
+
+    read = read_list(body, ())
+
+    assert (records, frozenset()) == ([json.loads(record) for record in read.records], read.cleaned)
+
+
+@given(st.lists(values), st.dictionaries(text, values), st.booleans())
+def test_a_list_under_a_key_survives_with_the_other_fields(records: list[Any], others: dict[str, Any], pretty: bool) -> None:
+    """The other fields are decoded; the list is not among them."""
+    others.pop("data", None)
+    body = json.dumps(others | {"data": records}, indent=2 if pretty else None).encode()
+
+    read = read_list(body, ("data",))
+
+    assert (records, others) == ([json.loads(record) for record in read.records], read.fields)
+
+
+@given(st.lists(lossy_values), st.booleans())
+def test_what_no_database_takes_is_mended(records: list[Any], ascii_only: bool) -> None:
+    """The records are those of a lenient decoder, with U+FFFD for what was lost and null for what is no number."""
+    body = json.dumps(records, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    lenient = json.loads(body.decode("utf-8", "surrogatepass"))
+    if not ascii_only:  # three bytes of broken UTF-8 stand for one surrogate
+        lenient = json.loads(body.decode("utf-8", "replace"))
+
+    read = read_list(body, ())
+
+    assert clean(lenient) == [json.loads(record) for record in read.records]
+    assert not any(b"\\u0000" in record.replace(b"\\\\", b"") for record in read.records)
+
+
+def test_control_characters_stay_and_lost_ones_are_replaced_in_their_record_only() -> None:
+    """Only the record that lost something counts as cleaned; every number keeps its digits."""
+    body = b'[{"a": "x\ty\x01"}, {"n": 12345678901234567890.10, "m": 1e400}, {"b": "\\u0000\\ud83d\\ude00\\ud83d"}, {"c": NaN}]'
+
+    assert Body(
+        records=(
+            b'{"a": "x\\u0009y\\u0001"}',
+            b'{"n": 12345678901234567890.10, "m": 1e400}',
+            '{"b": "\ufffd\\ud83d\\ude00\ufffd"}'.encode(),
+            b'{"c": null}',
+        ),
+        cleaned=frozenset({2, 3}),
+    ) == read_list(body, ())
+
+
+def test_broken_utf8_is_replaced() -> None:
+    """A byte that is no UTF-8 becomes U+FFFD."""
+    assert Body(records=('"M\ufffdller"'.encode(), b'"ok"'), cleaned=frozenset({0})) == read_list(b'["M\xfcller", "ok"]', ())
+
+
+def test_an_escaped_backslash_is_no_escape() -> None:
+    """A backslash and the text u0000 are two things that may stand beside each other."""
+    assert Body(records=(rb'"\\u0000 \\ud800"',)) == read_list(rb'["\\u0000 \\ud800"]', ())
+
+
+def test_the_first_key_that_holds_a_list_counts() -> None:
+    """A key that is null or absent gives way to the next."""
+    assert (b"1",) == read_list(b'{"calls": null, "data": [1]}', ("calls", "data")).records
+
+
+def test_one_object_is_found_under_its_key_or_is_the_body() -> None:
+    """Either way it is the only record."""
+    assert (
+        Body(records=(b'{"id":1}',), fields={"status": "success"}, envelope={"status": "success"}),
+        Body(records=(b'{"id": 1e999}',), envelope={"id": None}),
+    ) == (read_one(b'{"status":"success","data": {"id":1}}', "data"), read_one(b' {"id": 1e999} ', None))
+
+
+def test_fields_beyond_all_floats_are_null() -> None:
+    """A total that is no number says nothing."""
+    assert {"a": None, "b": None} == read_list(b'{"a": 1e999, "b": -Infinity, "data": []}', ("data",)).fields
+
+
+@pytest.mark.parametrize("body", [b'{"data": {}}', b"[]", b"3", b'"data"', b"null", b'{"data": null}'])
+def test_json_without_the_list_is_unexpected(body: bytes) -> None:
+    """It is readable, so what it says can be looked at."""
+    with pytest.raises(Unexpected) as raised:
+        read_list(body, ("data",))
+
+    assert json.loads(body) == raised.value.value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"  \n", b"[1", b'["a', b'[{"a": 1}', b"[1] 2", b"{NaN: 1}", b'["\\x"]', b"[01]", b"\xff\xfe", b"[" * 100_000, b"[1]\x00"],
+)
+def test_what_is_cut_or_broken_is_never_repaired(body: bytes) -> None:
+    """Lenient is not credulous."""
+    with pytest.raises(Unreadable):
+        read_list(body, ())
+
+
+@given(st.lists(lossy_values, min_size=1), st.data())
+def test_no_prefix_of_a_list_is_a_list(records: list[Any], data: st.DataObject) -> None:
+    """A truncated body is unreadable wherever it was cut."""
+    body = json.dumps(records).encode()
+    cut = data.draw(st.integers(0, len(body) - 1))
+
+    with pytest.raises(Unreadable):
+        read_list(body[:cut], ())
+
+
+def test_a_web_page_is_told_from_other_text() -> None:
+    """So the message can name a proxy."""
+    with pytest.raises(WebPage):
+        read_list(b"\n<!doctype html><p>Sign in", ())
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """Some servers send one."""
+    assert (b"1",) == read_list(b"\xef\xbb\xbf[1]", ()).records
+
+
+def test_an_error_body_is_decoded_or_none() -> None:
+    """An error may come without JSON."""
+    assert [{"message": ["a", "b"]}, None, None] == [
+        read_error(b'{"message": ["a", "b"]}'),
+        read_error(b"<html>"),
+        read_error(b""),
+    ]

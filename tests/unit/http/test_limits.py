@@ -1,0 +1,403 @@
+"""The limiter, held against a server that counts exactly, and against clocks, memories and headers that lie."""
+
+import heapq
+import itertools
+import json
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl.errors import BudgetSpent
+from etl.http.allowance import Allowance
+from etl.http.limits import Limiter, Limiters, fingerprint
+from etl.http.quota import Quota, ServerClock, quota
+from etl.provider import Limit
+
+START = datetime(2026, 3, 15, 12, 0, 0, tzinfo=UTC)
+SIXTY = Limit(requests=60, per=timedelta(minutes=1))
+
+
+def seconds(value: float) -> timedelta:
+    return timedelta(seconds=value)
+
+
+def simulate(
+    limit: Limit, *, workers: int, slowest: float, length: timedelta, seed: int, restarts: int = 0
+) -> list[datetime]:
+    """
+    Let `workers` ask without a pause; return when each request arrived at the server.
+
+    A request takes up to `slowest` seconds, its arrival lies anywhere in that time, and every tenth is lost. `restarts`
+    times everybody stops, and a new allowance goes on from what the old one remembered.
+    """
+    chance = random.Random(seed)
+    allowance = Allowance(limits=[limit], daily=None)
+    now, ends, arrivals = START, START + length, []
+    idle, flying = workers, []
+    order = itertools.count()
+    restart_at = [START + length * (part + 1) / (restarts + 1) for part in range(restarts)]
+    while now < ends:
+        if restart_at and now >= restart_at[0] and not flying:
+            restart_at.pop(0)
+            memory = json.loads(json.dumps(allowance.memory(now)))
+            allowance = Allowance(limits=[limit], daily=None)
+            allowance.remember(memory, now)
+        stopping = bool(restart_at) and now >= restart_at[0]
+        wait = allowance.wait(now) if idle and not stopping else None
+        if wait == timedelta():
+            allowance.sent(now)
+            idle -= 1
+            latency = seconds(chance.uniform(0.001, slowest))
+            arrivals.append(now + latency * chance.random())
+            heapq.heappush(flying, (now + latency, next(order)))
+        elif flying and (wait is None or flying[0][0] <= now + wait):
+            now = heapq.heappop(flying)[0]
+            idle += 1
+            allowance.lost(now) if chance.random() < 0.1 else allowance.answered(now, None)
+        else:
+            now += wait or seconds(1)
+    return sorted(arrivals)
+
+
+def most_in_a_window(arrivals: list[datetime], per: timedelta) -> int:
+    """Count as the strictest server does: both ends of the window belong to it."""
+    first, most = 0, 0
+    for last, arrival in enumerate(arrivals):
+        while arrival - arrivals[first] > per:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_hour_of_demand_uses_the_allowance_and_never_exceeds_it(seed: int) -> None:
+    """60 a minute, eight threads, answers after up to two seconds: at least 95 % of 3,600 arrive, never 61 in a minute."""
+    arrivals = simulate(SIXTY, workers=8, slowest=2, length=timedelta(hours=1), seed=seed)
+
+    used, most = len(arrivals) / 3600, most_in_a_window(arrivals, SIXTY.per)
+    print(f"seed {seed}: {len(arrivals)} requests, {used:.1%} of the allowance, at most {most} in a minute")
+    assert (True, 60) == (used >= 0.95, most)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 30), st.floats(0.5, 90), st.integers(1, 12), st.floats(0.01, 20), st.integers(0, 3), st.integers(0, 10**6)
+)
+def test_no_limit_is_ever_exceeded(requests: int, per: float, workers: int, slowest: float, restarts: int, seed: int) -> None:
+    """Whatever the limit, the threads, the latencies and the restarts."""
+    limit = Limit(requests=requests, per=seconds(per))
+
+    arrivals = simulate(
+        limit, workers=workers, slowest=slowest, length=limit.per * 12, seed=seed, restarts=restarts
+    )
+
+    assert most_in_a_window(arrivals, limit.per) <= requests
+
+
+def test_a_burst_goes_out_at_once_and_then_places_come_free(make_clock: Callable[[], Any]) -> None:
+    """Sixty without a wait, the next when the first has left the server's window."""
+    clock = make_clock()
+    limiter = Limiter(limit=SIXTY, daily=None, clock=clock)
+    for _ in range(60):
+        limiter.acquire("voice").answered({}, None)
+    burst = list(clock.slept)
+    limiter.acquire("voice").answered({}, None)
+
+    assert ([], [60.06]) == (burst, clock.slept)
+
+
+def test_threads_share_one_allowance(make_clock: Callable[[], Any]) -> None:
+    """Eight threads that wait for each other's places never exceed the limit."""
+    clock = make_clock()
+    limiter = Limiter(limit=Limit(requests=5, per=seconds(10)), daily=None, clock=clock)
+    arrivals: list[datetime] = []
+
+    def ask() -> None:
+        for _ in range(25):
+            slot = limiter.acquire("voice")
+            arrivals.append(clock.now())
+            slot.answered({}, None)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (200, True) == (len(arrivals), most_in_a_window(sorted(arrivals), seconds(10)) <= 5)
+
+
+def test_threads_are_served_in_the_order_they_came(make_clock: Callable[[], Any]) -> None:
+    """Nobody overtakes."""
+    limiter = Limiter(limit=Limit(requests=1, per=seconds(10)), daily=None, clock=make_clock())
+    held = limiter.acquire("voice")
+    served: list[int] = []
+
+    def ask(name: int) -> None:
+        slot = limiter.acquire("voice")
+        served.append(name)
+        slot.answered({}, None)
+
+    threads = [threading.Thread(target=ask, args=[name]) for name in range(6)]
+    for count, thread in enumerate(threads, start=1):
+        thread.start()
+        while len(limiter._turn._waiting) < count:
+            threading.Event().wait(0.001)
+    held.answered({}, None)
+    for thread in threads:
+        thread.join()
+
+    assert list(range(6)) == served
+
+
+def test_who_fails_while_waiting_makes_room(make_clock: Callable[[], Any]) -> None:
+    """An interrupted wait leaves the queue in order."""
+
+    class Stopped(Exception):
+        pass
+
+    class Stopping:
+        now = staticmethod(lambda: START)
+
+        @staticmethod
+        def sleep(_seconds: float) -> None:
+            raise Stopped
+
+    limiter = Limiter(limit=Limit(requests=1, per=seconds(10)), daily=None, clock=Stopping())
+    limiter.acquire("voice").answered({}, None)
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            limiter.acquire("voice")
+
+
+# ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_limiter_goes_on_from_what_the_old_one_remembers(make_clock: Callable[[], Any]) -> None:
+    """A request of the run before counts until it has left the window."""
+    clock = make_clock()
+    first = Limiter(limit=SIXTY, daily=100, clock=clock)
+    for _ in range(60):
+        first.acquire("voice").answered({}, None)
+    clock.sleep(20)
+    second = Limiter(limit=SIXTY, daily=100, clock=clock, memory=json.loads(json.dumps(first.memory())))
+    second.acquire("voice")
+
+    assert ([20, 40.06], 61) == (clock.slept, second.memory()["count"])
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [
+        None,
+        [],
+        "text",
+        7,
+        {},
+        {"answered": "x", "day": 5, "count": "y"},
+        {"answered": [None, "1", 1.5, True, 10**30, -(10**30)], "day": "yesterday", "count": 10},
+        {"answered": [], "day": "2026-03-14", "count": 10},
+        {"answered": [], "day": "2031-01-01", "count": 10},
+        {"answered": [], "day": "2026-03-15", "count": None},
+    ],
+)
+def test_a_memory_that_makes_no_sense_is_none(memory: object, make_clock: Callable[[], Any]) -> None:
+    """Garbage, another day, another year: the first request goes out at once."""
+    clock = make_clock()
+    limiter = Limiter(limit=Limit(requests=1, per=seconds(60)), daily=10, clock=clock, memory=memory)
+    limiter.acquire("voice")
+
+    assert ([], 1) == (clock.slept, limiter.memory()["count"])
+
+
+def test_a_memory_from_the_future_costs_one_window(make_clock: Callable[[], Any]) -> None:
+    """After a clock was set back by a year nobody waits for a year."""
+    clock = make_clock()
+    ahead = Limiter(limit=SIXTY, daily=None, clock=make_clock(START + timedelta(days=365)))
+    for _ in range(60):
+        ahead.acquire("voice").answered({}, None)
+    limiter = Limiter(limit=SIXTY, daily=None, clock=clock, memory=ahead.memory())
+    limiter.acquire("voice")
+
+    assert [60.06] == clock.slept
+
+
+def test_a_clock_that_is_set_back_costs_one_window(make_clock: Callable[[], Any]) -> None:
+    """The same within one process, for places, pauses and what a server said."""
+    clock = make_clock()
+    limiter = Limiter(limit=Limit(requests=1, per=seconds(60)), daily=None, clock=clock)
+    limiter.acquire("voice").answered({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "600"}, None)
+    limiter.pause(timedelta(minutes=10))
+    clock.set(START - timedelta(days=2))
+    limiter.acquire("voice")
+
+    assert [60.06] == clock.slept
+
+
+# ── The day's budget ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_budget_of_a_day_is_spent_and_comes_back_at_midnight(make_clock: Callable[[], Any]) -> None:
+    """The sentence names the day and the setting."""
+    clock = make_clock()
+    limiter = Limiter(limit=None, daily=2, clock=clock)
+    for _ in range(2):
+        limiter.acquire("voice").answered({}, None)
+    with pytest.raises(BudgetSpent) as raised:
+        limiter.acquire("voice")
+    clock.set(datetime(2026, 3, 16, tzinfo=UTC))
+    limiter.acquire("voice")
+
+    assert (
+        "Connection voice: the budget of 2 requests for 2026-03-15 (UTC) is spent. "
+        "What was loaded before stays, and the next sync continues there. "
+        "Raise connections.voice.daily_requests if the provider allows more."
+    ) == str(raised.value)
+
+
+def test_a_request_that_never_left_costs_nothing(make_clock: Callable[[], Any]) -> None:
+    """An outage of the network does not spend the budget; a lost answer does."""
+    limiter = Limiter(limit=None, daily=2, clock=make_clock())
+    for _ in range(5):
+        limiter.acquire("voice").unsent()
+    limiter.acquire("voice").lost()
+
+    assert 1 == limiter.memory()["count"]
+
+
+def test_a_place_that_is_too_far_away_ends_the_run(make_clock: Callable[[], Any]) -> None:
+    """A limit by the hour is not waited for."""
+    clock = make_clock()
+    limiter = Limiter(limit=Limit(requests=1, per=timedelta(hours=1)), daily=None, clock=clock)
+    limiter.acquire("voice").answered({}, None)
+    with pytest.raises(BudgetSpent, match="used up for the next 61 minutes"):
+        limiter.acquire("voice")
+
+    assert [] == clock.slept
+
+
+# ── What the server says ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_is_sent_before_the_reset_when_nothing_remains(make_clock: Callable[[], Any]) -> None:
+    """The server's clock is ten minutes ahead of ours; its Date header says so."""
+    clock = make_clock()
+    limiter = Limiter(limit=None, daily=None, clock=clock)
+    theirs = START + timedelta(minutes=10)
+    reset = str(int((theirs + seconds(30)).timestamp()))
+    limiter.acquire("voice").answered(
+        {"x-ratelimit-limit": "60", "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}, theirs
+    )
+    limiter.acquire("voice")
+
+    assert [30.0] == clock.slept
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "reset"),
+    [
+        ("60", "0", "0"),
+        ("60", "0", "-5"),
+        ("60", "0", "nan"),
+        ("60", "0", "soon"),
+        ("60", "0", "1"),  # a second from now has passed by then
+        ("60", "0", "99999999999999999999"),
+        ("60", "0", str(int((START + timedelta(days=3)).timestamp()))),
+        ("60", "0", str(int((START - timedelta(days=3)).timestamp()))),
+        ("60", "-1", str(int((START + seconds(30)).timestamp()))),
+        ("60", "61", str(int((START + seconds(30)).timestamp()))),
+        ("0", "0", str(int((START + seconds(30)).timestamp()))),
+        ("60", "", str(int((START + seconds(30)).timestamp()))),
+    ],
+)
+def test_headers_that_make_no_sense_are_ignored(limit: str, remaining: str, reset: str, make_clock: Callable[[], Any]) -> None:
+    """Nobody waits for a reset in 1970, in the year 3000000000000, or of an allowance of nothing."""
+    clock = make_clock()
+    limiter = Limiter(limit=None, daily=None, clock=clock)
+    limiter.acquire("voice").answered(
+        {"x-ratelimit-limit": limit, "x-ratelimit-remaining": remaining, "x-ratelimit-reset": reset}, None
+    )
+    clock.set(START + seconds(2))
+    limiter.acquire("voice")
+
+    assert [] == clock.slept
+
+
+def test_a_reset_is_understood_in_seconds_milliseconds_and_from_now() -> None:
+    """All three are in use."""
+    at = int((START + seconds(30)).timestamp())
+    told = [
+        quota({"x-ratelimit-remaining": "3", "x-ratelimit-reset": reset}, ServerClock(), now=START)
+        for reset in (str(at), str(at * 1000), "30")
+    ]
+
+    assert [Quota(remaining=3, resets_at=START + seconds(30), window=START + seconds(30))] * 3 == told
+
+
+def test_answers_that_overtake_each_other_do_not_raise_the_allowance(make_clock: Callable[[], Any]) -> None:
+    """Of one window the least that was said counts, and what is in flight may not be in it yet."""
+    clock = make_clock()
+    limiter = Limiter(limit=None, daily=None, clock=clock)
+    reset = str(int((START + seconds(30)).timestamp()))
+    first, second, third = (limiter.acquire("voice") for _ in range(3))
+    second.answered({"x-ratelimit-remaining": "2", "x-ratelimit-reset": reset}, None)
+    first.answered({"x-ratelimit-remaining": "3", "x-ratelimit-reset": reset}, None)
+    fourth = limiter.acquire("voice")
+    third.answered({"x-ratelimit-remaining": "1", "x-ratelimit-reset": reset}, None)
+    before = list(clock.slept)
+    fourth.answered({"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}, None)
+    limiter.acquire("voice")
+
+    assert ([], [30.0]) == (before, clock.slept)
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 3), st.floats(0, 1)), min_size=1, max_size=30), st.floats(-1e6, 1e6))
+def test_the_servers_clock_is_known_from_below(replies: list[tuple[float, float, float]], ahead: float) -> None:
+    """Whatever was heard, an instant of the server's clock is never taken to come earlier than it does, nor a second too late."""
+    clock = ServerClock()
+    latencies = []
+    for sent, latency, part in sorted(replies):
+        theirs = START + seconds(sent + latency * part + ahead)
+        clock.heard(theirs.replace(microsecond=0), sent=START + seconds(sent), received=START + seconds(sent + latency))
+        latencies.append(latency)
+
+    late = clock.ours(START) - (START - seconds(ahead))
+
+    assert -timedelta(microseconds=5) <= late <= seconds(1 + min(latencies)) + timedelta(microseconds=5)
+
+
+# ── Sharing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_connections_with_one_token_share_a_limiter(make_clock: Callable[[], Any], token: str) -> None:
+    """The stricter of two limits counts, memories are joined, and another token or provider has its own."""
+    clock = make_clock()
+    earlier = Limiter(limit=SIXTY, daily=None, clock=clock)
+    earlier.acquire("voice").answered({}, None)
+    registry = Limiters()
+
+    def of(provider: str, secret: str, **given: Any) -> Limiter:
+        return registry.of(provider, fingerprint(secret), clock=clock, **({"limit": SIXTY, "daily": None, "memory": None} | given))
+
+    one = of("acme", token)
+    two = of("acme", token, limit=Limit(requests=2, per=seconds(10)), daily=5, memory=earlier.memory())
+    one.acquire("voice").answered({}, None)
+    two.acquire("voice").answered({}, None)
+
+    assert (True, False, False, [10.01]) == (
+        one is two,
+        one is of("acme", token + "x"),
+        one is of("other", token),
+        clock.slept,
+    )
+
+
+def test_the_registry_does_not_keep_the_token(token: str) -> None:
+    """A fingerprint is the same for the same token, within this process, and does not hold it."""
+    assert (True, False) == (fingerprint(token) == fingerprint(f" {token}\n"), token in fingerprint(token))
