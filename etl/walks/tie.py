@@ -26,6 +26,7 @@ class Tie:
 
     def _forget(self) -> None:
         self.ids: set[str] = set()
+        self.pages: set[int] = set()
         self.top: int | None = None
         self.tries = 0
         self.grew = True
@@ -44,6 +45,8 @@ class Tie:
         if self.instant is None:
             return
         here = [index for index, record in enumerate(page.records) if record.cursor == self.instant]
+        if here:
+            self.pages.add(number)
         before = len(self.ids)
         self.ids.update(call_id for index in here if (call_id := page.records[index].call_id) is not None)
         self.grew = len(self.ids) > before
@@ -59,6 +62,8 @@ class Tie:
         if below is None and not ended:
             return None
         total = page.facts.total
+        if len(self.pages) == 1:
+            return True  # had the pages been dealt differently, this one would show the instant
         if total is None or self.top is None:
             return self.tries > 0 and not self.grew
         bottom = 0 if below is None else total - (number - 1) * size - below

@@ -1,0 +1,76 @@
+"""Knows who uses a server: locks that the kernel gives back when a process ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from etl.errors import WarehouseError
+
+PATIENCE_SECONDS = 120.0
+"""How long to wait while others start or stop the server."""
+
+POLL_SECONDS = 0.02
+
+
+class Users:
+    """
+    The users of one server. While the server is started or stopped, `alone` holds everybody else off.
+
+    Every user holds a shared lock; who can take it exclusively is the last one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._gate = folder / "gate.lock"
+        self._users = folder / "users.lock"
+        self._mine: int | None = None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold everybody else off. Raises WarehouseError where that takes too long."""
+        gate = _open(self._gate)
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not _lock(gate, fcntl.LOCK_EX):
+                if time.monotonic() > deadline:
+                    raise WarehouseError(
+                        "Another process has been starting or stopping the embedded server for two minutes.",
+                        safe="Nothing was touched.",
+                        hint="See whether another etl hangs (`ps`), end it, and try again.",
+                    )
+                time.sleep(POLL_SECONDS)
+            yield
+        finally:
+            os.close(gate)
+
+    def enter(self) -> None:
+        """Become a user. To be called `alone`."""
+        self._mine = _open(self._users)
+        _lock(self._mine, fcntl.LOCK_SH)
+
+    def leave(self) -> bool:
+        """Cease to be a user; return whether nobody is left. To be called `alone`."""
+        if self._mine is not None:
+            os.close(self._mine)
+            self._mine = None
+        users = _open(self._users)
+        try:
+            return _lock(users, fcntl.LOCK_EX)
+        finally:
+            os.close(users)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _lock(file: int, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
