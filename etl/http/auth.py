@@ -77,13 +77,16 @@ class Credentials:
     def clean(self, text: str) -> str:
         """Return a provider's own words in one line of at most `SAID_LENGTH` characters, free of secrets and personal data."""
         text = _CONTROL.sub(" ", text[:_READ_LENGTH]).strip()
-        text = " ".join("[secret]" if self._betrays(word) else word for word in text.split(" "))
+        text = self.without(text)
         for pattern, instead in _PRIVATE:
             text = pattern.sub(instead, text)
         return text if len(text) <= SAID_LENGTH else text[: SAID_LENGTH - 1] + "…"
 
+    def without(self, text: str) -> str:
+        """Return the text without the words that hold a secret or a good part of one."""
+        return " ".join("[secret]" if self._betrays(word) else word for word in text.split(" "))
+
     def _betrays(self, word: str) -> bool:
-        """Whether a word holds a secret or a good part of one."""
         word = word.lower()
         for secret in self._secrets:
             grams = {secret[start : start + _GRAM] for start in range(max(1, len(secret) - _GRAM + 1))}

@@ -19,7 +19,7 @@ from typing import Self
 import httpx
 import structlog
 
-from etl.errors import BudgetSpent, ProviderUnavailable
+from etl.errors import BudgetSpent, ForeignLink, ProviderUnavailable
 from etl.http.auth import Credentials, Secret
 from etl.http.body import Body, Unexpected, Unreadable, WebPage, read_error, read_list, read_one
 from etl.http.causes import BETWEEN
@@ -79,7 +79,7 @@ class Client:
         allow_http: bool = False,
     ) -> None:
         check_base_url(base_url, connection=connection, allow_http=allow_http)
-        hidden = Credentials(provider, credentials, connection=connection)
+        self._credentials = Credentials(provider, credentials, connection=connection)
         self._provider = provider
         self._base_url = base_url
         self._limiter = limiter
@@ -87,12 +87,12 @@ class Client:
         self._connection = connection
         self._clock = clock
         self._random = random
-        self._refusals = Refusals(provider, hidden, base_url=base_url, connection=connection)
+        self._refusals = Refusals(provider, self._credentials, base_url=base_url, connection=connection)
         self._lock = threading.Lock()
         self._requests = self._retries = 0
         self._exchange = Exchange(
             base_url=base_url,
-            credentials=hidden,
+            credentials=self._credentials,
             connection=connection,
             clock=clock,
             timeout=http.timeout,
@@ -125,7 +125,11 @@ class Client:
 
     def check_link(self, url: str) -> None:
         """Raise ForeignLink where a link of the provider leads to another origin."""
-        check_same_origin(url, self._base_url)
+        try:
+            check_same_origin(url, self._base_url)
+        except ForeignLink as foreign:
+            happened = self._credentials.without(foreign.happened)
+            raise ForeignLink(f"Connection {self._connection}: {happened}", safe=foreign.safe, hint=foreign.hint) from None
 
     @property
     def requests(self) -> int:

@@ -35,7 +35,5 @@ def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
             while member.unconsumed_tail:
                 yield member.decompress(member.unconsumed_tail, PART_BYTES)
             rest = member.unused_data
-    while part := member.decompress(b"", PART_BYTES):  # what the last part had no room for
-        yield part
     if not member.eof:
         raise Failed(CUT)

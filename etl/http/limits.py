@@ -61,11 +61,6 @@ class Limiter:
         with self._changed:
             self._allowance.pause(self._clock.now() + wait)
 
-    def server_now(self) -> datetime:
-        """Return the earliest instant that the server's clock may show now."""
-        with self._changed:
-            return self._server.theirs(self._clock.now())
-
     def memory(self) -> JSON:
         """Return what a later run must know, as JSON."""
         with self._changed:
@@ -176,12 +171,9 @@ def fingerprint(token: str) -> str:
 
 
 def in_words(wait: timedelta) -> str:
-    """Say a length of time in its largest unit, rounded up: `2 hours`."""
-    total = wait.total_seconds()
-    for unit, length in (("hour", 3600), ("minute", 60)):
-        if total > length * 1.5:
-            return f"{-int(-total // length)} {unit}s"
-    return f"{-int(-total // 1)} seconds"
+    """Say a length of some minutes or hours, rounded up: `3 hours`."""
+    length, unit = (3600, "hours") if wait > timedelta(minutes=90) else (60, "minutes")
+    return f"{-int(-wait.total_seconds() // length)} {unit}"
 
 
 class _Turn:

@@ -34,7 +34,7 @@ def check_same_origin(url: str, base_url: str) -> None:
     """Raise ForeignLink where `url`, which may be relative to `base_url`, leads to another scheme, host or port."""
     if origin(absolute(url, base_url)) != origin(base_url):
         raise ForeignLink(
-            f"A link of the provider leads to another address, {shown_origin(absolute(url, base_url))}, than the one "
+            f"a link of the provider leads to another address, {shown_origin(absolute(url, base_url))}, than the one "
             f"configured, {shown_origin(base_url)}.",
             safe="It was not followed, so no credential was sent there; what was loaded before stays.",
             hint="If the provider has moved, set base_url to its new address.",

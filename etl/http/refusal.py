@@ -47,7 +47,8 @@ class Refusals:
                 hint=f"Set connections.{self._connection}.base_url to the address and prefix that the provider documents now.",
             )
         return ForeignLink(
-            f"Connection {self._connection}: {self._provider.title} redirects to another address, {shown_origin(target)}.",
+            f"Connection {self._connection}: {self._provider.title} redirects to another address, "
+            f"{self._credentials.without(shown_origin(target))}.",
             safe="It was not followed, so no credential was sent there; what was loaded before stays.",
             hint=f"If the provider has moved, set connections.{self._connection}.base_url to its new address; "
             "else a proxy or a login page of your network stands between.",
@@ -79,11 +80,11 @@ class Refusals:
 
     def _not_allowed(self, reply: Reply, status: int, said: str) -> AuthenticationFailed:
         what = "does not accept the credential" if status == 401 else "does not allow this credential to read"
-        first = "replace" if status == 401 else "give more rights to, or replace,"
+        todo = "Check or replace" if status == 401 else "It needs more rights, or is one of another account: check"
         return AuthenticationFailed(
             f"Connection {self._connection}: {self._provider.title} {what} (HTTP {reply.status}{_quoted(said)}).",
             safe=SAFE,
-            hint=f"Check, {first} {self._credentials.settings}. {self._credentials.where}",
+            hint=f"{todo} {self._credentials.settings}. {self._credentials.where}",
         )
 
     def _said(self, failure: Failure | None) -> str:

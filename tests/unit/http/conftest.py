@@ -178,6 +178,7 @@ def connect(clock: VirtualClock) -> Iterator[Callable[..., Client]]:
             limit: Limit | None = None,
             daily: int | None = None,
             limiter: Limiter | None = None,
+            allow_http: bool = False,
             **options: Any,
         ) -> Client:
             http: dict[str, Any] = {
@@ -197,6 +198,7 @@ def connect(clock: VirtualClock) -> Iterator[Callable[..., Client]]:
                 clock=clock,
                 random=random.Random(7),
                 transport=httpx.MockTransport(handler) if handler else None,
+                allow_http=allow_http,
             )
             return stack.enter_context(client)
 

@@ -31,7 +31,7 @@ def test_a_missing_credential_is_named(provider: Callable[..., Provider], value:
     with pytest.raises(UsageError) as raised:
         Credentials(provider(), {"token": value}, connection="voice")
 
-    assert "connections.voice.token is missing. You find it at https://example.com/keys." == str(raised.value)
+    assert str(raised.value) == "connections.voice.token is missing. You find it at https://example.com/keys."
 
 
 @pytest.mark.parametrize("value", ["se\ncret", "sec\x00ret", "sécret", "sec ret"])
@@ -67,9 +67,9 @@ def test_a_providers_words_are_cleaned(provider: Callable[..., Provider], token:
 
 def test_a_providers_words_are_cut(provider: Callable[..., Provider], token: str) -> None:
     """A page of text is no message."""
-    assert SAID_LENGTH == len(credentials(provider(), token).clean("word " * 100_000))
+    assert len(credentials(provider(), token).clean("word " * 100_000)) == SAID_LENGTH
 
 
 def test_no_form_of_the_credentials_shows_them(provider: Callable[..., Provider], token: str) -> None:
     """Their representation names the settings."""
-    assert "Credentials(connections.voice.token)" == repr(credentials(provider(), token))
+    assert repr(credentials(provider(), token)) == "Credentials(connections.voice.token)"

@@ -98,7 +98,7 @@ def test_an_escaped_backslash_is_no_escape() -> None:
 
 def test_the_first_key_that_holds_a_list_counts() -> None:
     """A key that is null or absent gives way to the next."""
-    assert (b"1",) == read_list(b'{"calls": null, "data": [1]}', ("calls", "data")).records
+    assert read_list(b'{"calls": null, "data": [1]}', ("calls", "data")).records == (b"1",)
 
 
 def test_one_object_is_found_under_its_key_or_is_the_body() -> None:
@@ -111,7 +111,7 @@ def test_one_object_is_found_under_its_key_or_is_the_body() -> None:
 
 def test_fields_beyond_all_floats_are_null() -> None:
     """A total that is no number says nothing."""
-    assert {"a": None, "b": None} == read_list(b'{"a": 1e999, "b": -Infinity, "data": []}', ("data",)).fields
+    assert read_list(b'{"a": 1e999, "b": -Infinity, "data": []}', ("data",)).fields == {"a": None, "b": None}
 
 
 @pytest.mark.parametrize("body", [b'{"data": {}}', b"[]", b"3", b'"data"', b"null", b'{"data": null}'])
@@ -123,9 +123,35 @@ def test_json_without_the_list_is_unexpected(body: bytes) -> None:
     assert json.loads(body) == raised.value.value
 
 
+@pytest.mark.parametrize("body", [b'{"data": []}', b"{}", b"[]", b'{"data": null}'])
+def test_json_without_the_object_is_unexpected(body: bytes) -> None:
+    """As with a list."""
+    with pytest.raises(Unexpected):
+        read_one(body, "data")
+
+
+def test_a_body_that_leaves_no_character_to_mend_with_is_given_up() -> None:
+    """It uses every private character there is, and holds a NUL besides."""
+    with pytest.raises(Unreadable):
+        read_list(json.dumps(["".join(map(chr, range(0xE000, 0xF900))) + "\x00"], ensure_ascii=False).encode(), ())
+
+
 @pytest.mark.parametrize(
     "body",
-    [b"", b"  \n", b"[1", b'["a', b'[{"a": 1}', b"[1] 2", b"{NaN: 1}", b'["\\x"]', b"[01]", b"\xff\xfe", b"[" * 100_000, b"[1]\x00"],
+    [
+        b"",
+        b"  \n",
+        b"[1",
+        b'["a',
+        b'[{"a": 1}',
+        b"[1] 2",
+        b"{NaN: 1}",
+        b'["\\x"]',
+        b"[01]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"[1]\x00",
+    ],
 )
 def test_what_is_cut_or_broken_is_never_repaired(body: bytes) -> None:
     """Lenient is not credulous."""
@@ -151,13 +177,13 @@ def test_a_web_page_is_told_from_other_text() -> None:
 
 def test_a_byte_order_mark_is_passed_over() -> None:
     """Some servers send one."""
-    assert (b"1",) == read_list(b"\xef\xbb\xbf[1]", ()).records
+    assert read_list(b"\xef\xbb\xbf[1]", ()).records == (b"1",)
 
 
 def test_an_error_body_is_decoded_or_none() -> None:
     """An error may come without JSON."""
-    assert [{"message": ["a", "b"]}, None, None] == [
+    assert [
         read_error(b'{"message": ["a", "b"]}'),
         read_error(b"<html>"),
         read_error(b""),
-    ]
+    ] == [{"message": ["a", "b"]}, None, None]

@@ -29,7 +29,13 @@ def test_the_next_link_is_found(header: str, target: str | None) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://api.example.com/other", "https://API.example.com:443/v1?x=1", "/v1/calls?page=2", "?page=2", "https://api.example.com./"],
+    [
+        "https://api.example.com/other",
+        "https://API.example.com:443/v1?x=1",
+        "/v1/calls?page=2",
+        "?page=2",
+        "https://api.example.com./",
+    ],
 )
 def test_the_own_origin_is_accepted(url: str) -> None:
     """Relative links, the default port and letter case make no difference."""
@@ -63,14 +69,14 @@ def test_a_foreign_link_is_shown_without_what_it_may_carry() -> None:
     with pytest.raises(ForeignLink) as raised:
         check_same_origin("https://user:pw@evil.example:99/path?token=abc", BASE)
 
-    assert (
-        "A link of the provider leads to another address, https://evil.example:99, than the one configured, https://api.example.com."
-    ) == raised.value.happened
+    assert raised.value.happened == (
+        "a link of the provider leads to another address, https://evil.example:99, than the one configured, https://api.example.com."
+    )
 
 
 def test_a_relative_link_belongs_to_the_page_it_stands_on() -> None:
     """It is resolved against the request's address."""
-    assert "https://api.example.com/v1/calls?page=2" == absolute("?page=2", "https://api.example.com/v1/calls?page=1")
+    assert absolute("?page=2", "https://api.example.com/v1/calls?page=1") == "https://api.example.com/v1/calls?page=2"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_throttles_are_no_failures() -> None:
     for _ in range(20):
         tried.after_throttle(timedelta(seconds=1))
 
-    assert [True, True, False] == [tried.after_failure(None) is not None for _ in range(3)]
+    assert [tried.after_failure(None) is not None for _ in range(3)] == [True, True, False]
 
 
 def test_throttling_ends_by_time_and_by_number() -> None:
@@ -67,7 +67,7 @@ def test_throttling_ends_by_time_and_by_number() -> None:
     while endless.after_throttle(timedelta(microseconds=1)) is not None:
         ends += 1
 
-    assert (None, True, MOST_THROTTLES) == (long.after_throttle(timedelta(hours=2)), 6 <= added <= 8, ends)
+    assert (long.after_throttle(timedelta(hours=2)), 6 <= added <= 8, ends) == (None, True, MOST_THROTTLES)
 
 
 def test_a_failure_that_asks_for_hours_ends_at_once() -> None:
