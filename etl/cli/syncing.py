@@ -65,8 +65,8 @@ def run_syncs(
     from etl.warehouse.postgres import PostgresWarehouse
     from etl.warehouse.rehearsal import Rehearsal
 
-    clock = SystemClock()
     with Locks(opened.database) as locks, watching(quiet=quiet) as watcher, _interruptible() as stop:
+        clock = SystemClock(stop)
         warehouse = (Rehearsal if dry_run else PostgresWarehouse)(opened.database, locks)
         given = Surroundings(
             warehouse=warehouse,

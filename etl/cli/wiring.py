@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from etl.config import ConnectionSettings, Settings, load
-from etl.errors import WarehouseError
+from etl.errors import Interrupted, WarehouseError
 from etl.model import JSON
 from etl.run import Account
 
@@ -26,15 +26,23 @@ Invocation = tuple[Path | None, bool]
 
 
 class SystemClock:
-    """The computer's clock."""
+    """The computer's clock. A wait ends at once when the program is asked to stop."""
+
+    def __init__(self, stop: Event | None = None) -> None:
+        self._stop = stop or Event()
 
     def now(self) -> datetime:
         """Return the instant, aware, UTC."""
         return datetime.now(UTC)
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
+        """Wait. Raises Interrupted where the program is asked to stop."""
+        if self._stop.wait(seconds):
+            raise Interrupted(
+                "The sync was interrupted while it waited for a provider.",
+                safe="Everything up to the last page is committed.",
+                hint="The next sync continues there.",
+            )
 
 
 def settings_of(invocation: Invocation) -> Settings:
