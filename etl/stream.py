@@ -111,6 +111,15 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
             reading.walk_window(span)
     else:
         reading.walk_list(reading.wanted(task.clock.now() + FAR))
+    for gap in reading.state.lost - state.lost:
+        task.findings.append(
+            Finding(
+                stream=stream,
+                code="gap",
+                text=f"What happened from {gap.start:%Y-%m-%d %H:%M:%S} to {gap.end:%Y-%m-%d %H:%M:%S} UTC had left the provider's "
+                "list before it was read, and can be had no more. Sync more often, so that the list still reaches what is held.",
+            )
+        )
     return reading.state
 
 
@@ -142,7 +151,7 @@ class _Reading:
             steps = scan(self.pager, claims_from=None)
         else:
             steps = newest_first(self.pager, wanted=wanted, position=self._position)
-        self._load(steps, prove=lambda step: not anchors or self._meets(step) or self._answers(anchors), anchors=anchors)
+        self._load(steps, prove=lambda step: not anchors or self._meets(step) or self._answers(step, anchors), anchors=anchors)
 
     def walk_window(self, span: Span) -> None:
         """Read ascending, extended to the calls held next to the window: at once to the nearest, then to the hundredth."""
@@ -239,7 +248,7 @@ class _Reading:
         self.task.account_seen = self.task.account_seen or bool(met)
         return bool(met)
 
-    def _answers(self, anchors: tuple[Held, ...]) -> bool:
+    def _answers(self, step: Step, anchors: tuple[Held, ...]) -> bool:
         """
         Whether the provider accounts for the newest calls held although its list does not show them.
 
@@ -256,7 +265,11 @@ class _Reading:
                 gone += absent.naming == "call"
                 continue
             return True
-        return self.task.account_seen and gone == len(anchors[:ASKED_ANCHORS])
+        accounted = self.task.account_seen and gone == len(anchors[:ASKED_ANCHORS])
+        if accounted and not step.records:
+            text = "The provider lists no call although some are held, and says that they are gone. Nothing was claimed or deleted."
+            self.task.findings.append(Finding(stream=self.stream, code="list_empty", text=text))
+        return accounted
 
     def _anchor_not_met(self, asked: int) -> AnchorNotMet:
         known = "the newest call held" if asked == 1 else f"the {asked} newest calls held"
@@ -269,7 +282,7 @@ class _Reading:
 
     def _count_missing(self, page: PageTransaction, step: Step) -> None:
         """Count the calls held where the walk read and did not see them. Raises AnchorNotMet where they are too many."""
-        held, missed = page.missing(stream=self.stream, read=step.read, seen=frozenset().union(*self.recent))
+        held, missed = page.missing(stream=self.stream, read=step.read, seen=step.seen or frozenset().union(*self.recent))
         self.held, self.missed = self.held + held, self.missed + missed
         task = self.task
         if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):

@@ -73,7 +73,9 @@ class _Walk:
                 continue
             if ended.here:
                 # A page that ends the window is whole in itself.
-                end = min(self.until, instants.claims_before) if ended.surely and self.met else self.bound
+                # But for an empty one that should have repeated calls: an outage that begins during the walk looks like that.
+                surely = ended.surely and self.met and (bool(page.records) or self.came_from is None)
+                end = min(self.until, instants.claims_before) if surely else self.bound
                 notes = () if ended.surely else (Note.TOTAL_DISAGREES,)
                 yield self._step(page, instants, Spans([Span(self.bound, end)]), notes=notes)
                 return

@@ -17,7 +17,7 @@ from etl.coverage import TICK, Span, Spans
 from etl.errors import ProviderRefused
 from etl.source import Page
 from etl.walks.outline import ORDER_TOLERANCE, Outline, outline
-from etl.walks.scan import ends, scan
+from etl.walks.scan import Ending, ends, scan
 from etl.walks.step import Instants, Note, Pages, Step
 from etl.walks.tie import TRIES, Tie
 
@@ -62,6 +62,7 @@ class _Walk:
         self.back = 1
         self.step_backs = 0
         self.last_total: int | None = None
+        self.empty_pages = 0
 
     def steps(self, page: Page) -> Iterator[Step]:
         while True:
@@ -130,6 +131,7 @@ class _Walk:
             self.lowest_seen = min(self.lowest_seen or shape.last, shape.last)
         low = bound
         horizon = None
+        ended = self._believed(ended, page)
         if ended.surely and self.lowest_seen is not None:
             low = horizon = self.lowest_seen
         elif shape.last is not None:
@@ -150,8 +152,24 @@ class _Walk:
         below = sum(cursor < self.lowest_wanted for cursor in shape.cursors)
         if ended.here or (not self.remaining.below(self.bound) and below > 1):
             return step, True
+        if not page.records:
+            self._step_back(1)
+            return step, False
         self._choose_next(page, shape)
         return step, False
+
+    def _believed(self, ended: Ending, page: Page) -> Ending:
+        """
+        Believe an empty page that the list ends there only once the page before it, asked for again, still shows calls.
+
+        An outage that begins during the walk looks the same, and would make a horizon of where it began.
+        """
+        if page.records or not ended.here or self.lowest_seen is None:
+            return ended
+        self.empty_pages += 1
+        if self.empty_pages == 1 and self.number > 1:
+            return Ending(here=False, surely=False)
+        return Ending(here=True, surely=ended.surely and self.before is not None and bool(self.before[0].records))
 
     def _choose_next(self, page: Page, shape: Outline) -> None:
         """Go to the next page, or to where the next gap is expected when what lies between is held."""
