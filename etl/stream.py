@@ -282,7 +282,7 @@ class _Reading:
 
     def _count_missing(self, page: PageTransaction, step: Step) -> None:
         """Count the calls held where the walk read and did not see them. Raises AnchorNotMet where they are too many."""
-        held, missed = page.missing(stream=self.stream, read=step.read, seen=step.seen or frozenset().union(*self.recent))
+        held, missed = page.missing(stream=self.stream, read=step.read, seen=step.seen.union(*self.recent))
         self.held, self.missed = self.held + held, self.missed + missed
         task = self.task
         if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):

@@ -124,7 +124,7 @@ class _Walk:
         bound = self.bound
         self.landing, self.back = False, 1
         ended = ends(page, number=self.number, size=self.size)
-        edge = self.tie.instant
+        edge, tied = self.tie.instant, frozenset(self.tie.ids)
         hole = Spans([Span(edge, edge + TICK)]) if edge is not None and not tie_proven else Spans()
         self.tie.open(page, number=self.number, size=self.size, last=shape.last)
         if shape.last is not None:
@@ -147,6 +147,7 @@ class _Walk:
             number=self.number,
             total=page.facts.total,
             horizon=horizon,
+            seen=tied,
             notes=(Note.TOTAL_DISAGREES,) if ended.here and not ended.surely else (),
         )
         below = sum(cursor < self.lowest_wanted for cursor in shape.cursors)

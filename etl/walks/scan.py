@@ -87,7 +87,7 @@ def scan(
                 number=number,
                 total=page.facts.total,
                 horizon=tally.oldest if read and claims_from is None else None,
-                seen=frozenset(tally.seen) if read else None,
+                seen=frozenset(tally.seen) if read else frozenset(),
                 notes=(Note.PAGE_IGNORED,) if ignored else (),
             )
             if ignored or read or (ended.here and not tally.seen):

@@ -28,7 +28,7 @@ class Step:
     `settles_before` is the instant from which the lookback counts; None where nothing of this walk settles.
     `horizon` is set where the list ended: the oldest instant that the provider serves. `takes_back` says that everything
     this walk claimed before must be given up. `total` is the provider's count over all pages, if it gives one. `seen` holds
-    the ids of the calls seen in `read`, where they stood on more pages than the last few; else None.
+    the ids of calls in `read` that may stand on more pages than the last few.
     """
 
     records: tuple[Record, ...]
@@ -39,7 +39,7 @@ class Step:
     total: int | None = None
     horizon: datetime | None = None
     takes_back: bool = False
-    seen: frozenset[str] | None = None
+    seen: frozenset[str] = frozenset()
     notes: tuple[Note, ...] = ()
 
 
