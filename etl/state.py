@@ -38,13 +38,21 @@ class StreamState:
         start = self.domain_start
         return self.coverage.gapless_until(start) if start is not None else None
 
+    @property
+    def lost(self) -> Spans:
+        """What is owed, was never read, and can be had no more: the provider's list ends above it, and was once read below it."""
+        if self.horizon is None or not self.coverage:
+            return Spans()
+        begin = self.coverage.first.start if self.start is None else max(self.start, self.coverage.first.start)
+        return Spans([Span(begin, self.horizon)]) - self.coverage
+
     def to_read(self, now: datetime) -> Spans:
         """Return everything that is owed and not settled, up to well after `now`."""
         return Spans([Span(self.domain_start or ORIGIN, now + FAR)]) - self.settled
 
     def unsettled(self) -> StreamState:
-        """Return the state from which everything is read again: nothing settled, the horizon to be seen anew."""
-        return replace(self, settled=Spans(), horizon=None)
+        """Return the state from which everything is read again."""
+        return replace(self, settled=Spans())
 
     def after(self, step: Step, *, lookback: timedelta) -> StreamState:
         """Return the state that a step leaves: what it read is covered, and settled where it was older than the lookback."""

@@ -116,8 +116,9 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
             Finding(
                 stream=stream,
                 code="gap",
-                text=f"What happened from {gap.start:%Y-%m-%d %H:%M:%S} to {gap.end:%Y-%m-%d %H:%M:%S} UTC had left the provider's "
-                "list before it was read, and can be had no more. Sync more often, so that the list still reaches what is held.",
+                text=f"What happened from {gap.start:%Y-%m-%d %H:%M:%S} to {gap.end:%Y-%m-%d %H:%M:%S} UTC had left the "
+                "provider's list before it was read, and can be had no more. Sync more often, so that the list still reaches "
+                "what is held.",
             )
         )
     return reading.state
@@ -138,6 +139,9 @@ class _Reading:
         want = self.task.want
         if want.is_range:
             return Spans([Span(want.since or self.state.domain_start or ORIGIN, min(want.until or end, end))])
+        if want.full:
+            # Below the horizon too: what the provider serves may reach further down than it did.
+            return Spans([Span(self.state.start or ORIGIN, end)])
         return self.state.to_read(end).below(end)
 
     def walk_list(self, wanted: Spans) -> None:
@@ -267,7 +271,7 @@ class _Reading:
             return True
         accounted = self.task.account_seen and gone == len(anchors[:ASKED_ANCHORS])
         if accounted and not step.records:
-            text = "The provider lists no call although some are held, and says that they are gone. Nothing was claimed or deleted."
+            text = "The provider lists no call, and says that those held are gone. Nothing was claimed or deleted."
             self.task.findings.append(Finding(stream=self.stream, code="list_empty", text=text))
         return accounted
 
