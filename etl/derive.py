@@ -11,13 +11,14 @@ from typing import NoReturn
 import msgspec
 
 from etl import parse
-from etl.children import participants
+from etl.children import children
 from etl.model import JSON, OPEN_STATUSES, CallRow, Context, Derived, Drift, DriftNote, Record, Rejection, Status
 from etl.parse import Unfit
-from etl.plan import CALL, NOTES, ROOT, Plan, fill, note_unknown, plan_of, type_name
+from etl.plan import BLANK, CALL, NOTES, ROOT, Plan, fill, note_unknown, plan_of, type_name
 from etl.provider import Provider
 
 _LONG_INTEGER = 300  # digits; beyond, Python would not read it as an integer, and no column could hold it
+_ANSWERED = (Status.COMPLETED, Status.VOICEMAIL)
 _STATUS_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,63}")
 _DIGITS = re.compile(r"\d{4}")  # a number of a person rather than of a word
 _STATUS, _PROVIDER_STATUS = CALL["status"], CALL["provider_status"]
@@ -55,7 +56,24 @@ def examine(provider: Provider, text: bytes, *, cleaned: bool) -> Record:
         cursor = None
     if rejection is None and cursor is None:
         rejection = Rejection.BAD_CURSOR
-    return Record(call_id, cursor, rejection, text, value, digest, cleaned)
+    record = Record(call_id, cursor, rejection, text, value, digest, cleaned)
+    return record if rejection is None else as_reject(provider, record)
+
+
+def as_reject(provider: Provider, record: Record) -> Record:
+    """
+    Return the record with the digest by which it is known as a reject.
+
+    Values that change at every reading (presigned URLs) take no part in it, lest one bad record became a new reject every run.
+    """
+    if not isinstance(record.value, dict) or provider.volatile.isdisjoint(record.value):
+        return record
+    steady = {key: value for key, value in record.value.items() if key not in provider.volatile}
+    try:
+        text = json.dumps(steady, sort_keys=True).encode("utf-8", "surrogatepass")
+    except (RecursionError, ValueError):
+        return record
+    return record._replace(digest=blake2b(text, digest_size=16).digest())
 
 
 def derive(
@@ -88,7 +106,7 @@ def derive(
             raise ValueError("a detail is an object observed at an instant")
         earlier, later = (listed, detail.value) if detail_observed_at >= observed_at else (detail.value, listed)
         merged = earlier | later
-    row: list[JSON] = [None] * len(CallRow._fields)
+    row = BLANK.copy()
     fill(plan.fields, row, merged, earlier, notes, "")
     note_unknown(plan.shape, merged, notes, "")
     _status(plan, row, merged, notes)
@@ -102,11 +120,14 @@ def derive(
     if detail is None:
         occurred_at = row[_CREATED] or started_at or ended_at
     else:  # from the list record alone, so that a call does not move when its detail arrives
-        first: list[JSON] = [None] * len(row)
+        first = BLANK.copy()
         fill(plan.fields, first, listed, None, [], "")
         occurred_at = first[_CREATED] or first[_STARTED] or first[_ENDED]
-    children = participants(plan.children, context, record.call_id, merged, notes) if plan.children else ()
-    row[:4] = (context.connection, record.call_id, provider.name, occurred_at or record.cursor)
+    call_id = record.call_id
+    participants = children(plan.participants, context, call_id, merged, notes) if plan.participants else ()
+    messages = children(plan.messages, context, call_id, merged, notes) if plan.messages else ()
+    events = children(plan.events, context, call_id, merged, notes) if plan.events else ()
+    row[:4] = (context.connection, call_id, provider.name, occurred_at or record.cursor)
     row[_TEST] = row[_TEST] or False
     if row[_COST] is not None:
         row[_CURRENCY] = context.currency
@@ -125,12 +146,26 @@ def derive(
         record.digest,
         context.run_id,
     )
-    return Derived(CallRow._make(row), children, tuple(dict.fromkeys(notes))[:NOTES] if notes else ())
+    drift = tuple(dict.fromkeys(notes))[:NOTES] if notes else ()
+    # As `_make` does, without the call and the count: every call of a backfill passes here.
+    return Derived(tuple.__new__(CallRow, row), participants, drift, messages, events)
 
 
 def is_open(status: str) -> bool:
     """Whether a call of this unified status is not over yet, and so is followed by its detail."""
     return status in OPEN_STATUSES
+
+
+def late_parts_missing(provider: Provider, status: str, merged: JSON) -> bool:
+    """
+    Whether something of an ended call, of this unified status, may still arrive, as far as its decoded detail shows.
+
+    Only of a call in which somebody spoke, or could have: completed, or voicemail. A text or an address is there once it holds
+    something. A list may still grow, whatever it holds already: that it is whole no record says, so it always counts as missing.
+    """
+    if status not in _ANSWERED:
+        return False
+    return any(not (part := merged.get(key)) or isinstance(part, list) for key in provider.late_parts)
 
 
 def same_content(provider: Provider, held: JSON, seen: JSON) -> bool:

@@ -54,6 +54,15 @@ class Rejection(StrEnum):
     DATABASE_REFUSED = "database_refused"
 
 
+class Verdict(StrEnum):
+    """What an audit found (`sync.audits.verdict`)."""
+
+    COMPLETE = "complete"
+    MISMATCH = "mismatch"
+    REPAIRED = "repaired"
+    UNVERIFIABLE = "unverifiable"
+
+
 class Record(NamedTuple):
     """
     One record of a page, looked at once: what identifies and places it, and whether it can become a row.
@@ -133,6 +142,31 @@ class ParticipantRow(NamedTuple):
     duration_seconds: int | None
 
 
+class MessageRow(NamedTuple):
+    """One row of `public.call_messages`; `position` counts from 1."""
+
+    connection: str
+    call_id: str
+    message_id: str
+    position: int
+    role: str | None
+    text: str | None
+    message_type: str | None
+    sent_at: datetime | None
+
+
+class EventRow(NamedTuple):
+    """One row of `public.call_events`; `position` counts from 1, `data` is the whole event as JSON text."""
+
+    connection: str
+    call_id: str
+    event_id: str
+    position: int
+    type: str | None
+    occurred_at: datetime | None
+    data: str
+
+
 class AgentRow(NamedTuple):
     """One agent as its provider lists it."""
 
@@ -157,3 +191,5 @@ class Derived(NamedTuple):
     call: CallRow
     participants: tuple[ParticipantRow, ...]
     drift: tuple[DriftNote, ...]
+    messages: tuple[MessageRow, ...] = ()
+    events: tuple[EventRow, ...] = ()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from etl import parse
-from etl.model import JSON, CallRow, Drift, DriftNote, ParticipantRow, Status
+from etl.model import JSON, CallRow, Drift, DriftNote, EventRow, MessageRow, ParticipantRow, Status
 from etl.parse import Unfit
 from etl.provider import Children, Field, Provider
 
@@ -20,8 +20,11 @@ NOTES = 100
 CALL = {name: place for place, name in enumerate(CallRow._fields)}
 """The place of each column in a `CallRow`."""
 
-PARTICIPANT = {name: place for place, name in enumerate(ParticipantRow._fields)}
-"""The place of each column in a `ParticipantRow`."""
+BLANK: list[JSON] = [None] * len(CALL)
+"""A `CallRow` before anything is known, to be copied."""
+
+Row = TypeVar("Row", bound=ParticipantRow | MessageRow | EventRow)
+"""The row of one child of a call: it begins with the connection, the call's id and its own."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}")
 _DIGITS = re.compile(r"\d{4}")
@@ -43,13 +46,16 @@ class Shape(NamedTuple):
     below: tuple[tuple[str, Shape], ...]
 
 
-class ChildrenPlan(NamedTuple):
-    """How the records inside a record are read."""
+class ChildrenPlan(NamedTuple, Generic[Row]):
+    """How the records inside a record are read, and what kind of row they become."""
 
     key: str
     id_key: str
     fields: tuple[Column, ...]
     shape: Shape
+    prefix: str  # of the paths inside
+    row: type[Row]
+    blank: tuple[None, ...]  # the row's columns behind the call's id
 
 
 class Plan(NamedTuple):
@@ -62,7 +68,9 @@ class Plan(NamedTuple):
     end_path: str
     by_agent: bool
     has_attributes: bool
-    children: ChildrenPlan | None
+    participants: ChildrenPlan[ParticipantRow] | None
+    messages: ChildrenPlan[MessageRow] | None
+    events: ChildrenPlan[EventRow] | None
 
 
 _plans: dict[int, Plan] = {}  # by identity: a provider holds mappings, so it has no hash; the plan keeps it alive
@@ -80,9 +88,8 @@ def _made_plan(provider: Provider) -> Plan:
     keys = [provider.call_id, provider.cursor, *(field.key for field in provider.fields), *provider.attributes, *provider.ignored]
     keys += [key for key in (provider.status, provider.organization, provider.attributes_object) if key is not None]
     keys += provider.volatile
-    children = provider.participants
-    if children is not None:
-        keys.append(children.key)
+    keys += provider.late_parts
+    keys += [inside.key for inside in (provider.participants, provider.messages, provider.events) if inside is not None]
     return Plan(
         provider=provider,
         fields=_columns(provider.fields, CALL),
@@ -91,15 +98,28 @@ def _made_plan(provider: Provider) -> Plan:
         end_path=next((field.key for field in provider.fields if field.column == "ended_at"), ROOT),
         by_agent=provider.agents is not None,
         has_attributes=bool(provider.attributes or provider.attributes_object),
-        children=None if children is None else _children_plan(children, provider.ignored),
+        participants=_children_plan(provider.participants, ParticipantRow, provider.ignored),
+        messages=_children_plan(provider.messages, MessageRow, provider.ignored),
+        events=_children_plan(provider.events, EventRow, provider.ignored),
     )
 
 
-def _children_plan(children: Children, ignored: Iterable[str]) -> ChildrenPlan:
-    inside = f"{children.key}[]."
+def _children_plan(children: Children | None, row: type[Row], ignored: Iterable[str]) -> ChildrenPlan[Row] | None:
+    if children is None:
+        return None
+    prefix = f"{children.key}[]."
     keys = [children.id_key, *(field.key for field in children.fields)]
-    keys += [key.removeprefix(inside) for key in ignored if key.startswith(inside)]
-    return ChildrenPlan(children.key, children.id_key, _columns(children.fields, PARTICIPANT), _shape(keys))
+    keys += [key.removeprefix(prefix) for key in ignored if key.startswith(prefix)]
+    places = {name: place for place, name in enumerate(row._fields)}
+    return ChildrenPlan(
+        key=children.key,
+        id_key=children.id_key,
+        fields=_columns(children.fields, places),
+        shape=_shape(keys),
+        prefix=prefix,
+        row=row,
+        blank=(None,) * (len(row._fields) - 2),
+    )
 
 
 def _columns(fields: Iterable[Field], places: dict[str, int]) -> tuple[Column, ...]:

@@ -125,11 +125,43 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Children:
-    """The records inside a record: under `key`, each with an id under `id_key` (else its position)."""
+    """
+    The records inside a record: under `key`, each with an id under `id_key` (else its position, from 1).
+
+    What is not a column stays in the call's `raw` or `detail`; an event is also kept whole in `call_events.data`.
+    """
 
     key: str
     id_key: str
     fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """
+    Something that a provider counts at an address of its own.
+
+    `query` is asked for; `read` finds the counts in the decoded body by status word (or by day, `2026-03-01`), None where the
+    body is of another shape than expected.
+    """
+
+    query: str
+    read: Callable[[JSON], Mapping[str, int] | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """
+    What a provider counts beyond the total of its list (`PageFacts.total`), for the audit; each part is optional.
+
+    `by_status` gives the parameters that limit the list to one of `words`. `breakdown` counts all calls by status in one
+    answer, `daily` those of each day from `{first}` to `{last}`, in a time zone that the audit finds out.
+    """
+
+    words: tuple[str, ...] = ()
+    by_status: Callable[[str], Mapping[str, str]] | None = None
+    breakdown: Tally | None = None
+    daily: Tally | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +182,8 @@ class Provider:
     `failure` reads an error body of any status: it gets the status and the decoded body (None: not JSON) and answers None
     where the body is no error (status 200). `volatile` names keys whose values change without the call changing (only whether
     they hold a value counts). Where there are `agents` and no field for `agent_id`, the stream is the agent.
+    `participants`, `messages` and `events` are read from the list record and the detail merged. `late_parts` names keys of the
+    detail that a call that was answered still lacks at its end, or that still grow: it is asked for again until they are there.
     `organization` names the key of a record that holds the owner's id. `ignored` names keys that are known and kept in `raw`
     only, so that they are no drift.
     """
@@ -168,8 +202,12 @@ class Provider:
     status: str | None = "status"  # the key of the provider's word; None: every call listed is completed
     detail: Detail | None = None
     agents: Agents | None = None
+    counts: Counts | None = None
     limit: Limit | None = None
     participants: Children | None = None
+    messages: Children | None = None
+    events: Children | None = None
+    late_parts: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()  # keys that are kept under their own names in `calls.attributes`
     attributes_object: str | None = None  # the key of an object whose own keys are kept there
     volatile: frozenset[str] = frozenset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from etl.coverage import Spans
 from etl.errors import EtlError
-from etl.model import JSON, AgentRow, Record
+from etl.model import JSON, AgentRow, Derived, Record
 from etl.provider import Provider
 from etl.state import StreamState
 
@@ -30,6 +30,8 @@ class Account:
     agents: tuple[str, ...] | None = None
     organization_id: str | None = None
     currency: str = "USD"
+    details: bool = True
+    max_open_age: timedelta = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,10 @@ class Counters:
             self.max_lateness = max(loaded.max_lateness, self.max_lateness or loaded.max_lateness)
 
 
+Due = Callable[[Derived, JSON], datetime | None]
+"""Tells when to ask for a call's detail again, given what its records became and its decoded detail; None: not any more."""
+
+
 class Loaded(NamedTuple):
     """What loading one page did. `late` counts new calls below what had been covered before; `open_ids` are not ended."""
 
@@ -102,11 +108,13 @@ class Held(NamedTuple):
     cursor: datetime
 
 
-class OpenCall(NamedTuple):
-    """A call that has not ended, as far as the warehouse knows."""
+class DueCall(NamedTuple):
+    """A call whose detail is to be asked for: it is new, changed, not ended, lacks late parts, or was missing from a list."""
 
     stream: str
     call_id: str
+    is_open: bool
+    cursor: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,16 +141,31 @@ class Outcome:
 class PageTransaction(Protocol):
     """One page's transaction: it begins at the fence, and everything in it commits or nothing does."""
 
-    def load(self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans) -> Loaded:
-        """Write what is new or changed. `covered` is what the stream had covered before this run: new calls in it are late."""
+    def load(
+        self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans, due_at: datetime | None
+    ) -> Loaded:
+        """
+        Write what is new or changed.
+
+        `covered` is what the stream had covered before this run: new calls in it are late. `due_at` is when the details of
+        what was written are to be asked for; None: never.
+        """
         ...
 
-    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime) -> Loaded:
-        """Write one held call anew from what its detail says."""
+    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
+        """Write one held call anew from what its detail says; `due` tells when to ask again."""
         ...
 
-    def missing(self, *, stream: str, read: Spans, seen: Collection[str]) -> tuple[int, int]:
-        """Return how many calls are held in `read`, and how many of them are not among `seen`."""
+    def held(self, *, stream: str, read: Spans) -> frozenset[str]:
+        """Return the ids of the calls held in `read`."""
+        ...
+
+    def ask_for(self, call_ids: Collection[str], *, due_at: datetime) -> None:
+        """Note that the details of these calls are to be asked for."""
+        ...
+
+    def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
+        """Move calls that are gone at the provider to the history, their children away; return how many were held."""
         ...
 
     def save_state(self, stream: str, state: StreamState) -> None:
@@ -217,6 +240,10 @@ class RunWarehouse(Protocol):
         """Return how many calls of the stream are held from `instant` on."""
         ...
 
-    def open_calls(self, connection: str) -> tuple[OpenCall, ...]:
-        """Return every held call that has not ended, newest first."""
+    def count(self, *, connection: str, stream: str) -> int:
+        """Return how many calls of the stream are held."""
+        ...
+
+    def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
+        """Return held calls whose detail is due at `now` (by the provider's clock), newest first."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
@@ -12,7 +12,7 @@ from etl.errors import NotFound, PagingBroken, ProviderRefused
 from etl.model import JSON, AgentRow, Record
 from etl.parse import Unfit, instant
 from etl.ports import Api
-from etl.provider import Ask, Order, PageFacts, Provider, Style
+from etl.provider import Ask, Order, PageFacts, Provider, Style, Tally
 
 RELOOK = timedelta(days=7)
 """After this long, what was found out about paging and order is found out again."""
@@ -43,6 +43,7 @@ class Capabilities:
     style: str | None = None
     size: int | None = None
     unsorted: bool = False
+    day_offset: int | None = None  # minutes that the provider's days, as it counts them, begin before those of UTC
     checked_at: datetime | None = None
 
     @classmethod
@@ -50,15 +51,27 @@ class Capabilities:
         """Read what is stored; nothing where it is older than `RELOOK`, from the future, or not readable."""
         try:
             checked_at = instant(stored["checked_at"])
-            found = cls(style=stored["style"], size=stored["size"], unsorted=stored["unsorted"], checked_at=checked_at)
-        except (KeyError, TypeError, Unfit):
+            found = cls(
+                style=stored["style"],
+                size=stored["size"],
+                unsorted=stored["unsorted"],
+                day_offset=stored.get("day_offset"),
+                checked_at=checked_at,
+            )
+        except (KeyError, TypeError, AttributeError, Unfit):
             return cls()
         return found if checked_at is not None and now - RELOOK < checked_at <= now else cls()
 
     def stored(self) -> JSON:
         """Return the form that `remembered` reads."""
         checked_at = self.checked_at.isoformat() if self.checked_at else None
-        return {"style": self.style, "size": self.size, "unsorted": self.unsorted, "checked_at": checked_at}
+        return {
+            "style": self.style,
+            "size": self.size,
+            "unsorted": self.unsorted,
+            "day_offset": self.day_offset,
+            "checked_at": checked_at,
+        }
 
 
 class Source:
@@ -67,11 +80,13 @@ class Source:
     def __init__(self, provider: Provider, api: Api) -> None:
         self.provider = provider
         self.api = api
+        self.ahead = timedelta()  # how far the provider's clock was ahead of ours when it last told the time
 
     def page(self, *, stream: str, style: Style, ask: Ask) -> Page:
         """Ask for one page of a stream's calls."""
         listing = self.provider.listing
         answer = self.api.get_list(_path(listing.path, stream=stream), style.params(ask), listing.records)
+        self.ahead = answer.date - answer.sent_at if answer.date is not None else self.ahead
         facts = listing.facts(answer.fields, answer.headers)
         if facts.next_link is not None:
             self.api.check_link(facts.next_link)
@@ -105,6 +120,18 @@ class Source:
             if record.call_id in forms:
                 return record, answer.sent_at
         raise absent or NotFound("The provider answered with another call than the one asked for.", naming=None)
+
+    def total(self, *, stream: str, params: Mapping[str, str]) -> int | None:
+        """Ask how many calls of a stream there are, limited by `params`."""
+        listing = self.provider.listing
+        asked = {**listing.styles[-1].params(Ask(number=1, size=1)), **params}
+        answer = self.api.get_list(_path(listing.path, stream=stream), asked, listing.records)
+        return listing.facts(answer.fields, answer.headers).total
+
+    def tally(self, tally: Tally, **parts: str) -> Mapping[str, int] | None:
+        """Ask for what a provider counts; None where the answer is of another shape than expected."""
+        answer = self.api.get_one(tally.query.format(**parts), None)
+        return tally.read(examine(self.provider, answer.records[0], cleaned=False).value)
 
     def probe(self, *, until: datetime, span: timedelta) -> str | None:
         """Ask for the smallest page that needs the credential; return what the provider counts (a day, all calls, agents)."""

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from threading import Event
 
 import structlog
 
 from etl.ahead import ahead
 from etl.coverage import ORIGIN, Span, Spans
-from etl.errors import AnchorNotMet, ForeignOrganization, Interrupted, NotFound
-from etl.model import Record
-from etl.ports import Clock, Watcher
+from etl.errors import AnchorNotMet, NotFound
 from etl.provider import Order
-from etl.run import Account, Counters, Finding, Held, PageTransaction, RunWarehouse, Want
-from etl.source import Capabilities, Pager, Source
+from etl.run import Finding, Held, PageTransaction
+from etl.source import Pager
 from etl.state import FAR, StreamState
+from etl.task import Task
 from etl.walks import Note, Step, ascending, newest_first, scan
 
 log = structlog.get_logger(__name__)
@@ -43,60 +40,6 @@ NOTES = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
-class Task:
-    """What the streams of one run share."""
-
-    account: Account
-    source: Source
-    warehouse: RunWarehouse
-    run_id: int
-    want: Want
-    clock: Clock
-    watcher: Watcher
-    stop: Event
-    counters: Counters
-    capabilities: Capabilities
-    organization: str | None
-    account_seen: bool = False  # whether this run has met, in any stream, a call that is held
-    findings: list[Finding] = field(default_factory=list)
-    open_seen: set[str] = field(
-        default_factory=set
-    )  # the open calls that this run has seen in a list: no detail is needed for them
-
-    @property
-    def connection(self) -> str:
-        """The connection's name."""
-        return self.account.connection
-
-    def save_progress(self, page: PageTransaction) -> None:
-        """Keep the run's counters and what the limiter must remember, with whatever else the page's transaction writes."""
-        self.counters.requests = self.source.api.requests
-        self.counters.retries = self.source.api.retries
-        page.save_counters(self.counters)
-        page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
-
-    def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:
-        """Pin the first organisation seen. Raises ForeignOrganization at the first record of another one."""
-        key = self.account.provider.organization
-        if key is None:
-            return
-        for record in records:
-            owner = record.value.get(key) if isinstance(record.value, dict) else None
-            if not isinstance(owner, str) or not owner:
-                continue
-            if self.organization is None:
-                page.pin_organization(owner)
-                self.organization = owner
-            elif owner != self.organization:
-                raise ForeignOrganization(
-                    f"Connection {self.connection}: the provider sent a record of another organisation than the one pinned.",
-                    safe="Nothing of that page was stored; what was loaded before stays.",
-                    hint=f"Set connections.{self.connection}.organization_id to the organisation you mean, "
-                    "or give the other one a connection of its own.",
-                )
-
-
 def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
     """
     Read what the stream owes, page by page, each with its own transaction; return the state at the end.
@@ -112,7 +55,7 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
     else:
         reading.walk_list(reading.wanted(task.clock.now() + FAR))
     for gap in reading.state.lost - state.lost:
-        task.findings.append(
+        task.find(
             Finding(
                 stream=stream,
                 code="gap",
@@ -191,12 +134,7 @@ class _Reading:
                         return False
                     raise self._anchor_not_met(len(anchors))
                 self._commit(step, before)
-                if self.task.stop.is_set():
-                    raise Interrupted(
-                        f"Connection {self.task.connection}: the sync was interrupted.",
-                        safe="Everything up to the last page is committed.",
-                        hint="The next sync continues there.",
-                    )
+                self.task.check_stop()
         return True
 
     def _commit(self, step: Step, before: StreamState) -> None:
@@ -216,8 +154,15 @@ class _Reading:
         self.recent.append(frozenset(record.call_id for record in step.records if record.call_id is not None))
         with task.warehouse.page(task.account, run_id=task.run_id) as page:
             task.check_organization(step.records, page)
-            self._count_missing(page, step)
-            loaded = page.load(stream=self.stream, records=step.records, observed_at=step.sent_at, covered=self.covered_before)
+            absent = self._absent(page, step)
+            loaded = page.load(
+                stream=self.stream,
+                records=step.records,
+                observed_at=step.sent_at,
+                covered=self.covered_before,
+                due_at=task.details_due_at(),
+            )
+            self._settle_absent(page, absent, step)
             task.counters.pages += 1
             task.counters.records_seen += len(step.records)
             task.counters.add(loaded)
@@ -229,9 +174,7 @@ class _Reading:
 
     def _note(self, note: Note) -> None:
         log.warning("walk.noted", connection=self.task.connection, stream=self.stream, note=note.value)
-        finding = Finding(stream=self.stream, code=note.value, text=NOTES[note])
-        if finding not in self.task.findings:
-            self.task.findings.append(finding)
+        self.task.find(Finding(stream=self.stream, code=note.value, text=NOTES[note]))
 
     def _anchors(self, before: datetime | None) -> tuple[Held, ...]:
         """Return the newest calls held that the provider must still have, newest first."""
@@ -272,7 +215,7 @@ class _Reading:
         accounted = self.task.account_seen and gone == len(anchors[:ASKED_ANCHORS])
         if accounted and not step.records:
             text = "The provider lists no call, and says that those held are gone. Nothing was claimed or deleted."
-            self.task.findings.append(Finding(stream=self.stream, code="list_empty", text=text))
+            self.task.find(Finding(stream=self.stream, code="list_empty", text=text))
         return accounted
 
     def _anchor_not_met(self, asked: int) -> AnchorNotMet:
@@ -284,10 +227,11 @@ class _Reading:
             f"check connections.{self.task.connection}.token, and give another account a connection name of its own.",
         )
 
-    def _count_missing(self, page: PageTransaction, step: Step) -> None:
-        """Count the calls held where the walk read and did not see them. Raises AnchorNotMet where they are too many."""
-        held, missed = page.missing(stream=self.stream, read=step.read, seen=step.seen.union(*self.recent))
-        self.held, self.missed = self.held + held, self.missed + missed
+    def _absent(self, page: PageTransaction, step: Step) -> frozenset[str]:
+        """Return the calls held where the walk read and did not see them. Raises AnchorNotMet where they are too many."""
+        held = page.held(stream=self.stream, read=step.read)
+        absent = held - step.seen.union(*self.recent)
+        self.held, self.missed = self.held + len(held), self.missed + len(absent)
         task = self.task
         if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):
             raise AnchorNotMet(
@@ -297,3 +241,14 @@ class _Reading:
                 hint="If they were really deleted at the provider, raise "
                 f"connections.{task.connection}.max_delete_share for one run; else wait until its outage ends.",
             )
+        return absent
+
+    def _settle_absent(self, page: PageTransaction, absent: frozenset[str], step: Step) -> None:
+        """Have the detail of each absent call confirm that it is gone; where there is no detail, the complete reading did."""
+        if not absent:
+            return
+        task = self.task
+        if task.account.provider.detail is not None:
+            page.ask_for(absent, due_at=task.provider_now())
+        elif step.records:
+            task.counters.deleted += page.bury(absent, gone_at=step.sent_at)

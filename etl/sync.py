@@ -11,6 +11,7 @@ from threading import Event
 import structlog
 
 from etl.coverage import ORIGIN
+from etl.details import read_details
 from etl.errors import (
     AnchorNotMet,
     AuthenticationFailed,
@@ -26,7 +27,8 @@ from etl.provider import Order
 from etl.run import Account, Finding, Outcome, RunStatus, RunWarehouse, Want
 from etl.source import Capabilities, Source
 from etl.state import StreamState
-from etl.stream import Task, sync_stream
+from etl.stream import sync_stream
+from etl.task import Task
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +76,7 @@ def _run(account: Account, *, want: Want, given: Surroundings, outcome: Outcome)
     request_log: JSON = None
     try:
         capabilities, request_log, pinned = warehouse.remembered(account.connection)
-        organization = _organization(account, pinned)
+        organization = organization_of(account, pinned)
         with given.connect(account, request_log) as api:
             task = Task(
                 account=account,
@@ -92,7 +94,7 @@ def _run(account: Account, *, want: Want, given: Surroundings, outcome: Outcome)
             )
             try:
                 _sync_streams(task)
-                follow_open_calls(task)
+                read_details(task)
                 outcome.status = RunStatus.SUCCEEDED
             finally:
                 outcome.counters.requests, outcome.counters.retries = api.requests, api.retries
@@ -122,7 +124,7 @@ def _run(account: Account, *, want: Want, given: Surroundings, outcome: Outcome)
         )
 
 
-def _organization(account: Account, pinned: str | None) -> str | None:
+def organization_of(account: Account, pinned: str | None) -> str | None:
     """Return the organisation that every record must belong to. Raises ConnectionFailed where setting and pin disagree."""
     if account.organization_id and pinned and account.organization_id != pinned:
         raise ConnectionFailed(
@@ -154,7 +156,7 @@ def _sync_one(task: Task, stream: str, states: dict[str, StreamState], failures:
     task.watcher.stream_started(task.connection, stream)
     try:
         state = states.get(stream) or StreamState(start=None)
-        sync_stream(task, stream, replace(state, start=_start(task.account), closed_at=None))
+        sync_stream(task, stream, replace(state, start=starts_at(task.account), closed_at=None))
     except NotFound as absent:
         if absent.naming != "agent":
             failures.append((stream, absent))
@@ -172,7 +174,8 @@ def _sync_one(task: Task, stream: str, states: dict[str, StreamState], failures:
         task.watcher.stream_finished(task.connection, stream)
 
 
-def _start(account: Account) -> datetime | None:
+def starts_at(account: Account) -> datetime | None:
+    """Return where a stream of the account begins; None: wherever the provider's list ends."""
     if account.start_date is None and account.provider.listing.order is Order.ASCENDING:
         return ORIGIN
     return account.start_date
@@ -197,11 +200,9 @@ def _close_agent(task: Task, agent_id: str, state: StreamState) -> None:
     """Close the stream of an agent that no longer exists; its calls stay as they are."""
     now = task.clock.now()
     with task.warehouse.page(task.account, run_id=task.run_id) as page:
-        page.save_state(agent_id, replace(state, start=_start(task.account), closed_at=now))
+        page.save_state(agent_id, replace(state, start=starts_at(task.account), closed_at=now))
         page.close_agent(agent_id, observed_at=now)
-    task.findings.append(
-        Finding(stream=agent_id, code="agent_gone", text="The agent no longer exists at the provider; its calls are kept.")
-    )
+    task.find(Finding(stream=agent_id, code="agent_gone", text="The agent no longer exists at the provider; its calls are kept."))
 
 
 def _unknown_agent(task: Task, agent_id: str) -> ConnectionFailed:
@@ -210,34 +211,3 @@ def _unknown_agent(task: Task, agent_id: str) -> ConnectionFailed:
         safe="The other agents were synced.",
         hint=f"Correct connections.{task.connection}.agents, or leave it out to sync every agent that the key can list.",
     )
-
-
-def follow_open_calls(task: Task) -> None:
-    """
-    Ask for each call that has not ended, newest first, unless a list of this run showed it.
-
-    One that cannot be had is left for the next run.
-    """
-    if task.account.provider.detail is None:
-        return
-    for call in task.warehouse.open_calls(task.connection):
-        if call.call_id in task.open_seen:
-            continue
-        if task.stop.is_set():
-            raise Interrupted(
-                f"Connection {task.connection}: the sync was interrupted.",
-                safe="Everything that was read is committed.",
-                hint="The next sync continues there.",
-            )
-        try:
-            detail, observed_at = task.source.detail(stream=call.stream, call_id=call.call_id)
-        except AuthenticationFailed:
-            raise
-        except ConnectionFailed as failure:
-            log.warning("detail.failed", connection=task.connection, stream=call.stream, error=failure.code)
-            continue
-        with task.warehouse.page(task.account, run_id=task.run_id) as page:
-            task.check_organization((detail,), page)
-            loaded = page.load_detail(stream=call.stream, call_id=call.call_id, detail=detail, observed_at=observed_at)
-            task.counters.add(loaded)
-            task.save_progress(page)

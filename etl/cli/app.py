@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help needs a third of the time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 a connection failed, 2 bad usage or configuration, 3 another run is at work.",
+    epilog="Exit codes: 0 done, 1 a failure or a mismatch, 2 bad usage or configuration, 3 another run is at work.",
 )
 
 Names = Annotated[Optional[list[str]], typer.Argument(metavar="[CONNECTION]...", help="Only these connections; none: all.")]  # noqa: UP045 - Typer reads it at run time
@@ -115,6 +115,43 @@ def runs(
     from etl.cli.reporting import show_runs
 
     show_runs(context.obj, connection, limit=limit, as_json=as_json)
+
+
+@app.command(short_help="List rejected records and departures from the documentation.")
+def rejects(
+    context: typer.Context,
+    connection: Annotated[Optional[str], typer.Argument(help="Only this connection.")] = None,  # noqa: UP045
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many rejects, those last seen first.")] = 100,
+    raw: Annotated[bool, typer.Option("--raw", help="Show the records too: they may hold personal data.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the records that could not become calls, and how the providers' records depart from their documentation."""
+    from etl.cli.rejecting import show_rejects
+
+    show_rejects(context.obj, connection, limit=limit, raw=raw, as_json=as_json)
+
+
+@app.command(short_help="Derive all rows again from what is held, without a request.")
+def replay(context: typer.Context, connections: Names = None, *, as_json: Json = False) -> None:
+    """Derive all rows again from the records they were made of, and try rejected records again; sends no request."""
+    from etl.cli.replaying import replay_connections
+
+    raise typer.Exit(replay_connections(context.obj, tuple(connections or ()), as_json=as_json))
+
+
+@app.command(short_help="Prove that nothing is missing, against the provider's totals.")
+def audit(
+    context: typer.Context,
+    connections: Names = None,
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Read again and put right just what disagrees.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the warehouse with the provider's totals and with itself; exits with 1 where a mismatch stands."""
+    from etl.cli.auditing import audit_connections
+
+    raise typer.Exit(audit_connections(context.obj, tuple(connections or ()), repair=repair, as_json=as_json))
 
 
 @app.command(short_help="Run a query on the warehouse, or open psql on it.")

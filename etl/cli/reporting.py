@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from etl.cli.output import say, show_json, show_table, shown
-from etl.cli.wiring import Invocation, open_warehouse, require_warehouse, settings_of
-from etl.warehouse import report
+from etl.cli.output import duration, say, show_json, show_table, shown, warn
+from etl.cli.wiring import Invocation, account, open_warehouse, require_warehouse, settings_of
+from etl.config import Settings
+from etl.warehouse import gaps, report
+from etl.warehouse.gaps import Gap, Why
 
 RUN_COLUMNS = {
     "id": "run",
@@ -25,6 +28,16 @@ RUN_COLUMNS = {
 }
 
 
+NEAR = 0.8
+"""The share of the lookback from which on lateness is worth a warning."""
+
+WHY = {
+    Why.NOT_READ_YET: "no run has come so far; the next ones go on.",
+    Why.NOT_REACHED: "the last run could not reach it; every run tries again.",
+    Why.BELOW_HORIZON: "the provider's list ends above it; it can be had no more.",
+}
+
+
 def show_status(invocation: Invocation, *, as_json: bool) -> None:
     """Show how each connection stands, its gaps, and what its last run failed with."""
     settings = settings_of(invocation)
@@ -32,14 +45,19 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         require_warehouse(opened)
         rows = report.connections(opened.database)
         streams = report.streams(opened.database)
+        found = gaps.gaps(opened.database)
+    rows = [{**row, **_lateness(settings, row)} for row in rows]
     if as_json:
-        show_json({"connections": [{**row, "streams": _streams(row, streams)} for row in rows]})
+        show_json({"connections": [{**row, "streams": _streams(row, streams, found)} for row in rows]})
         return
     if not rows:
         say("Nothing was synced yet. Run: etl sync")
         return
     show_table(
-        ("connection", "provider", "last run", "ended", "complete until", "lag", "calls", "open", "gaps", "rejects"),
+        (
+            *("connection", "provider", "last run", "ended", "complete until", "lag"),
+            *("calls", "open", "gaps", "rejects", "last proof"),
+        ),
         [
             (
                 row["connection"],
@@ -52,14 +70,27 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
                 row["open_calls"],
                 (row["gaps"] or 0) + (row["unclosable_gaps"] or 0),
                 row["rejects"],
+                _proof(row),
             )
             for row in rows
         ],
     )
     for row in rows:
-        for stream in _streams(row, streams):
-            for gap in stream["gaps"]:
-                say(f"{row['connection']}, stream {stream['stream']}: not read from {shown(gap['start'])} to {shown(gap['end'])}")
+        for gap in found:
+            if gap.connection == row["connection"]:
+                say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
+        if row["rejects"] or row["drift"]:
+            say(
+                f"{row['connection']}: {row['rejects']:,} rejected records, {row['drift']:,} departures from what the provider "
+                f"documents, see: etl rejects {row['connection']}"
+            )
+        if row["max_lateness"] is not None:
+            say(f"{row['connection']}: in the last 30 days a call appeared up to {duration(row['max_lateness'])} late.")
+        if row["near_lookback"]:
+            warn(
+                f"{row['connection']}: that is close to the lookback of {duration(row['lookback'])}; what comes later still is "
+                f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
+            )
         if row["error_message"]:
             say(f"{row['connection']}: {row['error_message']}")
 
@@ -80,14 +111,50 @@ def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_
     show_table(tuple(RUN_COLUMNS.values()), [tuple(row[name] for name in RUN_COLUMNS) for row in timed])
 
 
-def _streams(row: Mapping[str, Any], streams: list[report.Row]) -> list[dict[str, Any]]:
+def _lateness(settings: Settings, row: report.Row) -> dict[str, Any]:
+    """Return the lookback that is configured for a connection, and whether calls come nearly as late as it reaches."""
+    connection = settings.connections.get(row["connection"])
+    lookback = account(row["connection"], connection).lookback if connection is not None else None
+    late = row["max_lateness"]
+    return {"lookback": lookback, "near_lookback": bool(lookback and late and late > NEAR * lookback)}
+
+
+def _proof(row: report.Row) -> str | None:
+    """Return how the last audit reads: what is known of what the provider counts, and how long ago that was so."""
+    if row["audited_at"] is None:
+        return None
+    ago = f"{_largest_unit(datetime.now(UTC) - row['audited_at'])} ago"
+    if row["audit_provider_count"] is None:
+        return f"{row['audit_verdict']}, {ago}"
+    counts = f"{row['audit_known_count']:,} of {row['audit_provider_count']:,} calls, {ago}"
+    return counts if row["audit_verdict"] in ("complete", "repaired") else f"{row['audit_verdict']}: {counts}"
+
+
+def _largest_unit(age: timedelta) -> str:
+    seconds = max(int(age.total_seconds()), 0)
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}{'s' if seconds >= 2 * size else ''}"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
+
+
+def _told(gap: Gap) -> str:
+    start = f"from {shown(gap.start)}" if gap.start is not None else "from the beginning"
+    return f"not read {start} to {shown(gap.end)}: {WHY[gap.why]}"
+
+
+def _streams(row: Mapping[str, Any], streams: list[report.Row], found: list[Gap]) -> list[dict[str, Any]]:
     return [
         {
             "stream": stream["stream"],
             "high_water_mark": stream["high_water_mark"],
             "horizon": stream["horizon"],
             "closed_at": stream["closed_at"],
-            "gaps": [{"start": start, "end": end} for start, end in zip(stream["gap_starts"], stream["gap_ends"], strict=True)],
+            "gaps": [
+                {"start": gap.start, "end": gap.end, "why": gap.why, "closable": gap.closable}
+                for gap in found
+                if (gap.connection, gap.stream) == (stream["connection"], stream["stream"])
+            ],
         }
         for stream in streams
         if stream["connection"] == row["connection"]

@@ -65,7 +65,7 @@ def run_syncs(
     from etl.warehouse.postgres import PostgresWarehouse
     from etl.warehouse.rehearsal import Rehearsal
 
-    with Locks(opened.database) as locks, watching(quiet=quiet) as watcher, _interruptible() as stop:
+    with Locks(opened.database) as locks, watching(quiet=quiet) as watcher, interruptible() as stop:
         clock = SystemClock(stop)
         warehouse = (Rehearsal if dry_run else PostgresWarehouse)(opened.database, locks)
         given = Surroundings(
@@ -104,8 +104,8 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
             warn(f"{outcome.connection}, stream {finding.stream}: {finding.text}")
         if outcome.counters.rejected:
             warn(
-                f"{outcome.connection}: {outcome.counters.rejected:,} records could not become calls; they are kept in "
-                "sync.rejected_records with the reason."
+                f"{outcome.connection}: {outcome.counters.rejected:,} records could not become calls; they are kept with "
+                f"the reason, see: etl rejects {outcome.connection}"
             )
         if outcome.error is not None:
             show_error(outcome.error)
@@ -139,7 +139,7 @@ def _instant(option: str, value: str | None) -> datetime | None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Event]:
+def interruptible() -> Iterator[Event]:
     """Let the first Ctrl-C (or SIGTERM) end the syncs after the page at hand, and the second at once."""
     stop = Event()
 

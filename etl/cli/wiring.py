@@ -130,6 +130,8 @@ def account(name: str, connection: ConnectionSettings) -> Account:
         agents=connection.agents,
         organization_id=connection.organization_id,
         currency=connection.currency,
+        details=connection.details,
+        max_open_age=connection.max_open_age,
     )
 
 

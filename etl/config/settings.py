@@ -67,6 +67,7 @@ class ConnectionSettings(_Section):
     daily_requests: Count | None = None
     schedule: Annotated[str, AfterValidator(values.schedule)] | None = None
     details: bool = True
+    max_open_age: Duration = timedelta(days=7)
     max_delete_share: Share = 0.2
     currency: Annotated[str, AfterValidator(values.currency)] = "USD"
     agents: Annotated[tuple[Text, ...], BeforeValidator(values.agents), Field(min_length=1)] | None = None
@@ -144,6 +145,18 @@ class Settings(BaseSettings):
             known |= {url, password, unquote(password)} if password else set()
         return frozenset(known - {""})
 
+    def named(self, names: tuple[str, ...] = ()) -> dict[str, ConnectionSettings]:
+        """Return the connections of these names (none: all), whether they have credentials or not. Raises UsageError."""
+        unknown = [name for name in names if name not in self.connections]
+        if unknown:
+            near = get_close_matches(unknown[0], self.connections, n=1)
+            raise UsageError(
+                f"There is no connection {unknown[0]!r}.",
+                safe="Nothing was started.",
+                hint=_did_you_mean(near).capitalize() or f"Configured are: {', '.join(self.connections) or 'none'}.",
+            )
+        return {name: self.connections[name] for name in (names or self.connections)}
+
     def choose(self, names: tuple[str, ...] = ()) -> dict[str, ConnectionSettings]:
         """
         Return the connections of these names (none: all), each with the credentials that its provider requires.
@@ -156,15 +169,7 @@ class Settings(BaseSettings):
                 safe="Nothing was started.",
                 hint="Run: etl init, and put a token into the config.toml that it writes. To see it work without one: etl demo",
             )
-        unknown = [name for name in names if name not in self.connections]
-        if unknown:
-            near = get_close_matches(unknown[0], self.connections, n=1)
-            raise UsageError(
-                f"There is no connection {unknown[0]!r}.",
-                safe="Nothing was started.",
-                hint=_did_you_mean(near).capitalize() or f"Configured are: {', '.join(self.connections)}.",
-            )
-        chosen = {name: self.connections[name] for name in (names or self.connections)}
+        chosen = self.named(names)
         problems = [problem for name, one in chosen.items() for problem in _missing(name, one)]
         if problems:
             raise UsageError(" ".join(problems), safe="Nothing was started.", hint="Then run: etl check")

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from etl.model import JSON, AgentRow, Status
 from etl.parse import Unfit, address, count, direction, flag, identifier, instant, text, whole, yes
-from etl.provider import Agents, Ask, Detail, Failure, Field, Header, Listing, Order, PageFacts, Provider, Style
+from etl.provider import Agents, Ask, Children, Counts, Detail, Failure, Field, Header, Listing, Order, PageFacts, Provider, Style
 
 _NOT_FOUND = re.compile(r"(agent|call)\b[^.]*\bnot found", re.IGNORECASE)  # "Agent not found" [source]
 
@@ -100,6 +100,10 @@ PROVIDER = Provider(
         facts=_facts,
     ),
     detail=Detail(path="/agents/{stream}/calls/{call}", record="data", id_forms=lambda call_id: (call_id,)),  # [docs]
+    counts=Counts(  # [docs]
+        words=("queued", "ringing", "answered", "ended", "busy", "failed", "cancelled"),
+        by_status=lambda word: {"status": word},
+    ),
     limit=None,  # X-RateLimit-* on every response, but no number is documented [docs]
     lookback=timedelta(hours=2),
     call_id="id",
@@ -127,7 +131,18 @@ PROVIDER = Provider(
         Field(column="end_reason", key="end_reason", parse=text),
         Field(column="error_reason", key="error_reason", parse=text),
     ),
-    ignored=frozenset({"conversation_logs"}),  # the detail only [docs]
+    messages=Children(
+        key="conversation_logs",  # the detail only [docs]; not paged [sdk]
+        id_key="id",
+        fields=(  # [sdk]
+            Field(column="role", key="role", parse=text),
+            Field(column="text", key="message", parse=text),
+            Field(column="message_type", key="message_type", parse=text),
+            Field(column="sent_at", key="created_at", parse=instant),
+        ),
+    ),
+    late_parts=("conversation_logs",),  # whether it grows after the end is not documented [inferred]
+    ignored=frozenset({"conversation_logs[].attachments"}),  # `{type, url}` [sdk]
     failure=_failure,
     settings=frozenset({"agents"}),
     links={

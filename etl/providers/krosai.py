@@ -3,6 +3,7 @@ Knows KrosAI's calls API: its facts and words, and where each was read; no loop,
 
 [source] https://docs.krosai.com/api-reference/reference/calls, read 2026-11. [guide] https://docs.krosai.com/voice/call-logs,
 which contradicts it. [rate] its page on rate limits. [errors] its error schema and codes. [outbound] its page on outbound calls.
+[webhooks] its pages on webhooks.
 [inferred] what a careful client assumes; `docs/providers/krosai.md` says what is verified.
 """
 
@@ -14,7 +15,22 @@ from datetime import timedelta
 
 from etl.model import JSON, Status
 from etl.parse import address, count, decimal_cents, direction, identifier, instant, text, whole
-from etl.provider import Ask, Detail, Failure, Field, Header, Limit, Listing, Order, PageFacts, Provider, Style
+from etl.provider import (
+    Ask,
+    Children,
+    Counts,
+    Detail,
+    Failure,
+    Field,
+    Header,
+    Limit,
+    Listing,
+    Order,
+    PageFacts,
+    Provider,
+    Style,
+    Tally,
+)
 
 _NOT_FOUND = re.compile(r"(call|resource)\b[^.]*\bnot found", re.IGNORECASE)  # "Resource not found" [errors]
 
@@ -54,6 +70,35 @@ def _failure(status: int, body: JSON) -> Failure | None:
     return Failure(code=code if isinstance(code, str) else None, message=message, naming=naming)
 
 
+def _breakdown(body: JSON) -> Mapping[str, int] | None:
+    """Calls by status: the shape is shown nowhere [source]; any object of numbers under a name that speaks of statuses."""
+    data = body.get("data", body) if isinstance(body, dict) else None
+    if not isinstance(data, dict):
+        return None
+    found = _first(data, ("by_status", "statuses", "status_breakdown", "status"), dict)
+    return {word: count(number) or 0 for word, number in found.items()} if found else None
+
+
+def _days(body: JSON) -> Mapping[str, int] | None:
+    """Calls by day: the shape is shown nowhere [source]; any list of objects with a date and a number."""
+    listed = _first(body, ("data", "trends"), list)
+    if listed is None:
+        return None
+    found: dict[str, int] = {}
+    for one in listed:
+        day = _first(one, ("date", "day"), str)
+        number = _first(one, ("count", "calls", "total"), int)
+        if day is None or count(number) is None:
+            return None
+        found[day[:10]] = number
+    return found
+
+
+def _first(value: JSON, keys: tuple[str, ...], kind: type) -> JSON:
+    """Return the first value of this type under one of the keys of an object, None where there is none."""
+    return next((value[key] for key in keys if isinstance(value.get(key), kind)), None) if isinstance(value, dict) else None
+
+
 PROVIDER = Provider(
     name="krosai",
     title="KrosAI",
@@ -72,6 +117,12 @@ PROVIDER = Provider(
         facts=_facts,
     ),
     detail=Detail(path="/calls/{call}", record=None, id_forms=lambda call_id: (call_id,)),  # the body is the call [source]
+    counts=Counts(
+        words=("initiated", "queued", "ringing", "answered", "in_progress", "completed", "failed", "busy", "no_answer"),
+        by_status=lambda word: {"status": word},  # [source]
+        breakdown=Tally(query="/calls?action=stats", read=_breakdown),  # [source]
+        daily=Tally(query="/calls?action=trends&start_date={first}&end_date={last}", read=_days),  # [source]
+    ),
     limit=Limit(requests=10, per=timedelta(seconds=1)),  # the Free plan; Pro has 50, Business 200 [rate]
     lookback=timedelta(hours=2),
     call_id="id",
@@ -106,7 +157,19 @@ PROVIDER = Provider(
     attributes=("phone_number_id", "endpoint_id"),
     organization="organization_id",
     volatile=frozenset({"recording_url"}),  # signed anew, for an hour, by each request
-    ignored=frozenset({"events"}),  # announced for the detail, but its shape is nowhere shown [source]
+    events=Children(
+        key="events",  # announced for the detail, but its shape is nowhere shown [source]
+        id_key="id",
+        fields=(  # the keys of the webhooks' events [webhooks], and what a careful client expects [inferred]
+            Field(column="type", key="type", parse=text),
+            Field(column="type", key="event", parse=text),
+            Field(column="occurred_at", key="timestamp", parse=instant),
+            Field(column="occurred_at", key="created_at", parse=instant),
+            Field(column="occurred_at", key="occurred_at", parse=instant),
+        ),
+    ),
+    late_parts=("transcript", "recording_url"),  # webhooks announce both after the call's end [webhooks]
+    ignored=frozenset({"events[].data"}),  # kept in `call_events.data` with the rest of the event [webhooks]
     failure=_failure,
     settings=frozenset({"organization_id"}),
     links={

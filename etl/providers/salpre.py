@@ -98,6 +98,7 @@ PROVIDER = Provider(
         Field(column="recording_url", key="audio_record_url", parse=text),  # the detail only [detail]
         Field(column="transcript", key="transcript", parse=text),  # the detail only [detail]
     ),
+    late_parts=("transcript", "audio_record_url"),  # when they come is not documented [inferred]
     attributes_object="variables",  # free keys, the detail only [detail]
     volatile=frozenset({"audio_record_url"}),  # how long an address lives is not documented
     failure=_failure,

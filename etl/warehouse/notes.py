@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Text, Update, bindparam, func, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from etl.model import DriftNote, Record, Rejection
 from etl.warehouse.tables import rejected_records, schema_drift
@@ -49,6 +49,33 @@ def note_rejects(connection: Connection, name: str, stream: str, rejects: Sequen
             }
             for digest, reject in distinct.items()
         ],
+    )
+
+
+def resolve_rejects(connection: Connection, name: str, stream: str, call_ids: Sequence[str], observed_at: datetime) -> None:
+    """Resolve the rejects of these calls, which were read as they should be at `observed_at`, unless seen then or later."""
+    ids = bindparam(None, list(call_ids), ARRAY(Text))
+    connection.execute(_resolving(name, stream, observed_at).where(rejected_records.c.call_id == func.any(ids)))
+
+
+def resolve_refused(connection: Connection, name: str, stream: str, call_id: str, observed_at: datetime) -> None:
+    """Resolve what the database had refused of a call whose detail it took at `observed_at`."""
+    table = rejected_records
+    refused = (table.c.call_id == call_id, table.c.reason == Rejection.DATABASE_REFUSED.value)
+    connection.execute(_resolving(name, stream, observed_at).where(*refused))
+
+
+def _resolving(name: str, stream: str, observed_at: datetime) -> Update:
+    table = rejected_records
+    return (
+        update(table)
+        .where(
+            table.c.connection == name,
+            table.c.stream == stream,
+            table.c.resolved_at.is_(None),
+            table.c.last_seen_at < observed_at,
+        )
+        .values(resolved_at=observed_at)
     )
 
 

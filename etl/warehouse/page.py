@@ -9,16 +9,18 @@ from typing import Any
 
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
-from sqlalchemy import BigInteger, Connection, Text, bindparam, func, literal, not_, or_, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import BigInteger, Connection, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from etl.coverage import Spans
 from etl.errors import FenceLost
 from etl.model import JSON, AgentRow, Record
-from etl.run import Account, Counters, Loaded
+from etl.run import Account, Counters, Due, Loaded
 from etl.state import StreamState
 from etl.warehouse.database import Database
+from etl.warehouse.history import bury
 from etl.warehouse.load import Loader
+from etl.warehouse.notes import resolve_refused, resolve_rejects
 from etl.warehouse.tables import agents, calls, connections, runs, state
 
 
@@ -30,27 +32,48 @@ class Page:
         self._account = account
         self._run_id = run_id
         self._loader = Loader(connection, account, run_id)
+        self._came: list[tuple[str, Sequence[Record], datetime]] = []
+        self._details_came: list[tuple[str, str, datetime]] = []
 
-    def load(self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans) -> Loaded:
+    def load(
+        self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans, due_at: datetime | None
+    ) -> Loaded:
         """See `PageTransaction.load`."""
-        return self._loader.load(stream=stream, records=records, observed_at=observed_at, covered=covered)
+        self._came.append((stream, records, observed_at))
+        return self._loader.load(stream=stream, records=records, observed_at=observed_at, covered=covered, due_at=due_at)
 
-    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime) -> Loaded:
+    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
         """See `PageTransaction.load_detail`."""
-        return self._loader.load_detail(stream=stream, call_id=call_id, detail=detail, observed_at=observed_at)
+        loaded = self._loader.load_detail(stream=stream, call_id=call_id, detail=detail, observed_at=observed_at, due=due)
+        if not loaded.rejected:
+            self._details_came.append((stream, call_id, observed_at))
+        return loaded
 
-    def missing(self, *, stream: str, read: Spans, seen: Collection[str]) -> tuple[int, int]:
-        """See `PageTransaction.missing`."""
+    def resolve_rejects(self) -> None:
+        """Note of the rejects whose calls came in this transaction, as they should, that they are none any more."""
+        for stream, records, observed_at in self._came:
+            came = [record.call_id for record in records if record.rejection is None and record.call_id is not None]
+            resolve_rejects(self._connection, self._account.connection, stream, came, observed_at)
+        for stream, call_id, observed_at in self._details_came:
+            resolve_refused(self._connection, self._account.connection, stream, call_id, observed_at)
+
+    def ask_for(self, call_ids: Collection[str], *, due_at: datetime) -> None:
+        """See `PageTransaction.ask_for`."""
+        self._loader.ask_for(call_ids, due_at=due_at)
+
+    def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
+        """See `PageTransaction.bury`."""
+        return bury(self._connection, self._account.connection, call_ids, gone_at=gone_at)
+
+    def held(self, *, stream: str, read: Spans) -> frozenset[str]:
+        """See `PageTransaction.held`."""
         if not read:
-            return 0, 0
+            return frozenset()
         inside = or_(*((calls.c.cursor_at >= span.start) & (calls.c.cursor_at < span.end) for span in read))
-        known = calls.c.call_id == func.any(bindparam("seen", list(seen), ARRAY(Text)))
-        row = self._connection.execute(
-            select(func.count(), func.count().filter(not_(known))).where(
-                calls.c.connection == self._account.connection, calls.c.stream == stream, inside
-            )
-        ).one()
-        return row[0], row[1]
+        rows = self._connection.execute(
+            select(calls.c.call_id).where(calls.c.connection == self._account.connection, calls.c.stream == stream, inside)
+        )
+        return frozenset(row.call_id for row in rows)
 
     def save_state(self, stream: str, state_: StreamState) -> None:
         """See `PageTransaction.save_state`."""
@@ -121,9 +144,9 @@ def counted(counters: Counters) -> dict[str, object]:
 
 
 @contextmanager
-def page_transaction(database: Database, account: Account, run_id: int) -> Iterator[Page]:
+def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[Connection]:
     """
-    Open a page's transaction at the fence; leaving the block commits.
+    Open a transaction in which nobody else writes the connection; leaving the block commits.
 
     Raises FenceLost where another run has become the connection's owner, WarehouseError where the database fails.
     """
@@ -140,6 +163,13 @@ def page_transaction(database: Database, account: Account, run_id: int) -> Itera
                 safe="This run stopped writing; what it had committed stays, and the other run continues from there.",
                 hint="Nothing needs to be done.",
             )
+        yield connection
+
+
+@contextmanager
+def page_transaction(database: Database, account: Account, run_id: int) -> Iterator[Page]:
+    """Open a page's transaction at the fence; leaving the block commits. Raises what `behind_fence` raises."""
+    with behind_fence(database, account, run_id) as connection:
         yield Page(connection, account, run_id)
 
 

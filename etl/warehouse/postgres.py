@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from sqlalchemy import Select, Text, bindparam, func, select, update
@@ -11,12 +11,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from etl.errors import AlreadyRunning, ConnectionFailed, WarehouseError
 from etl.model import JSON, OPEN_STATUSES
-from etl.run import Account, Held, OpenCall, Outcome, RunStatus
+from etl.run import Account, DueCall, Held, Outcome, RunStatus
 from etl.state import StreamState
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.page import Page, counted, page_transaction, spans_of
-from etl.warehouse.tables import calls, connections, runs, state
+from etl.warehouse.tables import calls, connections, rejected_records, runs, state
 
 
 class PostgresWarehouse:
@@ -25,6 +25,7 @@ class PostgresWarehouse:
     def __init__(self, database: Database, locks: Locks) -> None:
         self._database = database
         self._locks = locks
+        self._with_rejects: set[str] = set()  # the connections that had open rejects when their run began
 
     def acquire(self, connection: str) -> None:
         """See `RunWarehouse.acquire`."""
@@ -68,6 +69,11 @@ class PostgresWarehouse:
                 .values(connection=name, provider=account.provider.name, owner_run=run_id)
                 .on_conflict_do_update(index_elements=["connection"], set_={"owner_run": run_id})
             )
+            rejects = select(rejected_records.c.record_key).where(
+                rejected_records.c.connection == name, rejected_records.c.resolved_at.is_(None)
+            )
+            known = session.execute(rejects.limit(1)).first()
+        (self._with_rejects.add if known else self._with_rejects.discard)(name)
         return int(run_id)
 
     def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
@@ -109,9 +115,13 @@ class PostgresWarehouse:
                 is not None
             )
 
-    def page(self, account: Account, *, run_id: int) -> AbstractContextManager[Page]:
-        """See `RunWarehouse.page`."""
-        return page_transaction(self._database, account, run_id)
+    @contextmanager
+    def page(self, account: Account, *, run_id: int) -> Iterator[Page]:
+        """See `RunWarehouse.page`; where rejects are open, those that came right are resolved with it."""
+        with page_transaction(self._database, account, run_id) as page:
+            yield page
+            if account.connection in self._with_rejects:
+                page.resolve_rejects()
 
     def streams(self, connection: str) -> dict[str, StreamState]:
         """See `RunWarehouse.streams`."""
@@ -157,15 +167,24 @@ class PostgresWarehouse:
         with self._database.begin() as session:
             return int(session.execute(statement).scalar_one())
 
-    def open_calls(self, connection: str) -> tuple[OpenCall, ...]:
-        """See `RunWarehouse.open_calls`."""
+    def count(self, *, connection: str, stream: str) -> int:
+        """See `RunWarehouse.count`."""
+        statement = select(func.count()).where(calls.c.connection == connection, calls.c.stream == stream)
+        with self._database.begin() as session:
+            return int(session.execute(statement).scalar_one())
+
+    def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
+        """See `RunWarehouse.due_calls`."""
         statement = (
-            select(calls.c.stream, calls.c.call_id)
-            .where(calls.c.connection == connection, calls.c.status.in_(OPEN_STATUSES))
+            select(calls.c.stream, calls.c.call_id, calls.c.status, calls.c.cursor_at)
+            .where(calls.c.connection == connection, calls.c.detail_due_at <= now)
             .order_by(calls.c.cursor_at.desc(), calls.c.call_id)
+            .limit(limit)
         )
         with self._database.begin() as session:
-            return tuple(OpenCall(row.stream, row.call_id) for row in session.execute(statement))
+            return tuple(
+                DueCall(row.stream, row.call_id, row.status in OPEN_STATUSES, row.cursor_at) for row in session.execute(statement)
+            )
 
 
 def _held(connection: str, stream: str) -> Select[str, datetime]:

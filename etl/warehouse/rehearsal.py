@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Record
-from etl.run import Account, Counters, Loaded, Outcome
+from etl.run import Account, Counters, Due, DueCall, Loaded, Outcome
 from etl.state import StreamState
 from etl.warehouse.page import Page
 from etl.warehouse.postgres import PostgresWarehouse
@@ -28,6 +28,10 @@ class Rehearsal(PostgresWarehouse):
         """Return what is kept; nothing where the connection was never synced."""
         return super().remembered(connection) if self._is_known(connection) else ({}, {}, None)
 
+    def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
+        """Return none: details say nothing about what a sync would bring that is worth their requests."""
+        return ()
+
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:
         """Open a transaction that only reads."""
@@ -39,11 +43,19 @@ class Rehearsal(PostgresWarehouse):
 class _Page(Page):
     """A page that is compared with what is held."""
 
-    def load(self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans) -> Loaded:
+    def load(
+        self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans, due_at: datetime | None
+    ) -> Loaded:
         return self._loader.compare(stream=stream, records=records, observed_at=observed_at, covered=covered)
 
-    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime) -> Loaded:
+    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
         return Loaded()
+
+    def ask_for(self, call_ids: Collection[str], *, due_at: datetime) -> None:
+        pass
+
+    def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
+        return 0
 
     def save_state(self, stream: str, state_: StreamState) -> None:
         pass

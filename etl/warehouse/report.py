@@ -24,27 +24,27 @@ _STATUS = text(
            (SELECT count(*) FROM public.calls k WHERE k.connection = c.connection
                AND k.status IN ('queued', 'ringing', 'in_progress', 'unknown')) AS open_calls,
            (SELECT count(*) FROM sync.rejected_records x WHERE x.connection = c.connection AND x.resolved_at IS NULL) AS rejects,
-           (SELECT count(*) FROM sync.schema_drift d WHERE d.connection = c.connection) AS drift
+           (SELECT count(*) FROM sync.schema_drift d WHERE d.connection = c.connection) AS drift,
+           (SELECT max(l.max_lateness) FROM sync.runs l WHERE l.connection = c.connection
+               AND l.started_at > now() - interval '30 days') AS max_lateness,
+           a.audited_at, a.audit_verdict, a.audit_provider_count, a.audit_known_count
     FROM sync.connections c
     LEFT JOIN public.data_freshness f USING (connection)
     LEFT JOIN LATERAL (SELECT * FROM sync.runs r WHERE r.connection = c.connection ORDER BY r.id DESC LIMIT 1) r ON true
+    LEFT JOIN LATERAL (
+        SELECT max(checked_at) AS audited_at, sum(provider_count)::bigint AS audit_provider_count,
+               (sum(warehouse_count) + sum(rejected_count))::bigint AS audit_known_count,
+               (array_agg(verdict ORDER BY array_position(ARRAY['mismatch', 'unverifiable', 'repaired', 'complete'], verdict)))[1]
+                   AS audit_verdict
+        FROM sync.audits a
+        WHERE a.connection = c.connection
+          AND a.checked_at = (SELECT max(m.checked_at) FROM sync.audits m WHERE m.connection = c.connection)
+    ) a ON true
     ORDER BY c.connection
     """
 )
 
-_STREAMS = text(
-    """
-    SELECT connection, stream, high_water_mark, horizon, closed_at,
-           array(SELECT lower(g) FROM unnest(gaps) g) AS gap_starts, array(SELECT upper(g) FROM unnest(gaps) g) AS gap_ends
-    FROM (
-        SELECT s.*, CASE WHEN isempty(coverage) THEN '{}'::tstzmultirange ELSE
-            tstzmultirange(tstzrange(coalesce(greatest(domain_start, horizon), lower(coverage)), upper(coverage))) - coverage
-            END AS gaps
-        FROM sync.state s
-    ) s
-    ORDER BY connection, stream
-    """
-)
+_STREAMS = text("SELECT connection, stream, high_water_mark, horizon, closed_at FROM sync.state ORDER BY connection, stream")
 
 
 def connections(database: Database) -> list[Row]:
@@ -54,7 +54,7 @@ def connections(database: Database) -> list[Row]:
 
 
 def streams(database: Database) -> list[Row]:
-    """Return each stream's mark, horizon and gaps (`gap_starts`, `gap_ends`)."""
+    """Return each stream's mark, horizon and closing."""
     with database.begin() as session:
         return [dict(row) for row in session.execute(_STREAMS).mappings()]
 

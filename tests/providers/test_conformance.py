@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl import providers
-from etl.derive import derive, examine, is_open, same_content
-from etl.model import AgentRow, CallRow, Context, ParticipantRow, Status
+from etl.derive import derive, examine, is_open, late_parts_missing, same_content
+from etl.model import AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
 from etl.parse import unified_word
 from etl.provider import Ask, Failure, Order, PageFacts, Provider
 
@@ -27,6 +27,7 @@ JSON_VALUES = st.recursive(
     ),
     max_leaves=5,
 )
+CHILDREN = {"participants": ParticipantRow, "messages": MessageRow, "events": EventRow}
 MACHINE = {"raw", "detail", "content_hash"}
 ANY_PROVIDER = pytest.mark.parametrize("provider", [providers.get(name) for name in providers.names()], ids=lambda p: p.name)
 
@@ -43,8 +44,9 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
     shown = {key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()}
     if shown.get("cost") is not None:
         shown["cost"] = str(shown["cost"])
-    if shown.get("attributes") is not None:
-        shown["attributes"] = json.loads(shown["attributes"])
+    for key in ("attributes", "data"):
+        if shown.get(key) is not None:
+            shown[key] = json.loads(shown[key])
     return shown
 
 
@@ -76,8 +78,10 @@ def test_columns_exist(provider: Provider) -> None:
     """Every field leads to a column that there is, and none to one that the program fills itself."""
     own = {"connection", "call_id", "provider", "occurred_at", "status", "provider_status", "currency", "attributes"}
     assert {field.column for field in provider.fields} <= set(CallRow._fields[: CallRow._fields.index("raw")]) - own
-    if provider.participants is not None:
-        assert {field.column for field in provider.participants.fields} <= set(ParticipantRow._fields[3:])
+    for name, row in CHILDREN.items():
+        inside = getattr(provider, name)
+        fields = () if inside is None else inside.fields
+        assert {field.column for field in fields} <= set(row._fields[3:]) - {"position", "data"}
 
 
 @ANY_PROVIDER
@@ -202,9 +206,10 @@ def test_payloads_become_whole_rows(provider: Provider) -> None:
         assert json.loads(row["raw"]) == case["record"]
         assert (None if row["detail"] is None else json.loads(row["detail"])) == case.get("detail")
         assert row["content_hash"] == record.digest
-        children = [dict.fromkeys(ParticipantRow._fields) | child for child in case["participants"]]
         keys = {"connection": "made_up", "call_id": row["call_id"]}
-        assert [plain(child._asdict()) for child in derived.participants] == [child | keys for child in children], case["name"]
+        for name, kind in CHILDREN.items():
+            children = [dict.fromkeys(kind._fields) | child | keys for child in case.get(name, [])]
+            assert [plain(child._asdict()) for child in getattr(derived, name)] == children, (case["name"], name)
         assert [list(note) for note in derived.drift] == case["drift"], case["name"]
 
 
@@ -224,3 +229,14 @@ def test_payloads_stay_the_same_call(provider: Provider) -> None:
 def test_open_calls_can_be_followed(provider: Provider) -> None:
     """A provider that lists calls in flight has a detail to follow them by."""
     assert provider.detail is not None or not any(is_open(status) for status in provider.statuses.values())
+
+
+@ANY_PROVIDER
+def test_late_parts_can_arrive(provider: Provider) -> None:
+    """What is awaited is the detail's, and becomes a column or children; it is not awaited of a call that nobody answered."""
+    known = {field.key for field in provider.fields}
+    known |= {inside.key for inside in (provider.messages, provider.events) if inside is not None}
+    assert set(provider.late_parts) <= known
+    assert provider.detail is not None or not provider.late_parts
+    assert late_parts_missing(provider, "completed", {}) == bool(provider.late_parts)
+    assert not late_parts_missing(provider, "no_answer", {})

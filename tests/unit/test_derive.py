@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl import providers
-from etl.derive import derive, examine, is_open, same_content
-from etl.model import Context, Derived, Drift, DriftNote, Record, Rejection, Status
+from etl.derive import derive, examine, is_open, late_parts_missing, same_content
+from etl.model import Context, Derived, Drift, DriftNote, EventRow, MessageRow, Record, Rejection, Status
 from etl.parse import whole
 from etl.provider import Field, Provider
 
@@ -56,14 +56,20 @@ def objects(provider: Provider) -> st.SearchStrategy[dict[str, Any]]:
         "status",
         "variables",
         *(field.key for field in provider.fields),
-        *provider.ignored,
+        *provider.late_parts,
+        "conversation_logs",
+        "events",
     }
     values = times | JSON_VALUES | st.sampled_from(["completed", "Alice Example", "+14155550100", 2**70, 1e300])
     held = st.dictionaries(st.sampled_from(sorted(keys)) | st.text("xyz@4", max_size=8), values)
     people = st.lists(st.fixed_dictionaries({}, optional={"id": values, "user": values, "joined_at": times, "left_at": times}))
+    inside = st.lists(
+        st.fixed_dictionaries({}, optional={"id": values, "message": values, "type": values, "created_at": times | values})
+        | values
+    )
     sound = st.fixed_dictionaries(
         {provider.call_id: st.sampled_from(["a", 7]), provider.cursor: st.just("2026-05-01T10:00:00Z")},
-        optional={"call_participations": people | values},
+        optional={"call_participations": people | values, "conversation_logs": inside | values, "events": inside | values},
     )
     return st.builds(lambda some, more: {**some, **more}, held, sound) | held
 
@@ -86,6 +92,8 @@ def test_any_object_becomes_a_row_or_a_reject(provider: Provider, data: st.DataO
     assert (entry.call.cost is None) == (entry.call.currency is None)
     assert entry.call.attributes is None or isinstance(json.loads(entry.call.attributes), dict)
     assert len({child.participant_id for child in entry.participants}) == len(entry.participants)
+    assert len({child.message_id for child in entry.messages}) == len(entry.messages)
+    assert all(isinstance(json.loads(child.data), dict) for child in entry.events)
     assert len(set(entry.drift)) == len(entry.drift) <= 100
     for note in entry.drift:
         assert re.fullmatch(r"\$|[A-Za-z0-9_.*\[\]]+", note.path) and not re.search(r"\d{4}", note.path)
@@ -267,6 +275,88 @@ def test_keys_inside_children_can_be_ignored() -> None:
     people = [{"id": 1, "user": {"email": "a@example.com", "name": "A", "age": 1}, "host": True}]
     entry = derived(provider, {"id": 1, "ended_at": "2026-05-01T10:00:00Z", "call_participations": people})
     assert entry.drift == (DriftNote("call_participations[].user.age", Drift.NEW_FIELD, "number"),)
+
+
+def test_messages_of_every_kind() -> None:
+    """A message has its id or its position; of two with one id the last counts; what is odd is noted, the rest is kept."""
+    logs = [
+        {"id": "m1", "role": "assistant", "message": "Hello", "message_type": "text", "created_at": "2026-05-01T10:00:00Z"},
+        {"role": 5, "message": "", "created_at": "soon", "tone": "warm"},
+        "Hi",
+        {"id": "m1", "message": "Hello again", "created_at": "2026-05-01T12:00:03+02:00"},
+        {"id": [], "attachments": [{"type": "image", "url": "https://files.example.com/a.png"}]},
+    ]
+    record = {"id": "a", "created_on": "2026-05-01T10:00:00Z", "status": "ended"}
+    entry = derived(BIMPE, record, record | {"conversation_logs": logs})
+    at = datetime(2026, 5, 1, 10, 0, 3, tzinfo=UTC)
+    assert entry.messages == (
+        MessageRow("made_up", "a", "m1", 4, None, "Hello again", None, at),
+        MessageRow("made_up", "a", "2", 2, None, "", None, None),
+        MessageRow("made_up", "a", "5", 5, None, None, None, None),
+    )
+    assert (entry.participants, entry.events) == ((), ())
+    inside = "conversation_logs[]"
+    assert entry.drift == (
+        DriftNote(f"{inside}.role", Drift.WRONG_TYPE, "number"),
+        DriftNote(f"{inside}.created_at", Drift.WRONG_TYPE, "string"),
+        DriftNote(f"{inside}.tone", Drift.NEW_FIELD, "string"),
+        DriftNote(inside, Drift.WRONG_TYPE, "string"),
+        DriftNote(f"{inside}.id", Drift.WRONG_TYPE, "array"),
+    )
+
+
+def test_events_are_kept_whole() -> None:
+    """An event's documented and likely keys become columns; all of it stands in `data`, numbers that JSON cannot hold as null."""
+    text = (
+        b'{"id":"a","created_at":"2026-05-01T10:00:00Z","status":"completed","events":['
+        b'{"id":"e1","type":"dtmf","timestamp":null,"created_at":"2026-05-01T10:00:01Z","data":{"digit":"#"},"level":1e400},'
+        b'{"event":"call.ringing","occurred_at":"2026-05-01T10:00:02Z"},{}]}'
+    )
+    entry = derive(KROSAI, CONTEXT, examine(KROSAI, text, cleaned=False), observed_at=SEEN)
+    first, second = datetime(2026, 5, 1, 10, 0, 1, tzinfo=UTC), datetime(2026, 5, 1, 10, 0, 2, tzinfo=UTC)
+    whole_event = (
+        '{"created_at":"2026-05-01T10:00:01Z","data":{"digit":"#"},"id":"e1","level":null,"timestamp":null,"type":"dtmf"}'
+    )
+    assert entry.events == (
+        EventRow("made_up", "a", "e1", 1, "dtmf", first, whole_event),
+        EventRow("made_up", "a", "2", 2, "call.ringing", second, '{"event":"call.ringing","occurred_at":"2026-05-01T10:00:02Z"}'),
+        EventRow("made_up", "a", "3", 3, None, None, "{}"),
+    )
+    assert entry.drift == (DriftNote("events[].level", Drift.NEW_FIELD, "number"),)
+
+
+@pytest.mark.parametrize("provider", [TUPLE, SALPRE], ids=lambda p: p.name)
+def test_a_provider_without_messages_or_events_has_none(provider: Provider) -> None:
+    """What stands under another provider's keys is an unknown field, and becomes no row."""
+    record = {provider.call_id: "a", provider.cursor: "2026-05-01T10:00:00Z", "status": "completed", "events": [{"id": 1}]}
+    entry = derived(provider, record)
+    assert (entry.messages, entry.events) == ((), ())
+    assert DriftNote("events", Drift.NEW_FIELD, "array") in entry.drift
+
+
+@pytest.mark.parametrize(
+    ("provider", "status", "detail", "missing"),
+    [
+        (KROSAI, "completed", {"transcript": "Hi", "recording_url": "https://files.example.com/a.mp3"}, False),
+        (KROSAI, "completed", {"transcript": "Hi", "recording_url": None}, True),
+        (KROSAI, "completed", {"transcript": "", "recording_url": "https://files.example.com/a.mp3"}, True),
+        (KROSAI, "completed", {}, True),
+        (KROSAI, "voicemail", {"transcript": "Hi"}, True),
+        (KROSAI, "busy", {}, False),
+        (KROSAI, "in_progress", {}, False),
+        (KROSAI, "unknown", {}, False),
+        (SALPRE, "completed", {"transcript": "Hi", "audio_record_url": "https://files.example.com/a.mp3"}, False),
+        (SALPRE, "completed", {"transcript": "Hi"}, True),
+        (SALPRE, "failed", {}, False),
+        (BIMPE, "completed", {"conversation_logs": []}, True),
+        (BIMPE, "completed", {"conversation_logs": [{"id": "m1"}]}, True),
+        (BIMPE, "no_answer", {"conversation_logs": []}, False),
+        (TUPLE, "completed", {}, False),
+    ],
+)
+def test_late_parts(provider: Provider, status: str, detail: Any, *, missing: bool) -> None:
+    """Of a call that was answered a transcript and a recording are awaited until they are there; a list may always grow."""
+    assert late_parts_missing(provider, status, detail) is missing
 
 
 def test_participants_that_are_no_list() -> None:

@@ -24,6 +24,12 @@ INSERT INTO calls (connection, call_id, provider, occurred_at, status, is_test, 
                    cursor_at, observed_at, content_hash, last_run_id)
 VALUES ('pairing', 'c1', 'acme', now(), 'completed', false, '{}', now(), now(), 'calls', now(), now(), '', 1);
 INSERT INTO call_participants (connection, call_id, participant_id) VALUES ('pairing', 'c1', 'p1');
+INSERT INTO call_messages (connection, call_id, message_id, position) VALUES ('pairing', 'c1', 'm1', 1);
+INSERT INTO call_events (connection, call_id, event_id, position, data) VALUES ('pairing', 'c1', 'e1', 1, '{}');
+INSERT INTO call_history (connection, call_id, version, status, raw, valid_from, valid_to, deleted, stream, cursor_at,
+                          observed_at, content_hash, first_seen_at)
+VALUES ('pairing', 'c2', 1, 'completed', '{}', now() - interval '1 day', now(), true, 'calls', now(), now(), '', now());
+INSERT INTO provider_daily_totals (connection, day, calls, observed_at) VALUES ('pairing', '2026-05-01', 2, now());
 INSERT INTO agents (connection, agent_id, first_seen_at, last_seen_at) VALUES ('pairing', 'a1', now(), now());
 INSERT INTO sync.connections (connection, provider) VALUES ('pairing', 'acme');
 INSERT INTO sync.state (connection, stream, updated_at) VALUES ('pairing', 'calls', now());
@@ -32,11 +38,17 @@ INSERT INTO sync.rejected_records (connection, stream, record_key, reason, raw_t
 VALUES ('pairing', 'calls', 'k1', 'missing_id', '{}', now(), now());
 INSERT INTO sync.schema_drift (connection, path, kind, first_seen_at, last_seen_at)
 VALUES ('pairing', 'a.b', 'new_field', now(), now());
+INSERT INTO sync.audits (connection, stream, range_start, checked_at, range_end, verdict)
+VALUES ('pairing', 'calls', '-infinity', now(), now(), 'unverifiable');
 """
 
 CONSTRAINTS = """
 SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
 WHERE connamespace IN ('public'::regnamespace, 'sync'::regnamespace) AND conrelid <> 0 AND contype <> 'n' ORDER BY 1, 2
+"""
+RELATIONS = """
+SELECT oid::regclass::text FROM pg_class
+WHERE relnamespace IN ('public'::regnamespace, 'sync'::regnamespace) AND relkind IN ('r', 'v')
 """
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname IN ('public', 'sync') ORDER BY 1"
 COLUMNS = """
@@ -113,6 +125,26 @@ def test_up_down_and_up_again_with_data(empty_database: Database) -> None:
 
     assert schema.migrate(empty_database) == (None, schema.head())
     assert set(held(empty_database).values()) == {0}
+
+
+def test_one_version_down_and_up_again_with_data(database: Database) -> None:
+    """Each version can be undone alone: what it brought goes, what was there before stays with its rows."""
+    with database.begin() as connection:
+        connection.exec_driver_sql(ONE_ROW_EACH)
+    schema.downgrade(database, "0001")
+    left = {name for (name,) in rows(database, RELATIONS)}
+    assert left == {
+        "agents", "call_participants", "calls", "data_freshness", "sync.alembic_version", "sync.connections",
+        "sync.rejected_records", "sync.runs", "sync.schema_drift", "sync.state",
+    }  # fmt: skip
+    assert {rows(database, f"SELECT count(*) FROM {name}")[0] for name in left} == {(1,)}
+
+    assert schema.migrate(database) == ("0001", schema.head())
+    assert schema.differences(database) == []
+    brought = {"call_events", "call_history", "call_messages", "provider_daily_totals", "sync.audits"}
+    found = {name.removeprefix("public."): number for name, number in held(database).items()}
+    assert {name for name, number in found.items() if number == 0} == brought
+    assert {number for name, number in found.items() if name not in brought} == {1}
 
 
 def test_migrating_again_changes_nothing(database: Database) -> None:
@@ -224,9 +256,12 @@ def test_the_view_answers_without_any_right_on_the_machine(database: Database, s
                 connection.exec_driver_sql(ONE_ROW_EACH)
                 connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
             with Database(make_url(database.url).set(username=role).render_as_string(hide_password=False)) as analyst:
-                for name in ("calls", "call_participants", "agents", "data_freshness"):
+                names = [table.name for table in METADATA.sorted_tables if table.schema is None]
+                for name in (*names, "data_freshness", "deleted_calls"):
                     with analyst.begin() as connection:
-                        assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() == 1
+                        assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() == 1, name
+                with analyst.begin() as connection:
+                    assert connection.execute(text("SELECT count(*) FROM call_versions")).scalar_one() == 2
         finally:
             with database.begin() as connection:
                 connection.exec_driver_sql(f"DROP OWNED BY {role}")

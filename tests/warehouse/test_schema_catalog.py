@@ -1,8 +1,10 @@
 """Holds the catalog of a warehouse to the design: everything is explained, nothing stands in a distributed server's way."""
 
+import pytest
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
-from etl.model import CallRow, ParticipantRow
+from etl.model import CallRow, EventRow, MessageRow, ParticipantRow
 from etl.warehouse import tables, views
 from etl.warehouse.database import Database
 
@@ -35,7 +37,20 @@ def test_calls_has_the_columns_of_a_row_in_their_order() -> None:
     columns = [column.name for column in tables.calls.columns]
     assert [name for name in columns if name != "day"] == list(CallRow._fields)
     assert columns.index("day") == columns.index("provider") + 1
-    assert [column.name for column in tables.call_participants.columns] == list(ParticipantRow._fields)
+
+
+@pytest.mark.parametrize(
+    ("table", "fields"),
+    [
+        (tables.call_participants, ParticipantRow._fields),
+        (tables.call_messages, MessageRow._fields),
+        (tables.call_events, EventRow._fields),
+    ],
+    ids=lambda value: value.name if isinstance(value, Table) else "",
+)
+def test_children_have_the_columns_of_their_rows_in_their_order(table: Table, fields: tuple[str, ...]) -> None:
+    """A child's row can be copied into its table as it is."""
+    assert [column.name for column in table.columns] == list(fields)
 
 
 def test_what_must_not_be_null_is_not(database: Database) -> None:
@@ -106,23 +121,40 @@ def test_nothing_that_a_cluster_cannot_do(database: Database) -> None:
     assert rows(database, rules) == []
 
 
-def test_views_have_the_columns_that_the_program_selects(database: Database) -> None:
+@pytest.mark.parametrize("view", views.VIEWS, ids=lambda view: view.name)
+def test_views_have_the_columns_that_the_program_selects(database: Database, view: Table) -> None:
     """What `etl.warehouse.views` says of a view is what the view has, names and types."""
-    query = """
+    query = f"""
     SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
-    WHERE attrelid = 'data_freshness'::regclass AND attnum > 0 ORDER BY attnum
+    WHERE attrelid = '{view.name}'::regclass AND attnum > 0 ORDER BY attnum
     """
     dialect = postgresql.dialect()
-    assert rows(database, query) == [
-        (column.name, column.type.compile(dialect).lower()) for column in views.data_freshness.columns
-    ]
+    assert rows(database, query) == [(column.name, column.type.compile(dialect).lower()) for column in view.columns]
+
+
+def test_every_view_is_known_to_the_program(database: Database) -> None:
+    """No view of the database is missing from `etl.warehouse.views`."""
+    query = f"SELECT relname FROM pg_class WHERE relnamespace IN {OURS} AND relkind = 'v'"
+    assert {name for (name,) in rows(database, query)} == {view.name for view in views.VIEWS}
 
 
 def test_long_texts_are_packed_with_lz4_where_the_server_can(database: Database) -> None:
-    """The four columns that may be long, and no other."""
+    """The columns that may be long, and no other."""
     offered = rows(database, "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'") == [
         (True,)
     ]
-    query = "SELECT attname FROM pg_attribute WHERE attrelid = 'calls'::regclass AND attcompression = 'l' ORDER BY attnum"
-    packed = [("transcript",), ("attributes",), ("raw",), ("detail",)]
+    query = f"""
+    SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace IN {OURS} AND relkind = 'r' AND attcompression = 'l' ORDER BY relname, attnum
+    """
+    packed = [
+        ("call_events", "data"),
+        ("call_history", "raw"),
+        ("call_history", "detail"),
+        ("call_messages", "text"),
+        ("calls", "transcript"),
+        ("calls", "attributes"),
+        ("calls", "raw"),
+        ("calls", "detail"),
+    ]
     assert rows(database, query) == (packed if offered else [])

@@ -51,7 +51,7 @@ def test_the_reference_is_what_the_catalog_says(database: Database) -> None:
 def test_the_queries_of_the_page_run(database: Database) -> None:
     """An analyst can paste them."""
     queries = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(queries) == 3
+    assert len(queries) == 5
     for query in queries:
         with database.begin() as connection:
             assert connection.exec_driver_sql(query).all() == []

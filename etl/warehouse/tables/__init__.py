@@ -1,16 +1,29 @@
 """Knows the tables of the warehouse, as the newest migration leaves them; not the views and not how rows get in."""
 
 from etl.warehouse.tables.metadata import MACHINE, METADATA
-from etl.warehouse.tables.people import agents, call_participants, calls
-from etl.warehouse.tables.sync import connections, rejected_records, runs, schema_drift, state
+from etl.warehouse.tables.people import (
+    agents,
+    call_events,
+    call_history,
+    call_messages,
+    call_participants,
+    calls,
+    provider_daily_totals,
+)
+from etl.warehouse.tables.sync import audits, connections, rejected_records, runs, schema_drift, state
 
 __all__ = [
     "MACHINE",
     "METADATA",
     "agents",
+    "audits",
+    "call_events",
+    "call_history",
+    "call_messages",
     "call_participants",
     "calls",
     "connections",
+    "provider_daily_totals",
     "rejected_records",
     "runs",
     "schema_drift",

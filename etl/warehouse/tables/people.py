@@ -1,4 +1,4 @@
-"""Knows the tables that people query: calls, their participants, agents. The columns that people use come first."""
+"""Knows the tables that people query: calls, what belongs to them, agents, providers' counts. People's columns come first."""
 
 from __future__ import annotations
 
@@ -121,6 +121,87 @@ call_participants = Table(
     optional("left_at", instant(), "When the participant left the call"),
     optional("duration_seconds", Integer, "How long the participant was in the call, in seconds: left_at minus joined_at"),
     comment="One row per participation in a call: somebody who left and came back has two",
+)
+
+call_messages = Table(
+    "call_messages",
+    METADATA,
+    key("connection", "The configured account that the call was read from; join to calls by connection and call_id"),
+    key("call_id", "The id of the call at its provider; join to calls by connection and call_id"),
+    key("message_id", "The id of the message at the provider; its position where the provider gives none"),
+    required("position", Integer, "The place of the message in the conversation, from 1; order by it"),
+    optional("role", Text, "Who spoke, in the provider's own word, such as assistant or user"),
+    optional("text", Text, "What was said; null where the provider gives no text, such as for an attachment alone"),
+    optional("message_type", Text, "What kind of message it is, in the provider's own word, such as text"),
+    optional("sent_at", instant(), "When the message was sent; null where the provider does not say"),
+    comment="One row per message of a conversation, where a provider gives it message by message; else see calls.transcript",
+)
+
+call_events = Table(
+    "call_events",
+    METADATA,
+    key("connection", "The configured account that the call was read from; join to calls by connection and call_id"),
+    key("call_id", "The id of the call at its provider; join to calls by connection and call_id"),
+    key("event_id", "The id of the event at the provider; its position where the provider gives none"),
+    required("position", Integer, "The place of the event in the provider's list, from 1"),
+    optional("type", Text, "What happened, in the provider's own word"),
+    optional("occurred_at", instant(), "When it happened; null where the provider does not say"),
+    required("data", JSONB(), "The event as the provider gave it, whole"),
+    comment="One row per event in the life of a call, where a provider gives them",
+)
+
+call_history = Table(
+    "call_history",
+    METADATA,
+    key("connection", "The configured account that the call was read from"),
+    key("call_id", "The id of the call at its provider, unique within a connection"),
+    Column(
+        "version",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="The number of this version of the call, from 1 without a gap; the version in calls follows the highest",
+    ),
+    required("status", Text, "How the call stood, in the same words as calls.status"),
+    optional("provider_status", Text, "The status in the provider's own word; null where the provider gave none"),
+    required("raw", JSONB(), "The call as the provider listed it"),
+    optional("detail", JSONB(), "The call as the provider gave it when asked for this call alone; null where it was not asked"),
+    required("valid_from", instant(), "When this warehouse first saw the call as it stands here"),
+    required(
+        "valid_to", instant(), "When the next version, or the absence of the call, was seen: true before it, no longer at it"
+    ),
+    required("deleted", Boolean, "Whether this version ended because the call was found gone at its provider"),
+    required("stream", Text, "Machine's: the stream that the call was read in (calls, or the id of an agent)"),
+    required("cursor_at", instant(), "Machine's: the instant that placed the call in its stream"),
+    required("observed_at", instant(), "Machine's: when raw was observed"),
+    optional("detail_observed_at", instant(), "Machine's: when detail was observed"),
+    required("content_hash", LargeBinary, "Machine's: what told quickly whether a record that was read again had changed"),
+    required("first_seen_at", instant(), "Machine's: when this warehouse first saw the call; the same as in calls"),
+    one_of("status", Status),
+    CheckConstraint("valid_from < valid_to", name="validity"),
+    comment="One row per version of a call that no longer holds; see the view call_versions for all versions together",
+)
+
+Index(
+    "call_history_deleted",
+    call_history.c.connection,
+    call_history.c.valid_to,
+    postgresql_where=call_history.c.deleted,
+)
+
+provider_daily_totals = Table(
+    "provider_daily_totals",
+    METADATA,
+    key("connection", "The configured account that the provider counted"),
+    Column(
+        "day",
+        Date,
+        primary_key=True,
+        comment="The day as the provider names it; it ends at the provider's midnight, which need not be that of calls.day",
+    ),
+    required("calls", BigInteger, "How many calls the provider says that day had"),
+    required("observed_at", instant(), "When the provider said so"),
+    comment="One row per day that a provider itself counts: its own number of calls, to be shown beside this warehouse's",
 )
 
 agents = Table(

@@ -1,11 +1,11 @@
-"""Knows the machine's own tables: who owns a connection, what was read, runs, rejects, drift."""
+"""Knows the machine's own tables: who owns a connection, what was read, runs, rejects, drift, audits."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, Interval, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
-from etl.model import Drift, Rejection
+from etl.model import Drift, Rejection, Verdict
 from etl.warehouse.tables.metadata import MACHINE, METADATA, instant, key, one_of, optional, required
 
 connections = Table(
@@ -126,4 +126,36 @@ schema_drift = Table(
     one_of("kind", Drift),
     schema=MACHINE,
     comment="One row per way in which a provider's records depart from its documentation",
+)
+
+audits = Table(
+    "audits",
+    METADATA,
+    key("connection", "The configured account that was audited"),
+    key("stream", "The stream that was audited: calls, or the id of an agent"),
+    Column(
+        "range_start",
+        instant(),
+        primary_key=True,
+        comment="Calls whose cursor lies from this instant on were counted; -infinity: without a lower bound",
+    ),
+    Column("checked_at", instant(), primary_key=True, comment="When the audit was made"),
+    required(
+        "range_end", instant(), "Calls whose cursor lies before this instant were counted; infinity: without an upper bound"
+    ),
+    optional("provider_count", BigInteger, "How many calls the provider says there are; null where it does not say"),
+    optional("warehouse_count", BigInteger, "How many calls the warehouse holds; null where they were not counted"),
+    optional(
+        "rejected_count", BigInteger, "How many unresolved rejects the warehouse holds besides; null where they were not counted"
+    ),
+    required(
+        "verdict",
+        Text,
+        "complete (the provider's count is that of calls and rejects), mismatch, repaired (was one and is none any more) "
+        "or unverifiable (the provider has no count to compare with)",
+    ),
+    optional("note", Text, "What the warehouse, compared with itself, was found to be, in words; holds no personal data"),
+    one_of("verdict", Verdict),
+    schema=MACHINE,
+    comment="One row per stretch of time that was audited: what the provider counts beside what the warehouse holds",
 )

@@ -1,0 +1,194 @@
+"""
+Knows how counts are compared with the provider's, and how what disagrees is narrowed down to single calls. Knows no SQL.
+
+What disagrees is halved, at the middle of the calls held, until a page holds it; that page is read and its ids are compared.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from etl.audit.sides import Side, open_side
+from etl.audit.terms import BEGINNING, AuditWarehouse, Disagreement
+from etl.coverage import Span
+from etl.derive import examine
+from etl.task import Task
+from etl.walks.ascending import whole_second
+
+SECOND = timedelta(seconds=1)
+
+END = datetime(9999, 12, 31, tzinfo=UTC)
+"""After every call."""
+
+TRIES = 5
+"""How often a span is read again that showed fewer calls than were counted."""
+
+HOLE_PAGES = 10
+"""A stretch of so many pages of which nothing at all is held needs no narrowing down."""
+
+LOCATING = 200
+"""After so many requests of narrowing down, what is left is told (and read again) as the stretch it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """Both sides of one range at one moment."""
+
+    span: Span
+    provider: int
+    held: int
+    rejected: int
+
+    @property
+    def agree(self) -> bool:
+        """Whether the provider's count is that of calls held and open rejects."""
+        return self.provider == self.held + self.rejected
+
+
+@dataclass(slots=True, kw_only=True)
+class Located:
+    """Where the sides disagree: calls by name, stretches to be read again, and calls that the provider lists twice."""
+
+    missing: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    stretches: list[Span] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)  # keys of rejects whose records the provider no longer lists
+    unread: int = 0  # stretches that were not narrowed down to calls
+    repeats: int = 0
+
+    def disagreements(self, stream: str, *, mended: bool) -> Iterable[Disagreement]:
+        """Name each call."""
+        for call_id in self.missing:
+            yield Disagreement(stream, call_id, ("missing",), mended)
+        for call_id in self.extra:
+            yield Disagreement(stream, call_id, ("not_at_provider",), mended)
+
+
+class Rejects:
+    """The open rejects of a stream: each placed by its cursor where that can be read."""
+
+    def __init__(self, task: Task, warehouse: AuditWarehouse, stream: str) -> None:
+        self.keys: set[str] = set()
+        self.ids: set[str] = set()
+        placed: dict[str, tuple[datetime, str]] = {}  # by what tells one call from another: a reject's text may have changed
+        self.placeless: set[str] = set()
+        for reject in warehouse.open_rejects(connection=task.connection, stream=stream):
+            self.keys.add(reject.key)
+            if reject.call_id is not None:
+                self.ids.add(reject.call_id)
+            cursor = examine(task.account.provider, reject.text.encode(), cleaned=False).cursor
+            if cursor is None:
+                self.placeless.add(reject.key)
+            else:
+                placed[reject.call_id or reject.key] = (cursor, reject.key)
+        self._placed = sorted(placed.values())
+
+    def count(self, span: Span) -> int:
+        """Return how many rejects stand in a span."""
+        return len(self.keys_in(span))
+
+    def keys_in(self, span: Span) -> list[str]:
+        """Return the keys of the rejects that stand in a span."""
+        first, last = (bisect_left(self._placed, (instant, "")) for instant in span)
+        return [key for _, key in self._placed[first:last]]
+
+
+class Comparison:
+    """One stream, counted on both sides. Raises Uncountable, and the family of ConnectionFailed."""
+
+    def __init__(self, task: Task, warehouse: AuditWarehouse, stream: str, *, start: datetime | None) -> None:
+        self._task = task
+        self._warehouse = warehouse
+        self._stream = stream
+        self.rejects = Rejects(task, warehouse, stream)
+        self.side: Side = open_side(task, stream, expected=lambda instant: self._ours(Span(instant, END)))
+        retention = task.account.retention
+        kept = BEGINNING if retention is None else whole_second(self.side.bound + task.account.lookback - retention + SECOND)
+        self.span = Span(max(start or BEGINNING, kept), self.side.bound)
+
+    def count(self) -> Counted:
+        """Count both sides."""
+        provider = self.side.count(self.span)
+        placeless = len(self.rejects.placeless - self.side.placeless_above()) if self.rejects.placeless else 0
+        return Counted(
+            span=self.span,
+            provider=provider,
+            held=self._warehouse.count_in(connection=self._task.connection, stream=self._stream, span=self.span),
+            rejected=self.rejects.count(self.span) + placeless,
+        )
+
+    def locate(self, counted: Counted) -> Located:
+        """Narrow down where the two disagree, to single calls where the requests suffice."""
+        found = Located()
+        if counted.provider == self._ours(self.span):  # all is right but for rejects without a place
+            found.stale += sorted(self.rejects.placeless)
+            return found
+        before = self._task.source.api.requests
+        work = [(self.span, counted.provider)]
+        while work:
+            span, theirs = work.pop()
+            if theirs == self._ours(span):
+                continue
+            self._task.check_stop()
+            spent = self._task.source.api.requests - before > LOCATING
+            hole = theirs > HOLE_PAGES * self.side.size and span.start != BEGINNING and not self._ours(span)
+            if hole or (spent and theirs > self.side.size):
+                found.stretches.append(span)
+                found.unread += 1
+            elif theirs <= self.side.size or (at := self._middle(span, theirs)) is None:
+                self._compare(span, theirs, found)
+            else:
+                older = self.side.count(Span(span.start, at))
+                work += [(Span(span.start, at), older), (Span(at, span.end), theirs - older)]
+        return found
+
+    def _ours(self, span: Span) -> int:
+        held = self._warehouse.count_in(connection=self._task.connection, stream=self._stream, span=span)
+        return held + self.rejects.count(span)
+
+    def _middle(self, span: Span, theirs: int) -> datetime | None:
+        """Return a whole second that divides a span, None where it has none inside."""
+        first, last = whole_second(span.start) + SECOND, whole_second(span.end - timedelta(microseconds=1))
+        if last < first:
+            return None
+        held = self._warehouse.middle(connection=self._task.connection, stream=self._stream, span=span)
+        if held is None or self._ours(span) < theirs / 2:
+            held = span.start + (span.end - span.start) / 2
+        return min(max(whole_second(held), first), last)
+
+    def _compare(self, span: Span, theirs: int, found: Located) -> None:
+        """Read a small span, anew while pages deal the calls of one instant differently, and compare it call by call."""
+        listed: dict[str, datetime] = {}
+        others: dict[str, tuple[str | None, datetime | None]] = {}  # records that cannot become calls, by their keys
+        for _ in range(TRIES):
+            for record, _at in self.side.records(span):
+                if record.rejection is not None or record.call_id is None or record.cursor is None:
+                    others[record.digest.hex()] = (record.call_id, record.cursor)
+                elif record.cursor in span:
+                    listed[record.call_id] = record.cursor
+            if len(listed) + len(others) >= theirs:
+                break
+            self.side.forget()
+        else:
+            found.repeats += theirs - len(listed) - len(others)
+        unseen = [
+            cursor
+            for key, (call_id, cursor) in others.items()
+            if key not in self.rejects.keys and call_id not in self.rejects.ids
+        ]
+        unplaced = None in unseen
+        cursors = [cursor for cursor in unseen if cursor is not None]
+        held = self._warehouse.ids_in(connection=self._task.connection, stream=self._stream, span=span)
+        missing = [call_id for call_id in listed if call_id not in held and call_id not in self.rejects.ids]
+        extra = [call_id for call_id in held if call_id not in listed]
+        found.stale += [key for key in self.rejects.keys_in(span) if key not in others]
+        found.missing += missing
+        found.extra += extra
+        cursors += [listed[call_id] for call_id in missing] + [held[call_id] for call_id in extra]
+        if unplaced or (not held and span.start != BEGINNING):
+            found.stretches.append(span)
+        elif cursors:
+            found.stretches.append(Span(whole_second(min(cursors)), whole_second(max(cursors)) + SECOND))

@@ -1,0 +1,132 @@
+"""Knows what `etl audit` does: every connection in a thread of its own, a table of verdicts, what disagrees, the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from etl.audit.loop import Auditing, audit_connection, repair_connection
+from etl.audit.terms import BEGINNING, AuditOutcome
+from etl.cli.output import say, show_error, show_json, show_table, warn
+from etl.cli.progress import watching
+from etl.cli.syncing import THREADS, interruptible
+from etl.cli.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, require_warehouse, settings_of
+from etl.config import ConnectionSettings, Settings
+from etl.model import Verdict
+
+SHOWN = 20
+"""So many disagreements of a connection are shown; `--json` names up to a thousand."""
+
+
+def audit_connections(invocation: Invocation, names: Sequence[str], *, repair: bool, as_json: bool) -> int:
+    """Audit the chosen connections, show what was found, and return the exit code."""
+    settings = settings_of(invocation)
+    chosen = settings.choose(tuple(names))
+    with open_warehouse(settings) as opened:
+        require_warehouse(opened)
+        outcomes = run_audits(settings, chosen, opened, repair=repair, quiet=as_json)
+    if as_json:
+        show_json({"repair": repair, "connections": [_document(outcome) for outcome in outcomes]})
+    else:
+        show_audits(outcomes, repair=repair)
+    return exit_code(outcomes)
+
+
+def run_audits(
+    settings: Settings, chosen: dict[str, ConnectionSettings], opened: Opened, *, repair: bool, quiet: bool = False
+) -> list[AuditOutcome]:
+    """Audit the chosen connections in parallel and return how each ended, in their order."""
+    from etl.warehouse.audits import AuditedWarehouse
+    from etl.warehouse.locks import Locks
+
+    with Locks(opened.database) as locks, watching(quiet=quiet) as watcher, interruptible() as stop:
+        clock = SystemClock(stop)
+        given = Auditing(
+            warehouse=AuditedWarehouse(opened.database, locks),
+            connect=connector(settings, chosen, clock=clock),
+            clock=clock,
+            watcher=watcher,
+            stop=stop,
+        )
+        accounts = [account(name, connection) for name, connection in chosen.items()]
+        audit = repair_connection if repair else audit_connection
+        with ThreadPoolExecutor(max_workers=min(THREADS, len(accounts))) as threads:
+            return list(threads.map(lambda one: audit(one, given=given), accounts))
+
+
+def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
+    """Show each stream's verdict, and below it every disagreement by name."""
+    show_table(
+        ("connection", "stream", "verdict", "provider counts", "held", "rejected", "until"),
+        [
+            (
+                outcome.connection,
+                one.stream,
+                one.verdict.value,
+                one.provider_count,
+                one.warehouse_count,
+                one.rejected_count,
+                one.span.end,
+            )
+            for outcome in outcomes
+            for one in outcome.verdicts
+        ],
+    )
+    for outcome in outcomes:
+        for one in outcome.verdicts:
+            if one.note:
+                say(f"{outcome.connection}, stream {one.stream}: {one.note}.")
+        for found in outcome.named[:SHOWN]:
+            mended = " (mended)" if found.mended else ""
+            where = f", stream {found.stream}" if found.stream else ""
+            say(f"{outcome.connection}{where}, call {found.call_id}: {', '.join(found.differs)}{mended}")
+        if outcome.disagreements > SHOWN:
+            say(f"{outcome.connection}: {outcome.disagreements - SHOWN:,} more; --json names up to a thousand.")
+        for finding in outcome.findings:
+            warn(f"{outcome.connection}, stream {finding.stream}: {finding.text}")
+        say(f"{outcome.connection}: {outcome.checked:,} calls compared with their own records, {outcome.requests:,} requests.")
+        if outcome.stands and not repair:
+            say(f"To put it right: etl audit {outcome.connection} --repair")
+        if outcome.error is not None:
+            show_error(outcome.error)
+
+
+def exit_code(outcomes: Sequence[AuditOutcome]) -> int:
+    """Return the exit code: of 2, 1, 3 and 0 the first that is there; a mismatch that stands is 1."""
+    codes = {outcome.error.exit_code for outcome in outcomes if outcome.error} | {1 for outcome in outcomes if outcome.stands}
+    return next((code for code in (2, 1, 3) if code in codes), 0)
+
+
+def _document(outcome: AuditOutcome) -> dict[str, Any]:
+    error = outcome.error
+    return {
+        "connection": outcome.connection,
+        "run": outcome.run_id,
+        "requests": outcome.requests,
+        "checked": outcome.checked,
+        "streams": [
+            {
+                "stream": one.stream,
+                "verdict": one.verdict.value,
+                "range_start": None if one.span.start == BEGINNING else one.span.start,
+                "range_end": one.span.end,
+                "provider_count": one.provider_count,
+                "warehouse_count": one.warehouse_count,
+                "rejected_count": one.rejected_count,
+                "note": one.note,
+            }
+            for one in outcome.verdicts
+        ],
+        "verdict": _worst(outcome),
+        "disagreements": outcome.disagreements,
+        "mended": outcome.mended,
+        "named": [found._asdict() for found in outcome.named],
+        "findings": [{"stream": one.stream, "code": one.code, "text": one.text} for one in outcome.findings],
+        "error": {"code": error.code, "happened": error.happened, "safe": error.safe, "hint": error.hint} if error else None,
+    }
+
+
+def _worst(outcome: AuditOutcome) -> str | None:
+    order = (Verdict.MISMATCH, Verdict.UNVERIFIABLE, Verdict.REPAIRED, Verdict.COMPLETE)
+    return next((verdict.value for verdict in order if any(one.verdict is verdict for one in outcome.verdicts)), None)

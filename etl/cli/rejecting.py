@@ -1,0 +1,66 @@
+"""Knows what `etl rejects` shows: the records that could not become calls, and how records depart from the documentation."""
+
+from __future__ import annotations
+
+from etl.cli.output import say, show_json, show_table
+from etl.cli.wiring import Invocation, open_warehouse, require_warehouse, settings_of
+from etl.errors import UsageError
+from etl.warehouse import rejects
+from etl.warehouse.report import Row
+
+COLUMNS = {
+    "connection": "connection",
+    "stream": "stream",
+    "call_id": "call",
+    "reason": "reason",
+    "sightings": "seen",
+    "first_seen_at": "first seen",
+    "last_seen_at": "last seen",
+}
+DEPARTURE_COLUMNS = {
+    "connection": "connection",
+    "path": "path",
+    "kind": "kind",
+    "sample": "such as",
+    "count": "found",
+    "first_seen_at": "first seen",
+    "last_seen_at": "last seen",
+}
+
+
+def show_rejects(invocation: Invocation, connection: str | None, *, limit: int, raw: bool, as_json: bool) -> None:
+    """Show open rejects, the records themselves only if asked for, and the departures. Raises UsageError, WarehouseError."""
+    settings = settings_of(invocation)
+    with open_warehouse(settings) as opened:
+        require_warehouse(opened)
+        configured = connection is None or connection in settings.connections
+        if connection is not None and not configured and not rejects.is_known(opened.database, connection):
+            raise UsageError(f"There is no connection {connection!r}.", hint="`etl status` shows those that were synced.")
+        count, found = rejects.open_rejects(opened.database, connection, limit=limit)
+        departures = rejects.departures(opened.database, connection)
+    shown = [row if raw else {name: value for name, value in row.items() if name != "raw_text"} for row in found]
+    if as_json:
+        show_json({"open_rejects": count, "rejects": shown, "drift": departures})
+        return
+    _show_rejects(count, shown)
+    _show_departures(departures)
+
+
+def _show_rejects(count: int, found: list[Row]) -> None:
+    if not count:
+        say("No record waits as a reject.")
+        return
+    show_table(tuple(COLUMNS.values()), [tuple(row[name] for name in COLUMNS) for row in found], title="Rejected records")
+    if count > len(found):
+        say(f"… and {count - len(found):,} more: etl rejects --limit N")
+    for row in found:
+        if "raw_text" in row:
+            say(f"{row['connection']}, {row['record_key']}: {row['raw_text']}")
+
+
+def _show_departures(departures: list[Row]) -> None:
+    if not departures:
+        say("Nothing departs from what the providers document.")
+        return
+    rows = [tuple(row[name] for name in DEPARTURE_COLUMNS) for row in departures]
+    show_table(tuple(DEPARTURE_COLUMNS.values()), rows, title="Departures from what the providers document")

@@ -1,0 +1,259 @@
+"""Knows what an audit needs of the warehouse (`etl.audit.terms.AuditWarehouse`): counts, batches, verdicts, mending in place."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, Text, bindparam, delete, func, literal_column, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from etl.audit.terms import BEGINNING, Batch, OpenReject, StreamVerdict, Version
+from etl.coverage import Span
+from etl.model import JSON, CallRow, Derived, EventRow, MessageRow, ParticipantRow
+from etl.run import Account
+from etl.warehouse.history import delete_children
+from etl.warehouse.page import Page, behind_fence
+from etl.warehouse.postgres import PostgresWarehouse
+from etl.warehouse.tables import (
+    audits,
+    call_events,
+    call_history,
+    call_messages,
+    call_participants,
+    calls,
+    connections,
+    provider_daily_totals,
+    rejected_records,
+)
+
+BATCH = 500
+"""So many calls are compared at once; a transcript may be long."""
+
+_AS_TEXT = {"raw", "detail", "attributes", "data"}
+_MINUS_INFINITY: ColumnElement[datetime] = literal_column("'-infinity'::timestamptz")
+
+_QUARTERS = text(
+    """
+    SELECT date_bin('15 minutes', cursor_at, '2000-01-01Z') AS quarter, count(*) AS calls
+    FROM public.calls
+    WHERE connection = :connection AND stream = :stream AND cursor_at >= :start AND cursor_at < :end
+    GROUP BY 1
+    """
+)
+
+
+class MendingPage(Page):
+    """A page's transaction that can also mend what is no news (`etl.audit.terms.MendingPage`)."""
+
+    def rewrite(self, entries: Sequence[Derived]) -> None:
+        """See `MendingPage.rewrite`."""
+        self._loader.rewrite(entries)
+
+    def restore(self, entries: Sequence[Derived]) -> None:
+        """See `MendingPage.restore`."""
+        self._loader.restore(entries)
+
+    def erase(self, call_ids: Sequence[str]) -> None:
+        """See `MendingPage.erase`."""
+        name = self._account.connection
+        delete_children(self._connection, name, call_ids)
+        self._connection.execute(delete(calls).where(calls.c.connection == name, calls.c.call_id == func.any(_texts(call_ids))))
+
+    def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
+        """See `MendingPage.resolve`."""
+        table = rejected_records
+        self._connection.execute(
+            update(table)
+            .where(
+                table.c.connection == self._account.connection,
+                table.c.stream == stream,
+                table.c.record_key == func.any(_texts(keys)),
+            )
+            .values(resolved_at=at)
+        )
+
+
+class AuditedWarehouse(PostgresWarehouse):
+    """The warehouse as an audit sees it."""
+
+    @contextmanager
+    def page(self, account: Account, *, run_id: int) -> Iterator[MendingPage]:
+        """See `RunWarehouse.page`."""
+        with behind_fence(self._database, account, run_id) as connection:
+            yield MendingPage(connection, account, run_id)
+
+    def is_known(self, connection: str) -> bool:
+        """See `AuditWarehouse.is_known`."""
+        return self._is_known(connection)
+
+    def count_in(self, *, connection: str, stream: str, span: Span) -> int:
+        """See `AuditWarehouse.count_in`."""
+        statement = select(func.count()).where(*_inside(connection, stream, span))
+        with self._database.begin() as session:
+            return int(session.execute(statement).scalar_one())
+
+    def ids_in(self, *, connection: str, stream: str, span: Span) -> Mapping[str, datetime]:
+        """See `AuditWarehouse.ids_in`."""
+        statement = select(calls.c.call_id, calls.c.cursor_at).where(*_inside(connection, stream, span))
+        with self._database.begin() as session:
+            return {row.call_id: row.cursor_at for row in session.execute(statement)}
+
+    def middle(self, *, connection: str, stream: str, span: Span) -> datetime | None:
+        """See `AuditWarehouse.middle`."""
+        inside = _inside(connection, stream, span)
+        half = select(func.count() / 2).where(*inside).scalar_subquery()
+        statement = select(calls.c.cursor_at).where(*inside).order_by(calls.c.cursor_at).offset(half).limit(1)
+        with self._database.begin() as session:
+            return session.execute(statement).scalar_one_or_none()
+
+    def open_rejects(self, *, connection: str, stream: str) -> tuple[OpenReject, ...]:
+        """See `AuditWarehouse.open_rejects`."""
+        table = rejected_records
+        is_held = (
+            select(calls.c.call_id)
+            .where(calls.c.connection == connection, calls.c.stream == stream, calls.c.call_id == table.c.call_id)
+            .exists()
+        )
+        statement = select(table.c.record_key, table.c.call_id, table.c.raw_text).where(
+            table.c.connection == connection, table.c.stream == stream, table.c.resolved_at.is_(None), ~is_held
+        )
+        with self._database.begin() as session:
+            return tuple(OpenReject(*row) for row in session.execute(statement))
+
+    def count_by_status(self, *, connection: str, stream: str, before: datetime) -> Mapping[str, int]:
+        """See `AuditWarehouse.count_by_status`."""
+        statement = (
+            select(calls.c.provider_status, func.count())
+            .where(*_inside(connection, stream, Span(BEGINNING, before)))
+            .group_by(calls.c.provider_status)
+        )
+        with self._database.begin() as session:
+            return {word or "": int(number) for word, number in session.execute(statement)}
+
+    def count_by_quarter(self, *, connection: str, stream: str, span: Span) -> Mapping[datetime, int]:
+        """See `AuditWarehouse.count_by_quarter`."""
+        values = {"connection": connection, "stream": stream, "start": span.start, "end": span.end}
+        with self._database.begin() as session:
+            return {row.quarter: row.calls for row in session.execute(_QUARTERS, values)}
+
+    def batches(self, connection: str) -> Iterator[Batch]:
+        """See `AuditWarehouse.batches`; each batch is read in a transaction of its own."""
+        after: str | None = None
+        while True:
+            with self._database.begin() as session:
+                rows = [CallRow(*row) for row in _range(session, calls, CallRow._fields, connection, after, None, limit=BATCH)]
+                upto = rows[-1].call_id if len(rows) == BATCH else None
+
+                batch = Batch(
+                    calls=tuple(row._replace(content_hash=bytes(row.content_hash)) for row in rows),
+                    participants=_children(session, call_participants, ParticipantRow, connection, after, upto),
+                    messages=_children(session, call_messages, MessageRow, connection, after, upto),
+                    events=_children(session, call_events, EventRow, connection, after, upto),
+                    versions=_versions(session, connection, after, upto),
+                )
+            yield batch
+            if upto is None:
+                return
+            after = upto
+
+    def held_ids(self, connection: str, call_ids: Sequence[str]) -> frozenset[str]:
+        """See `AuditWarehouse.held_ids`."""
+        if not call_ids:
+            return frozenset()
+        statement = select(calls.c.call_id).where(calls.c.connection == connection, calls.c.call_id == func.any(_texts(call_ids)))
+        with self._database.begin() as session:
+            return frozenset(row.call_id for row in session.execute(statement))
+
+    def save_daily_totals(self, connection: str, totals: Mapping[date, int], *, observed_at: datetime) -> None:
+        """See `AuditWarehouse.save_daily_totals`."""
+        if not totals:
+            return
+        statement = insert(provider_daily_totals)
+        new = statement.excluded
+        with self._database.begin() as session:
+            session.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["connection", "day"], set_={"calls": new.calls, "observed_at": new.observed_at}
+                ),
+                [
+                    {"connection": connection, "day": day, "calls": number, "observed_at": observed_at}
+                    for day, number in sorted(totals.items())
+                ],
+            )
+
+    def save_verdicts(
+        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON, request_log: JSON
+    ) -> None:
+        """See `AuditWarehouse.save_verdicts`."""
+        with self._database.begin() as session:
+            for one in verdicts:
+                session.execute(
+                    insert(audits)
+                    .inline()  # the driver cannot read -infinity back
+                    .values(
+                        connection=connection,
+                        stream=one.stream,
+                        range_start=_MINUS_INFINITY if one.span.start == BEGINNING else one.span.start,
+                        range_end=one.span.end,
+                        provider_count=one.provider_count,
+                        warehouse_count=one.warehouse_count,
+                        rejected_count=one.rejected_count,
+                        verdict=one.verdict.value,
+                        checked_at=checked_at,
+                        note=one.note,
+                    )
+                )
+            session.execute(
+                update(connections)
+                .where(connections.c.connection == connection)
+                .values(capabilities=capabilities, request_log=request_log)
+            )
+
+
+def _inside(connection: str, stream: str, span: Span) -> tuple[ColumnElement[bool], ...]:
+    inside = (calls.c.connection == connection, calls.c.stream == stream, calls.c.cursor_at < span.end)
+    return inside if span.start == BEGINNING else (*inside, calls.c.cursor_at >= span.start)
+
+
+def _range(
+    session: Connection,
+    table: Table,
+    names: Sequence[str],
+    connection: str,
+    after: str | None,
+    upto: str | None,
+    *,
+    limit: int | None = None,
+) -> Any:
+    """Return the rows of a range of call ids in order; JSON as text, so that the one decoder reads it."""
+    columns = [table.c[name].cast(Text).label(name) if name in _AS_TEXT else table.c[name] for name in names]
+    statement = select(*columns).where(table.c.connection == connection).order_by(table.c.call_id)
+    if after is not None:
+        statement = statement.where(table.c.call_id > after)
+    if upto is not None:
+        statement = statement.where(table.c.call_id <= upto)
+    return session.execute(statement.limit(limit))
+
+
+def _children(
+    session: Connection, table: Table, kind: Any, connection: str, after: str | None, upto: str | None
+) -> dict[str, Any]:
+    found: dict[str, Any] = defaultdict(list)
+    for row in _range(session, table, kind._fields, connection, after, upto):
+        found[row.call_id].append(kind(*row))
+    return found
+
+
+def _versions(session: Connection, connection: str, after: str | None, upto: str | None) -> dict[str, list[Version]]:
+    found: dict[str, list[Version]] = defaultdict(list)
+    for row in _range(session, call_history, ("call_id", *Version._fields), connection, after, upto):
+        found[row.call_id].append(Version(*row[1:]))
+    return {call_id: sorted(versions) for call_id, versions in found.items()}
+
+
+def _texts(values: Sequence[str]) -> Any:
+    return bindparam(None, list(values), ARRAY(Text))

@@ -1,0 +1,77 @@
+"""
+Knows how a version of a call becomes history: when another supersedes it, and when the call is gone at its provider.
+
+Runs inside a page's transaction. A version is valid from the instant at which it was observed (`last_changed_at`) to the one at
+which its successor, or its absence, was; where both are the same instant, the successor's is moved on by a microsecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import Connection, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+CHANGED = "changed_calls"
+"""The session's temporary table that holds the rows about to be written over those held."""
+
+_NEXT_VERSION = """
+    coalesce((SELECT max(h.version) FROM public.call_history h WHERE h.connection = c.connection AND h.call_id = c.call_id), 0) + 1
+"""
+_KEPT = "status, provider_status, raw, detail, stream, cursor_at, observed_at, detail_observed_at, content_hash, first_seen_at"
+_TAKEN = ", ".join(f"c.{name.strip()}" for name in _KEPT.split(","))
+
+_SUPERSEDE = text(
+    f"""
+    INSERT INTO public.call_history (connection, call_id, version, valid_from, valid_to, deleted, {_KEPT})
+    SELECT c.connection, c.call_id, {_NEXT_VERSION}, c.last_changed_at,
+           greatest(n.last_changed_at, c.last_changed_at + interval '1 microsecond'), false, {_TAKEN}
+    FROM public.calls c
+    JOIN pg_temp.{CHANGED} n ON n.connection = c.connection AND n.call_id = c.call_id
+    WHERE c.connection = :connection AND c.observed_at <= n.observed_at
+      AND (c.detail_observed_at IS NULL OR c.detail_observed_at <= n.detail_observed_at)
+    """  # noqa: S608 - column names of ours
+)
+
+_BURY = text(
+    f"""
+    INSERT INTO public.call_history (connection, call_id, version, valid_from, valid_to, deleted, {_KEPT})
+    SELECT c.connection, c.call_id, {_NEXT_VERSION}, c.last_changed_at,
+           greatest(CAST(:gone_at AS timestamptz), c.last_changed_at + interval '1 microsecond'), true, {_TAKEN}
+    FROM public.calls c
+    WHERE c.connection = :connection AND c.call_id = ANY(:call_ids)
+    RETURNING call_id
+    """  # noqa: S608 - column names of ours
+).bindparams(bindparam("call_ids", type_=ARRAY(Text)))
+
+CHILDREN = ("call_participants", "call_messages", "call_events")
+"""The tables of what belongs to a call."""
+
+_DELETE = {
+    name: text(
+        f"DELETE FROM public.{name} WHERE connection = :connection AND call_id = ANY(:call_ids)"  # noqa: S608 - names of ours
+    ).bindparams(bindparam("call_ids", type_=ARRAY(Text)))
+    for name in (*CHILDREN, "calls")
+}
+
+
+def supersede(connection: Connection, name: str) -> None:
+    """Keep the versions that the rows in the temporary table are about to replace."""
+    connection.execute(_SUPERSEDE, {"connection": name})
+
+
+def bury(connection: Connection, name: str, call_ids: Collection[str], *, gone_at: datetime) -> int:
+    """Move calls to the history, their children away; return how many were held."""
+    found = connection.execute(_BURY, {"connection": name, "call_ids": list(call_ids), "gone_at": gone_at})
+    buried = [row.call_id for row in found]
+    if buried:
+        delete_children(connection, name, buried)
+        connection.execute(_DELETE["calls"], {"connection": name, "call_ids": buried})
+    return len(buried)
+
+
+def delete_children(connection: Connection, name: str, call_ids: Collection[str]) -> None:
+    """Delete what belongs to these calls."""
+    for child in CHILDREN:
+        connection.execute(_DELETE[child], {"connection": name, "call_ids": list(call_ids)})

@@ -1,0 +1,149 @@
+"""What disagrees among a million calls is narrowed down to one call with few requests, whichever way its provider lists."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from etl import providers
+from etl.audit.counts import Comparison
+from etl.audit.terms import AuditWarehouse, OpenReject
+from etl.coverage import Span
+from etl.model import JSON
+from etl.ports import Answer, Api, Watcher
+from etl.run import Account, Counters, Want
+from etl.source import Capabilities, Source
+from etl.task import Task
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MILLION = 1_000_000
+STEP = 47  # seconds between two calls: a million of them are a year and a half
+
+
+def cursor_of(number: int) -> datetime:
+    """Return the instant of a call; they are numbered from the oldest."""
+    return NOW - timedelta(days=30) - timedelta(seconds=STEP * (MILLION - number))
+
+
+def first_from(instant: datetime) -> int:
+    """Return the number of the first call from an instant on."""
+    return min(max(-(-int((instant - cursor_of(0)).total_seconds()) // STEP), 0), MILLION)
+
+
+class Archive:
+    """A provider with a million calls, in memory: `etl.ports.Api` by arithmetic; counts its requests."""
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+        self.requests = self.retries = 0
+
+    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
+        self.requests += 1
+        page, size = int(params["page"]), int(params.get("per_page") or params["limit"])
+        if self.provider == "tuple":
+            low, high = (first_from(datetime.fromisoformat(params[name])) for name in ("since", "until"))
+            shown = range(low, high)[(page - 1) * size : page * size]
+            listed = [{"id": f"call-{number}", "ended_at": cursor_of(number).isoformat()} for number in shown]
+            fields, headers = {}, {"x-total-count": str(high - low)}
+        else:
+            shown = range(MILLION - 1, -1, -1)[(page - 1) * size : page * size]
+            listed = [{"id": f"call-{number}", "created_at": cursor_of(number).isoformat()} for number in shown]
+            fields, headers = {"total": MILLION, "page": page, "limit": size, "total_pages": -(-MILLION // size)}, {}
+        texts = tuple(json.dumps(record).encode() for record in listed)
+        return Answer(records=texts, fields=fields, headers=headers, date=NOW, sent_at=NOW)
+
+    def get_one(self, path: str, record: str | None) -> Answer:
+        raise NotImplementedError
+
+    def check_link(self, url: str) -> None:
+        raise NotImplementedError
+
+    def request_log(self) -> JSON:
+        return {}
+
+
+class Shelf:
+    """What a warehouse holds of it: everything but the calls that are missing."""
+
+    def __init__(self, missing: Sequence[int]) -> None:
+        self.missing = sorted(missing)
+
+    def count_in(self, *, connection: str, stream: str, span: Span) -> int:
+        low, high = first_from(span.start), first_from(span.end)
+        return high - low - (bisect_left(self.missing, high) - bisect_left(self.missing, low))
+
+    def ids_in(self, *, connection: str, stream: str, span: Span) -> Mapping[str, datetime]:
+        numbers = set(range(first_from(span.start), first_from(span.end))) - set(self.missing)
+        return {f"call-{number}": cursor_of(number) for number in numbers}
+
+    def middle(self, *, connection: str, stream: str, span: Span) -> datetime | None:
+        low, high = first_from(span.start), first_from(span.end)
+        return cursor_of((low + high) // 2) if low < high else None
+
+    def open_rejects(self, *, connection: str, stream: str) -> tuple[OpenReject, ...]:
+        return ()
+
+
+class Standstill:
+    """A clock that stands."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+
+def compared(provider: str, missing: Sequence[int]) -> tuple[Comparison, Archive]:
+    """Set an archive beside a shelf."""
+    form, archive = providers.get(provider), Archive(provider)
+    task = Task(
+        account=Account(connection="one", provider=form, lookback=timedelta(hours=24)),
+        source=Source(form, cast("Api", archive)),
+        warehouse=cast("Any", None),
+        run_id=0,
+        want=Want(),
+        clock=Standstill(),
+        watcher=cast("Watcher", None),
+        stop=threading.Event(),
+        counters=Counters(),
+        capabilities=Capabilities(),
+        organization=None,
+    )
+    start = datetime(1970, 1, 1, tzinfo=UTC) if provider == "tuple" else None
+    return Comparison(task, cast("AuditWarehouse", Shelf(missing)), "calls", start=start), archive
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("provider", ["tuple", "krosai"])
+def test_one_missing_call_among_a_million_is_found_in_60_requests(provider: str, seed: int) -> None:
+    """Counting, halving and reading the last page together."""
+    missing = random.Random(seed).choice([0, MILLION - 1, random.Random(seed).randrange(MILLION)])
+    comparison, archive = compared(provider, [missing])
+
+    counted = comparison.count()
+    located = comparison.locate(counted)
+
+    assert (counted.provider, counted.held, counted.agree) == (MILLION, MILLION - 1, False)
+    assert (located.missing, located.extra, located.unread) == ([f"call-{missing}"], [], 0)
+    assert archive.requests <= 60, f"seed {seed}"
+
+
+@pytest.mark.parametrize("provider", ["tuple", "krosai"])
+def test_a_month_that_is_missing_is_found_as_a_few_stretches(provider: str) -> None:
+    """However much is missing, narrowing down ends; what is left is named as a stretch."""
+    missing = range(400_000, 460_000)
+    comparison, archive = compared(provider, missing)
+
+    located = comparison.locate(comparison.count())
+
+    covered = list(located.stretches)
+    assert all(any(cursor_of(number) in span for span in covered) for number in missing)
+    assert archive.requests <= 600
