@@ -13,15 +13,12 @@ from typing import Any
 
 from etl.cli.output import say, show_error, show_json, show_table, warn
 from etl.cli.progress import watching
-from etl.cli.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
+from etl.cli.wiring import CONNECTIONS_AT_ONCE, Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
 from etl.config import ConnectionSettings, Settings
 from etl.errors import UsageError
 from etl.parse import Unfit, instant
 from etl.run import Outcome, Want
 from etl.sync import Surroundings, sync_connection
-
-THREADS = 8
-"""So many connections are synced at once; each waits for its provider most of the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +38,12 @@ def sync_connections(invocation: Invocation, order: Order, *, as_json: bool) -> 
     settings = settings_of(invocation)
     chosen = settings.choose(order.names)
     with open_warehouse(settings) as opened:
+        if order.dry_run and opened.is_empty():
+            if as_json:
+                show_json({"dry_run": True, "connections": []})
+            else:
+                say("The warehouse is empty: everything that the providers have would be new. Nothing was written.")
+            return 0
         if opened.ensure_schema(settings) and not as_json:
             say("The warehouse was empty: its schema was made.")
         outcomes = run_syncs(settings, chosen, opened, want=want, dry_run=order.dry_run, quiet=as_json)
@@ -76,7 +79,7 @@ def run_syncs(
             stop=stop,
         )
         accounts = [account(name, connection) for name, connection in chosen.items()]
-        with ThreadPoolExecutor(max_workers=min(THREADS, len(accounts))) as threads:
+        with ThreadPoolExecutor(max_workers=min(CONNECTIONS_AT_ONCE, len(accounts))) as threads:
             return list(threads.map(lambda one: sync_connection(one, want=want, given=given), accounts))
 
 
