@@ -168,12 +168,8 @@ class Cluster:
         before = os.fstat(log).st_size
         ended, alive = os.pipe()  # the server holds `alive` open, so `ended` is readable as soon as it is no more
         try:
-            shell = [
-                "/bin/sh",
-                "-c",
-                '"$@" >&2 & echo $!',
-                "sh",
-            ]  # which ends at once: pg_ctl would put paths into a shell's text
+            # It ends at once. The paths are its arguments: pg_ctl would put them into a shell's text.
+            shell = ["/bin/sh", "-c", '"$@" >&2 & echo $!', "sh"]
             pid = int(self.account.run([*shell, *command], cwd=self.home, log=log, keep=[alive]).stdout)
             os.close(alive)
             alive = -1
@@ -216,12 +212,14 @@ class Cluster:
             self.account.give(folder)
         except FileExistsError:
             found = folder.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != self.account.uid or found.st_mode & 0o077:
+            ours = found.st_uid in (self.account.uid, os.geteuid())
+            if not stat.S_ISDIR(found.st_mode) or not ours or found.st_mode & 0o077:
                 raise WarehouseError(
                     f"{folder} exists, but is not a private folder of {self.account.name}.",
                     safe="Nothing was started.",
                     hint="Somebody else made it: remove it, or set warehouse.data_dir to a shorter path.",
                 ) from None
+            self.account.give(folder)  # root was killed before it could
 
     def _turn_log(self) -> None:
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
