@@ -107,9 +107,9 @@ class Cluster:
         answer = self.account.run([*initdb, *options, "--no-sync"], cwd=self.home, keep=[gate])
         if answer.returncode == 0:
             # Whoever owns the data may come in, and root; nobody else, even with the socket in hand.
-            (made / "pg_hba.conf").write_text(f"local all {USER} peer map=owner\n", encoding="utf-8")
             names = dict.fromkeys([self.account.name, "root"])
-            (made / "pg_ident.conf").write_text("".join(f'owner "{name}" {USER}\n' for name in names), encoding="utf-8")
+            self.account.write(made / "pg_hba.conf", f"local all {USER} peer map=owner\n")
+            self.account.write(made / "pg_ident.conf", "".join(f'owner "{name}" {USER}\n' for name in names))
             answer = self.account.run([*initdb, "--sync-only"], cwd=self.home, keep=[gate])
         if answer.returncode != 0:
             shutil.rmtree(made, ignore_errors=True)
