@@ -57,7 +57,8 @@ class Task:
     stop: Event
     counters: Counters
     capabilities: Capabilities
-    organization: str | None
+    organization: str | None  # that every record must belong to: the one configured, else the one pinned
+    pinned: str | None
     account_seen: bool = False  # whether this run has met, in any stream, a call that is held
     findings: list[Finding] = field(default_factory=list)
     open_seen: set[str] = field(
@@ -85,16 +86,17 @@ class Task:
             owner = record.value.get(key) if isinstance(record.value, dict) else None
             if not isinstance(owner, str) or not owner:
                 continue
-            if self.organization is None:
-                page.pin_organization(owner)
-                self.organization = owner
-            elif owner != self.organization:
+            if self.organization not in (None, owner):
                 raise ForeignOrganization(
                     f"Connection {self.connection}: the provider sent a record of another organisation than the one pinned.",
                     safe="Nothing of that page was stored; what was loaded before stays.",
                     hint=f"Set connections.{self.connection}.organization_id to the organisation you mean, "
                     "or give the other one a connection of its own.",
                 )
+            self.organization = owner
+            if self.pinned is None:
+                page.pin_organization(owner)
+                self.pinned = owner
 
 
 def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:

@@ -88,6 +88,7 @@ def _run(account: Account, *, want: Want, given: Surroundings, outcome: Outcome)
                 counters=outcome.counters,
                 capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
                 organization=organization,
+                pinned=pinned,
                 findings=outcome.findings,
             )
             try:
@@ -100,6 +101,8 @@ def _run(account: Account, *, want: Want, given: Surroundings, outcome: Outcome)
     except (BudgetSpent, Interrupted) as error:
         outcome.status, outcome.error = RunStatus.PARTIAL, error
     except EtlError as error:
+        if isinstance(error, ConnectionFailed) and account.connection not in error.happened:
+            error.happened = f"Connection {account.connection}: {error.happened}"  # the walks do not know whose pages they read
         outcome.status, outcome.error = RunStatus.FAILED, error
     except BaseException:
         outcome.error = EtlError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -110,8 +112,9 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
                 f"{outcome.connection}: {outcome.counters.rejected:,} records could not become calls; they are kept in "
                 "sync.rejected_records with the reason."
             )
-        if outcome.error is not None:
-            show_error(outcome.error)
+    # One cause, such as a database that is down, is told once.
+    for error in {str(outcome.error): outcome.error for outcome in outcomes if outcome.error is not None}.values():
+        show_error(error)
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
@@ -123,7 +126,11 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 def _want(order: Order) -> Want:
     since, until = _instant("--since", order.since), _instant("--until", order.until)
     if order.full and (since or until):
-        raise UsageError("--full reads everything; --since and --until read one range.", hint="Give one or the other.")
+        raise UsageError(
+            "--full reads everything; --since and --until read one range.",
+            safe="Nothing was started.",
+            hint="Give one or the other.",
+        )
     if since and until and since >= until:
         raise UsageError("--since must be before --until.", safe="Nothing was started.")
     return Want(full=order.full, since=since, until=until)
@@ -148,8 +155,15 @@ def _interruptible() -> Iterator[Event]:
 
     def ask_to_stop(*_: object) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, end_at_once)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def end_at_once(*_: object) -> None:
+        # Threads may wait for a provider for minutes, and the interpreter for them. Nothing is lost by ending here: see
+        # docs/promise.md. The bars had hidden the cursor.
+        shown = "\x1b[?25h" if sys.stderr.isatty() else ""
+        os.write(2, f"{shown}Interrupted. What was committed stays; the next sync continues there.\n".encode())
+        os._exit(130)
 
     try:
         before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}

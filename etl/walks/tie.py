@@ -27,6 +27,7 @@ class Tie:
     def _forget(self) -> None:
         self.ids: set[str] = set()
         self.pages: set[int] = set()
+        self.strangers: dict[int, int] = {}  # by page, the records that stand among the instant's without its cursor
         self.top: int | None = None  # the place of the first, counted from the end
         self.head: int | None = None  # the same, counted from the head
         self.tries = 0
@@ -47,26 +48,36 @@ class Tie:
         here = [index for index, record in enumerate(page.records) if record.cursor == self.instant]
         if here:
             self.pages.add(number)
-        self.ids.update(call_id for index in here if (call_id := page.records[index].call_id) is not None)
-        if here and (here[0] > 0 or number == 1):
-            self._begins(page, number=number, size=size, index=here[0])
+        self.ids.update(page.records[index].call_id or page.records[index].digest.hex() for index in here)
+        start = 0
+        if here and (number == 1 or any(r.cursor is not None and r.cursor > self.instant for r in page.records[: here[0]])):
+            start = here[0]
+            self.strangers = {}
+            self._begins(page, number=number, size=size, index=start)
+        self.strangers[number] = sum(record.cursor != self.instant for record in page.records[start : self._below(page)])
 
     def complete(self, page: Page, *, number: int, size: int, ended: bool) -> bool | None:
         """Whether every call of the instant was seen; None while the instant goes on beyond this page."""
         if self.instant is None:
             return True
-        instant = self.instant
-        below = next((i for i, record in enumerate(page.records) if record.cursor is not None and record.cursor < instant), None)
+        below = self._below(page)
         if below is None and not ended:
             return None
         total = page.facts.total
         if len(self.pages) == 1:
             return True  # had the pages been dealt differently, this one would show the instant
         place = len(page.records) if below is None else below
+        strangers = sum(self.strangers.values())
         if total is not None and self.top is not None:
             bottom = 0 if below is None else total - (number - 1) * size - place
-            return len(self.ids) >= self.top - bottom
-        return self.head is not None and len(self.ids) >= (number - 1) * size + place - self.head
+            return len(self.ids) >= self.top - bottom - strangers
+        return self.head is not None and len(self.ids) >= (number - 1) * size + place - self.head - strangers
+
+    def _below(self, page: Page) -> int | None:
+        """Return the index of the first record below the instant."""
+        instant = self.instant
+        cursors = enumerate(record.cursor for record in page.records)
+        return next((index for index, cursor in cursors if cursor is not None and instant is not None and cursor < instant), None)
 
     def open(self, page: Page, *, number: int, size: int, last: datetime | None) -> None:
         """Turn to the instant that a page ends with, if it lies below the one at hand. The page must follow the one before it."""

@@ -1,0 +1,181 @@
+"""
+Knows the stage of the acceptance tests: a sandbox behind real HTTP, a warehouse, and syncs joined as the program joins them.
+
+The one thing that is not the program's own is the clock: whoever sleeps by it lets it jump ahead, so that no test waits.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from etl.cli.progress import Silence
+from etl.cli.wiring import SystemClock, account, connector
+from etl.config import Settings, load
+from etl.run import Outcome, Want
+from etl.sandbox import NO_LIMITS, Entry, History, Sandbox, Switches
+from etl.sync import Surroundings, sync_connection
+from etl.warehouse.database import Database
+from etl.warehouse.locks import Locks
+from etl.warehouse.postgres import PostgresWarehouse
+
+PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
+NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "devices", "krosai": "telephony"}
+"""The connection at each provider."""
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+Row = dict[str, Any]
+
+
+class HastyClock(SystemClock):
+    """The computer's clock, but for those who sleep time has passed at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slept = timedelta()
+
+    def now(self) -> datetime:
+        with self._lock:
+            return super().now() + self._slept
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self._slept += timedelta(seconds=seconds)
+
+
+def quiet_history(seed: int = 1, **given: Any) -> History:
+    """A history in which nothing happens but what a test does to it."""
+    rates = dict.fromkeys(PROVIDERS, 0)
+    calm = {"late": 0, "vanishing": 0, "amended": 0, "long": 0, "agents": 1, "agent_changes": (0, 0, 0)}
+    return History(seed, **{"start": START, "calls_per_day": rates, **calm, **given})
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """
+    Four connections, one at each provider of the sandbox.
+
+    `settings` holds further keys of each connection's section by provider; they may change between two syncs.
+    """
+
+    sandbox: Sandbox
+    database: Database
+    url: str
+    folder: Path
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    max_attempts: int = 8
+    clock: HastyClock = field(default_factory=HastyClock)
+
+    @property
+    def history(self) -> History:
+        """What is true at the providers."""
+        return self.sandbox.history
+
+    def configured(self) -> Settings:
+        """Write a config.toml and load it."""
+        lines = ["[warehouse]", f"url = {json.dumps(self.url)}", "", "[http]", f"max_attempts = {self.max_attempts}"]
+        lines += ["backoff = 0.001", "max_backoff = 0.01", ""]
+        for provider, name in NAMES.items():
+            keys = {"provider": provider, "token": self.sandbox.tokens[provider], "base_url": self.sandbox.url(provider)}
+            keys |= self.settings.get(provider, {})
+            lines += [f"[connections.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items()), ""]
+        path = self.folder / "config.toml"
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return load(path, {}, container_secrets=self.folder / "none")
+
+    def sync_all(self, *providers: str, want: Want | None = None, stop: threading.Event | None = None) -> dict[str, Outcome]:
+        """Sync the connections at these providers (none: all four), one after the other, each as `etl sync` does."""
+        settings = self.configured()
+        chosen = settings.choose(tuple(NAMES[provider] for provider in providers or PROVIDERS))
+        with Locks(self.database) as locks:
+            given = Surroundings(
+                warehouse=PostgresWarehouse(self.database, locks),
+                connect=connector(settings, chosen, clock=self.clock),
+                clock=self.clock,
+                watcher=Silence(),
+                stop=stop or threading.Event(),
+            )
+            outcomes = [sync_connection(account(name, one), want=want or Want(), given=given) for name, one in chosen.items()]
+        return dict(zip(providers or PROVIDERS, outcomes, strict=True))
+
+    def sync(self, provider: str, *, want: Want | None = None, stop: threading.Event | None = None) -> Outcome:
+        """Sync the connection at one provider."""
+        return self.sync_all(provider, want=want, stop=stop)[provider]
+
+    # What the warehouse holds
+
+    def rows(self, query: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        """Run a query on the warehouse."""
+        with self.database.begin() as session:
+            return [dict(row) for row in session.exec_driver_sql(query, dict(parameters or {})).mappings()]
+
+    def calls(self, provider: str) -> dict[str, Row]:
+        """Return all columns of all calls of a connection by their ids."""
+        found = self.rows("SELECT * FROM calls WHERE connection = %(name)s", {"name": NAMES[provider]})
+        return {row["call_id"]: row for row in found}
+
+    def ids(self, provider: str) -> set[str]:
+        """Return the ids of the calls held."""
+        return set(self.calls(provider))
+
+    def state(self, provider: str) -> list[Row]:
+        """Return the streams of a connection, without the instant at which they were written."""
+        query = (
+            "SELECT stream, high_water_mark, coverage, settled, horizon, domain_start, closed_at FROM sync.state "
+            "WHERE connection = %(name)s ORDER BY stream"
+        )
+        return self.rows(query, {"name": NAMES[provider]})
+
+    def ranges(self, provider: str, column: str = "coverage") -> list[tuple[datetime, datetime]]:
+        """Return the ranges of the connection's only stream."""
+        (row,) = self.state(provider)
+        return [(one.lower, one.upper) for one in row[column]]
+
+    def rejects(self, provider: str) -> list[Row]:
+        """Return what is known of the rejected records of a connection, but for their keys and instants."""
+        query = (
+            "SELECT stream, call_id, reason, raw_text, sightings, resolved_at FROM sync.rejected_records "
+            "WHERE connection = %(name)s ORDER BY reason, raw_text"
+        )
+        return self.rows(query, {"name": NAMES[provider]})
+
+    def drift(self, provider: str) -> list[tuple[str, str, str, int]]:
+        """Return path, kind, sample and count of every departure that was noted."""
+        query = "SELECT path, kind, sample, count FROM sync.schema_drift WHERE connection = %(name)s ORDER BY path, kind"
+        return [tuple(row.values()) for row in self.rows(query, {"name": NAMES[provider]})]  # type: ignore[misc]
+
+    def freshness(self, provider: str) -> Row:
+        """Return the connection's row of `data_freshness`."""
+        (row,) = self.rows("SELECT * FROM data_freshness WHERE connection = %(name)s", {"name": NAMES[provider]})
+        return row
+
+    def run_row(self, outcome: Outcome) -> Row:
+        """Return the row of a run."""
+        (row,) = self.rows("SELECT * FROM sync.runs WHERE id = %(id)s", {"id": outcome.run_id})
+        return row
+
+    # What the provider saw
+
+    def pages(self, provider: str) -> list[Entry]:
+        """Return the requests for pages of calls since the log was cleared."""
+        ends = {"tuple": "/call_usage", "bimpe": "/calls", "salpre": "/call/list", "krosai": "/calls"}
+        return [entry for entry in self.sandbox.requests(provider) if entry.path.endswith(ends[provider])]
+
+    def numbers(self, provider: str) -> list[int]:
+        """Return the page numbers asked for since the log was cleared."""
+        return [int(entry.query.get("page", "1")) for entry in self.pages(provider)]
+
+    def truth_ids(self, provider: str) -> set[str]:
+        """Return the ids of the calls that live at the provider."""
+        return {call.id for call in self.history.living(provider)}
+
+
+def opened(history: History, *, database: Database, url: str, folder: Path, switches: Switches | None = None) -> Stage:
+    """Start a sandbox on a history and set a stage before it; the sandbox has to be stopped."""
+    sandbox = Sandbox(history, limits=NO_LIMITS, switches=switches).start()
+    return Stage(sandbox=sandbox, database=database, url=url, folder=folder)
