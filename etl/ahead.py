@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Iterator
-from contextlib import suppress
-from queue import Full, Queue
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
 from typing import NamedTuple, TypeVar
 
 Item = TypeVar("Item")
-
-POLL_SECONDS = 0.2
-"""How often a producer that waits for its consumer looks whether it was abandoned."""
 
 
 class _End(NamedTuple):
@@ -25,33 +21,32 @@ def ahead(items: Iterator[Item], *, depth: int = 1) -> Generator[Item]:
     An error of the producer is raised where its item would have come. Leaving the iteration early (closing this generator)
     ends the producer after the item it is at, and waits for that.
     """
-    queue: Queue[Item | _End] = Queue(maxsize=depth)
-    abandoned = threading.Event()
-
-    def put(entry: Item | _End) -> None:
-        while not abandoned.is_set():
-            with suppress(Full):
-                queue.put(entry, timeout=POLL_SECONDS)
-                return
+    queue: SimpleQueue[Item | _End] = SimpleQueue()
+    room = Semaphore(depth)
+    abandoned = Event()
 
     def produce() -> None:
         error: BaseException | None = None
         try:
+            room.acquire()
             for item in items:
-                put(item)
+                queue.put(item)
+                room.acquire()  # before the next one is begun: whatever is ahead is lost with a kill, and asked for again
                 if abandoned.is_set():
                     return
         except BaseException as raised:  # noqa: BLE001 - handed to the consumer, who raises it
             error = raised
-        put(_End(error))
+        queue.put(_End(error))
 
-    producer = threading.Thread(target=produce, name="ahead", daemon=True)
+    producer = Thread(target=produce, name="ahead", daemon=True)
     producer.start()
     try:
         while not isinstance(entry := queue.get(), _End):
+            room.release()
             yield entry
         if entry.error is not None:
             raise entry.error
     finally:
         abandoned.set()
+        room.release()
         producer.join()

@@ -173,6 +173,7 @@ class AgentRow(NamedTuple):
     agent_id: str
     name: str | None
     status: str | None
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,7 @@ class Source:
         if agents is not None:
             answer = self.api.get_list(agents.path, agents.params(Ask(number=1, size=1)), agents.records)
             total = agents.facts(answer.fields, answer.headers).total
-            return f"{total:,} agents" if total is not None else None
+            return f"{total:,} agent{'' if total == 1 else 's'}" if total is not None else None
         ascending = listing.order is Order.ASCENDING
         ask = Ask(number=1, size=1, since=until - span if ascending else None, until=until if ascending else None)
         answer = self.api.get_list(listing.path, listing.styles[0].params(ask), listing.records)
@@ -209,7 +209,7 @@ class Pager:
             return page
 
     def give_up_style(self) -> bool:
-        """Turn to the next style; False, and back to the first, where there is none."""
+        """Turn to the next style; False, and back to the first that is not refused, where there is none."""
         given_up = len(self._styles) > 1
         self._styles = self._styles[1:] if given_up else self._all_styles
         self.found = replace(self.found, style=self._styles[0].name)
@@ -223,7 +223,9 @@ class Pager:
         if len(self._sizes) > 1:
             self._sizes = self._sizes[1:]
             return True
+        refused = self._styles[0]
         if self.give_up_style():
+            self._all_styles = tuple(style for style in self._all_styles if style is not refused)
             self._sizes = tuple(self._all_sizes)
             return True
         return False

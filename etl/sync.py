@@ -21,7 +21,7 @@ from etl.errors import (
     Interrupted,
     NotFound,
 )
-from etl.model import JSON
+from etl.model import JSON, AgentRow
 from etl.ports import Api, Clock, Watcher
 from etl.provider import Order
 from etl.run import Account, Finding, Outcome, RunStatus, RunWarehouse, Want
@@ -90,6 +90,7 @@ def _run(account: Account, *, want: Want, given: Surroundings, outcome: Outcome)
                 counters=outcome.counters,
                 capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
                 organization=organization,
+                pinned=pinned,
                 findings=outcome.findings,
             )
             try:
@@ -102,6 +103,8 @@ def _run(account: Account, *, want: Want, given: Surroundings, outcome: Outcome)
     except (BudgetSpent, Interrupted) as error:
         outcome.status, outcome.error = RunStatus.PARTIAL, error
     except EtlError as error:
+        if isinstance(error, ConnectionFailed) and account.connection not in error.happened:
+            error.happened = f"Connection {account.connection}: {error.happened}"  # the walks do not know whose pages they read
         outcome.status, outcome.error = RunStatus.FAILED, error
     except BaseException:
         outcome.error = EtlError(
@@ -186,14 +189,31 @@ def _streams(task: Task, states: dict[str, StreamState]) -> tuple[str, ...]:
     if task.account.provider.agents is None:
         return (CALLS,)
     agents = task.source.agents()
+    listed = [agent.agent_id for agent in agents]
+    wanted = task.account.agents
+    if agents and not {*states, *(wanted or ())}.intersection(listed) and not _all_created_since(agents, states):
+        raise _no_agent_met(task)
     with task.warehouse.page(task.account, run_id=task.run_id) as page:
         page.save_agents(agents, observed_at=task.clock.now())
         task.save_progress(page)
-    listed = [agent.agent_id for agent in agents]
-    wanted = task.account.agents
     known = [stream for stream, state in states.items() if state.closed_at is None]
     candidates = dict.fromkeys([*(wanted or listed), *known])
     return tuple(stream for stream in candidates if wanted is None or stream in wanted)
+
+
+def _all_created_since(agents: tuple[AgentRow, ...], states: dict[str, StreamState]) -> bool:
+    """Whether the agents may have replaced those known: all were created after the last sync, or nothing was read before."""
+    read = [state.coverage.last.end for state in states.values() if state.coverage]
+    return not read or all(agent.created_at is not None and agent.created_at >= max(read) for agent in agents)
+
+
+def _no_agent_met(task: Task) -> AnchorNotMet:
+    return AnchorNotMet(
+        f"Connection {task.connection}: the account lists none of the agents whose calls are held.",
+        safe="Nothing was stored or claimed.",
+        hint=f"Most likely the token belongs to another account: check connections.{task.connection}.token. If all agents were "
+        f"really replaced, name the new ones in connections.{task.connection}.agents.",
+    )
 
 
 def _close_agent(task: Task, agent_id: str, state: StreamState) -> None:

@@ -27,7 +27,8 @@ class Task:
     stop: Event
     counters: Counters
     capabilities: Capabilities
-    organization: str | None
+    organization: str | None  # that every record must belong to: the one configured, else the one pinned
+    pinned: str | None
     account_seen: bool = False  # whether this run has met, in any stream, a call that is held
     findings: list[Finding] = field(default_factory=list)
     latest: datetime | None = None  # the latest that the provider's clock was taken to show
@@ -54,16 +55,17 @@ class Task:
             owner = record.value.get(key) if isinstance(record.value, dict) else None
             if not isinstance(owner, str) or not owner:
                 continue
-            if self.organization is None:
-                page.pin_organization(owner)
-                self.organization = owner
-            elif owner != self.organization:
+            if self.organization not in (None, owner):
                 raise ForeignOrganization(
                     f"Connection {self.connection}: the provider sent a record of another organisation than the one pinned.",
                     safe="Nothing of that page was stored; what was loaded before stays.",
                     hint=f"Set connections.{self.connection}.organization_id to the organisation you mean, "
                     "or give the other one a connection of its own.",
                 )
+            self.organization = owner
+            if self.pinned is None:
+                page.pin_organization(owner)
+                self.pinned = owner
 
     def provider_now(self) -> datetime:
         """Return the provider's clock, as far as its answers told it; it is the clock by which details are due."""

@@ -90,7 +90,7 @@ def _locked(account: Account, given: Auditing) -> Iterator[None]:
 
 @contextmanager
 def _task(account: Account, given: Auditing, outcome: AuditOutcome, *, run_id: int) -> Iterator[Task]:
-    capabilities, request_log, organization = given.warehouse.remembered(account.connection)
+    capabilities, request_log, pinned = given.warehouse.remembered(account.connection)
     with given.connect(account, request_log) as api:
         task = Task(
             account=account,
@@ -103,7 +103,8 @@ def _task(account: Account, given: Auditing, outcome: AuditOutcome, *, run_id: i
             stop=given.stop,
             counters=outcome.counters,
             capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
-            organization=organization_of(account, organization),
+            organization=organization_of(account, pinned),
+            pinned=pinned,
             findings=outcome.findings,
         )
         try:

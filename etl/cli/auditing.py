@@ -10,8 +10,18 @@ from etl.audit.loop import Auditing, audit_connection, repair_connection
 from etl.audit.terms import BEGINNING, AuditOutcome
 from etl.cli.output import say, show_error, show_json, show_table, warn
 from etl.cli.progress import watching
-from etl.cli.syncing import THREADS, interruptible
-from etl.cli.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, require_warehouse, settings_of
+from etl.cli.syncing import interruptible
+from etl.cli.wiring import (
+    CONNECTIONS_AT_ONCE,
+    Invocation,
+    Opened,
+    SystemClock,
+    account,
+    connector,
+    open_warehouse,
+    require_warehouse,
+    settings_of,
+)
 from etl.config import ConnectionSettings, Settings
 from etl.model import Verdict
 
@@ -51,7 +61,7 @@ def run_audits(
         )
         accounts = [account(name, connection) for name, connection in chosen.items()]
         audit = repair_connection if repair else audit_connection
-        with ThreadPoolExecutor(max_workers=min(THREADS, len(accounts))) as threads:
+        with ThreadPoolExecutor(max_workers=min(CONNECTIONS_AT_ONCE, len(accounts))) as threads:
             return list(threads.map(lambda one: audit(one, given=given), accounts))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from etl.errors import EtlError
+from etl.errors import EtlError, UsageError
 from etl.model import JSON
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -28,7 +29,7 @@ def show_error(error: EtlError) -> None:
 
 def show_json(document: JSON) -> None:
     """Print one JSON document."""
-    sys.stdout.write(json.dumps(document, indent=2, default=_plain, ensure_ascii=False) + "\n")
+    say(json.dumps(document, indent=2, default=_plain, ensure_ascii=False))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
@@ -55,9 +56,23 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, titl
 
 
 def say(line: str = "") -> None:
-    """Print a line for the user."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    """
+    Print a line for the user.
+
+    Where whoever read our output has closed it, as `head` does, the work goes on unheard. Raises UsageError where it cannot
+    be written otherwise.
+    """
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes there at the end
+        if not isinstance(error, BrokenPipeError):
+            raise UsageError(
+                f"Standard output cannot be written: {error.strerror}.",
+                safe="What was committed stays.",
+                hint="Lead the output to another place.",
+            ) from error
 
 
 def warn(line: str) -> None:

@@ -92,7 +92,8 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
                 f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
             )
         if row["error_message"]:
-            say(f"{row['connection']}: {row['error_message']}")
+            named = row["connection"] in row["error_message"]
+            say(row["error_message"] if named else f"{row['connection']}: {row['error_message']}")
 
 
 def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_json: bool) -> None:
@@ -101,6 +102,8 @@ def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_
     with open_warehouse(settings) as opened:
         require_warehouse(opened)
         rows = report.run_history(opened.database, connection, limit=limit)
+    if not rows and connection is not None:
+        settings.choose((connection,))  # raises where it is neither configured nor known from earlier
     if as_json:
         show_json({"runs": rows})
         return

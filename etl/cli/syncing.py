@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,15 +15,12 @@ from typing import Any
 
 from etl.cli.output import say, show_error, show_json, show_table, warn
 from etl.cli.progress import watching
-from etl.cli.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
+from etl.cli.wiring import CONNECTIONS_AT_ONCE, Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
 from etl.config import ConnectionSettings, Settings
 from etl.errors import UsageError
 from etl.parse import Unfit, instant
 from etl.run import Outcome, Want
 from etl.sync import Surroundings, sync_connection
-
-THREADS = 8
-"""So many connections are synced at once; each waits for its provider most of the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +40,12 @@ def sync_connections(invocation: Invocation, order: Order, *, as_json: bool) -> 
     settings = settings_of(invocation)
     chosen = settings.choose(order.names)
     with open_warehouse(settings) as opened:
+        if order.dry_run and opened.is_empty():
+            if as_json:
+                show_json({"dry_run": True, "connections": []})
+            else:
+                say("The warehouse is empty: everything that the providers have would be new. Nothing was written.")
+            return 0
         if opened.ensure_schema(settings) and not as_json:
             say("The warehouse was empty: its schema was made.")
         outcomes = run_syncs(settings, chosen, opened, want=want, dry_run=order.dry_run, quiet=as_json)
@@ -76,7 +81,7 @@ def run_syncs(
             stop=stop,
         )
         accounts = [account(name, connection) for name, connection in chosen.items()]
-        with ThreadPoolExecutor(max_workers=min(THREADS, len(accounts))) as threads:
+        with ThreadPoolExecutor(max_workers=min(CONNECTIONS_AT_ONCE, len(accounts))) as threads:
             return list(threads.map(lambda one: sync_connection(one, want=want, given=given), accounts))
 
 
@@ -107,8 +112,9 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
                 f"{outcome.connection}: {outcome.counters.rejected:,} records could not become calls; they are kept with "
                 f"the reason, see: etl rejects {outcome.connection}"
             )
-        if outcome.error is not None:
-            show_error(outcome.error)
+    # One cause, such as a database that is down, is told once.
+    for error in {str(outcome.error): outcome.error for outcome in outcomes if outcome.error is not None}.values():
+        show_error(error)
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
@@ -120,7 +126,11 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 def _want(order: Order) -> Want:
     since, until = _instant("--since", order.since), _instant("--until", order.until)
     if order.full and (since or until):
-        raise UsageError("--full reads everything; --since and --until read one range.", hint="Give one or the other.")
+        raise UsageError(
+            "--full reads everything; --since and --until read one range.",
+            safe="Nothing was started.",
+            hint="Give one or the other.",
+        )
     if since and until and since >= until:
         raise UsageError("--since must be before --until.", safe="Nothing was started.")
     return Want(full=order.full, since=since, until=until)
@@ -145,8 +155,15 @@ def interruptible() -> Iterator[Event]:
 
     def ask_to_stop(*_: object) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, end_at_once)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def end_at_once(*_: object) -> None:
+        # Threads may wait for a provider for minutes, and the interpreter for them. Nothing is lost by ending here: see
+        # docs/promise.md. The bars had hidden the cursor.
+        shown = "\x1b[?25h" if sys.stderr.isatty() else ""
+        os.write(2, f"{shown}Interrupted. What was committed stays; the next sync continues there.\n".encode())
+        os._exit(130)
 
     try:
         before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}

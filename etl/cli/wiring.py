@@ -25,6 +25,13 @@ Invocation = tuple[Path | None, bool]
 """The options before the command: the configuration's path, and whether to log more."""
 
 
+CONNECTIONS_AT_ONCE = 8
+"""So many connections are synced at once; each waits for its provider most of the time."""
+
+SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
+"""Database sessions: each connection loads a page while it may look up where the next one is."""
+
+
 class SystemClock:
     """The computer's clock. A wait ends at once when the program is asked to stop."""
 
@@ -63,6 +70,12 @@ class Opened:
     conninfo: str
     bin_dir: Path | None = None
 
+    def is_empty(self) -> bool:
+        """Whether the database holds no warehouse yet."""
+        from etl.warehouse import schema
+
+        return schema.is_empty(self.database)
+
     def ensure_schema(self, settings: Settings) -> bool:
         """Migrate an empty warehouse and return True; raise WarehouseError where it has an older or newer schema."""
         from etl.warehouse import schema
@@ -90,14 +103,14 @@ def open_warehouse(settings: Settings) -> Iterator[Opened]:
     wanted = settings.warehouse
     if wanted.url is not None:
         url = wanted.url.get_secret_value()
-        with Database(url) as database:
+        with Database(url, sessions=SESSIONS) as database:
             yield Opened(database=database, conninfo=database.url.replace("postgresql+psycopg://", "postgresql://", 1))
         return
     from etl.warehouse import embedded
 
     with (
         embedded.server(data_dir=wanted.data_dir, bin_dir=wanted.bin_dir, run_as=wanted.run_as) as server,
-        Database(server.url) as database,
+        Database(server.url, sessions=SESSIONS) as database,
     ):
         yield Opened(database=database, conninfo=server.conninfo, bin_dir=server.bin_dir)
 

@@ -49,8 +49,12 @@ def _agent(value: JSON) -> AgentRow | None:
         return None
     if agent_id is None:
         return None
+    try:
+        created_at = instant(value.get("created_at"))
+    except Unfit:
+        created_at = None
     name, status = value.get("name"), value.get("status")  # `status`: development, live, paused or null [docs]
-    return AgentRow(agent_id, name if isinstance(name, str) else None, status if isinstance(status, str) else None)
+    return AgentRow(agent_id, name if isinstance(name, str) else None, status if isinstance(status, str) else None, created_at)
 
 
 def _failure(status: int, body: JSON) -> Failure | None:

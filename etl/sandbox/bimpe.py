@@ -128,7 +128,7 @@ def _calls(request: Request, situation: Situation, agent: str) -> Reply:
     if query.get("status", "ended") not in STATUSES:
         problems.append("status: Invalid enum value. Expected " + " | ".join(f"'{word}'" for word in STATUSES))
     sort = query.get("sort", "")
-    if sort.lstrip("-") not in SORTABLE:
+    if sort.lstrip("-") not in SORTABLE or switches.bimpe.sortable == "nothing":
         if sort and switches.bimpe.unknown_sort == "refused":
             problems.append(f"sort: Unknown field '{sort.lstrip('-')}'")
         sort = "-created_on" if switches.bimpe.order == "newest_first" else "created_on"

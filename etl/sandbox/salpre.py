@@ -53,6 +53,8 @@ def _list(request: Request, situation: Situation) -> Reply:
     size, page = whole(request.query.get("per_page"), switches.default), whole(request.query.get("page"), 1)
     if size is None or not 1 <= size <= switches.maximum:
         return _error(422, "Invalid per_page value", situation.switches)
+    if switches.page == "refused" and page != 1:
+        return _error(422, "Invalid page value", situation.switches)
     size = min(size, distortion.clamp or size)
     number = 1 if switches.page == "ignored" or distortion.page_ignored else max(page or 1, 1)
     calls: list[Call] = []

@@ -18,9 +18,13 @@ class TupleSwitches:
 
 @dataclass(slots=True, kw_only=True)
 class BimpeSwitches:
-    """`order`: of a list without `sort`. `unknown_sort`: `ignored` falls back to that. `forbidden`: every request answers 403."""
+    """
+    `order`: of a list without `sort`. `sortable`: whether calls can be sorted by `created_on`, or by nothing. `unknown_sort`:
+    `ignored` falls back to `order`. `forbidden`: every request answers 403.
+    """
 
     order: One["newest_first", "oldest_first"] = "newest_first"
+    sortable: One["created_on", "nothing"] = "created_on"
     unknown_sort: One["ignored", "refused"] = "ignored"
     error_shape: One["reference", "guide"] = "reference"
     forbidden: bool = False
@@ -34,7 +38,7 @@ class SalpreSwitches:
     `error_status`: the HTTP status of an error body: its own, or always 200.
     """
 
-    page: One["honoured", "ignored"] = "honoured"
+    page: One["honoured", "ignored", "refused"] = "honoured"
     maximum: int = 100
     default: int = 10
     detail_id: One["integer", "as_listed", "both"] = "integer"

@@ -44,9 +44,8 @@ class _Walk:
         self.until = whole_second(span.end)
         self.since = whole_second(span.start)
         self.start = self.bound = span.start  # what lies between them is claimed
-        self.seen: dict[str, datetime] = {}  # the calls at or after `since`, with their cursors
         self.came_from: datetime | None = None  # the `since` before
-        self.expected: int | None = None  # the total that the page before promises
+        self.expected: range | None = None  # the totals that the page before promises
         self.tries = 0
         self.size: int | None = None
         self.met = False  # whether any record came: an answer that is empty throughout claims nothing
@@ -69,48 +68,61 @@ class _Walk:
             ended = ends(page, number=1, size=self.size)
             if self._total_disagrees(page) and self.came_from is not None:
                 yield self._step(page, instants, Spans())
-                self.since, self.expected, self.seen = self.came_from, None, {}
+                self.since, self.expected = self.came_from, None
                 continue
             if ended.here:
-                # A page that ends the window is whole in itself.
-                # But for an empty one that should have repeated calls: an outage that begins during the walk looks like that.
+                # A page that ends the window is whole in itself; not so an empty one that should have repeated calls: an outage
+                # that begins during the walk looks like that.
                 surely = ended.surely and self.met and (bool(page.records) or self.came_from is None)
                 end = min(self.until, instants.claims_before) if surely else self.bound
                 notes = () if ended.surely else (Note.TOTAL_DISAGREES,)
                 yield self._step(page, instants, Spans([Span(self.bound, end)]), notes=notes)
                 return
-            edge = shape.last - shape.slack if shape.last else None
+            if shape.last is None:
+                # A page without one usable cursor: there is nothing to go on by but page numbers.
+                yield from scan(self.pages, claims_from=self.bound, since=self.since, until=self.until)
+                return
+            edge = shape.last - shape.slack
             yield self._step(page, instants, self._claim(edge))
-            following = whole_second(edge) - SECOND if edge else self.since
+            following = whole_second(edge) - SECOND
             if following > self.since:
                 self._go_on(page, following)
             else:
-                dense = whole_second(shape.last or self.since) + SECOND
+                dense = whole_second(shape.last) + SECOND
                 yield from scan(self.pages, claims_from=self.bound, since=self.since, until=dense)
                 self.since = self.bound = dense
-                self.seen, self.expected, self.came_from = {}, None, None
+                self.expected = self.came_from = None
 
-    def _claim(self, edge: datetime | None) -> Spans:
+    def _claim(self, edge: datetime) -> Spans:
         """Claim up to the last cursor (exclusive: others of that instant may follow)."""
-        if edge is None or edge <= self.bound:
+        if edge <= self.bound:
             return Spans()
         read = Spans([Span(self.bound, edge)])
         self.bound = edge
         return read
 
     def _go_on(self, page: Page, following: datetime) -> None:
-        """Move the window's start; what it leaves behind tells what the next total must be."""
-        for record in page.records:
-            if record.call_id is not None and record.cursor is not None and record.cursor >= self.since:
-                self.seen[record.call_id] = record.cursor
-        kept = {call_id: cursor for call_id, cursor in self.seen.items() if cursor >= following}
+        """
+        Move the window's start; what it leaves behind tells what the next total must be.
+
+        A record without a cursor is left behind if one that is left follows it, and kept if it follows one that is kept.
+        """
+        cursors = [record.cursor for record in page.records]
+        left = [index for index, cursor in enumerate(cursors) if cursor is not None and cursor < following]
+        kept = [index for index, cursor in enumerate(cursors) if cursor is not None and cursor >= following]
+        last_left, first_kept = max(left, default=-1), min(kept, default=len(cursors))
+        lost = [index for index, cursor in enumerate(cursors) if cursor is None]
+        surely = len(left) + sum(index < last_left for index in lost)
+        perhaps = sum(last_left < index < first_kept for index in lost)
         total = page.facts.total
-        self.expected = total - (len(self.seen) - len(kept)) if total is not None else None
-        self.seen, self.came_from, self.since = kept, self.since, following
+        self.expected = range(total - surely - perhaps, total - surely + 1) if total is not None else None
+        self.came_from, self.since = self.since, following
 
     def _total_disagrees(self, page: Page) -> bool:
         """Whether a call came or went between two pages, below or above where the second begins: worth a look back."""
-        if self.expected is None or page.facts.total is None or page.facts.total == self.expected:
+        if self.expected is None or page.facts.total is None:
+            return False
+        if page.facts.total in self.expected:
             self.tries = 0
             return False
         self.tries += 1

@@ -2,7 +2,7 @@
 Knows the last resort: reading a whole list whose order cannot be trusted.
 
 It claims nothing until its end, when the distinct ids must reach the provider's total before and after; where the provider
-gives no total, a whole pass must bring nothing new.
+gives no total, a whole pass must bring nothing new, and as many calls must have been seen as it had places.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ class _Tally:
         self.passes = 0
         self.seen_before = 0
         self.stale_passes = 0
+        self.places = 0
         self.shrunk = False
         self.last_total: int | None = None
         self.totals: list[int] = []
@@ -128,14 +129,16 @@ class _Tally:
         self.seen_before = len(self.seen)
         self.shrunk = False
         self.totals = []
+        self.places = 0
 
     def count(self, page: Page) -> None:
         total = page.facts.total
+        self.places += len(page.records)
         if total is not None and self.last_total is not None and total < self.last_total:
             # What vanished may be among the ids seen, and pulled others to pages that were read: count anew.
             self.seen, self.seen_before, self.shrunk = set(), 0, True
         self.last_total = total
-        self.seen.update(page.ids)
+        self.seen.update(record.call_id or record.digest.hex() for record in page.records)
         cursors = [record.cursor for record in page.records if record.cursor is not None]
         self.oldest = min([*cursors, *([self.oldest] if self.oldest else [])], default=None)
         if total is not None:
@@ -146,7 +149,10 @@ class _Tally:
         start = claims_from or self.oldest
         if start is None or not self.seen or self.shrunk:
             return Spans()
-        enough = len(self.seen) >= max(self.totals[0], self.totals[-1]) if self.totals else self.passes > 1 and not self.grew
+        if self.totals:
+            enough = len(self.seen) >= max(self.totals[0], self.totals[-1])
+        else:  # as many calls as places: calls of one instant may be dealt anew by each request
+            enough = self.passes > 1 and not self.grew and len(self.seen) >= self.places > 0
         return Spans([Span(start, end)]) if enough else Spans()
 
     @property

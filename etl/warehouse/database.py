@@ -28,7 +28,8 @@ OLDEST = 14
 _DRIVERS = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 _PATIENCE = timedelta(seconds=10)
 _SESSION = (
-    "SET search_path TO public; SET TimeZone TO 'UTC'; SET statement_timeout TO 0; SET idle_in_transaction_session_timeout TO 0"
+    "SET search_path TO public; SET TimeZone TO 'UTC'; SET statement_timeout TO 0; "
+    "SET idle_in_transaction_session_timeout TO '60s'"  # what a stopped process holds is free again for its successor
 )
 _VARIABLES = {
     "dbname": "PGDATABASE",

@@ -140,12 +140,16 @@ _ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
             "Create it (CREATE DATABASE …), or correct the name in warehouse.url.",
         ),
     ),
+    (r"closed the connection unexpectedly|connection reset", _LOST),
     (r"too many (clients|connections)|connection slots|connection limit", _BUSY),
     (
         r"starting up|shutting down|recovery mode|not accepting connections",
         Meaning("The server at {address} is starting, stopping or recovering.", "Try again in a moment."),
     ),
 )
+_SERVERS_OWN = re.compile(r"^connection .*?FATAL:\s+")
+"""What stands before the server's own words where it refuses a connection."""
+
 _NO_CONNECTION = Meaning("The database at {address} cannot be reached: {said}.", "Check warehouse.url and the server.")
 
 
@@ -187,7 +191,8 @@ def _without_code(error: psycopg.Error, address: str) -> WarehouseError:
     if error.pgconn is None and not _connecting(words):
         return _say(_LOST, address)
     meaning = next((meaning for pattern, meaning in _ON_CONNECT if re.search(pattern, words, re.IGNORECASE)), _NO_CONNECTION)
-    return _say(meaning, address, said=words.strip().splitlines()[-1] if words.strip() else None)
+    said = words.strip().splitlines()[-1] if words.strip() else None
+    return _say(meaning, address, said=said and _SERVERS_OWN.sub("", said))
 
 
 def _connecting(words: str) -> bool:

@@ -17,7 +17,8 @@ CHANGED = "changed_calls"
 """The session's temporary table that holds the rows about to be written over those held."""
 
 _NEXT_VERSION = """
-    coalesce((SELECT max(h.version) FROM public.call_history h WHERE h.connection = c.connection AND h.call_id = c.call_id), 0) + 1
+    1 + coalesce(
+        (SELECT max(h.version) FROM public.call_history h WHERE h.connection = c.connection AND h.call_id = c.call_id), 0)
 """
 _KEPT = "status, provider_status, raw, detail, stream, cursor_at, observed_at, detail_observed_at, content_hash, first_seen_at"
 _TAKEN = ", ".join(f"c.{name.strip()}" for name in _KEPT.split(","))

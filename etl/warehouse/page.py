@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.types.multirange import Multirange
@@ -22,6 +22,9 @@ from etl.warehouse.history import bury
 from etl.warehouse.load import Loader
 from etl.warehouse.notes import resolve_refused, resolve_rejects
 from etl.warehouse.tables import agents, calls, connections, runs, state
+
+SIGHTING = timedelta(days=1)
+"""How old the last sighting of an agent may be while it is listed at every run."""
 
 
 class Page:
@@ -90,8 +93,14 @@ class Page:
         self._connection.execute(statement.on_conflict_do_update(index_elements=["connection", "stream"], set_=values))
 
     def save_agents(self, rows: Sequence[AgentRow], *, observed_at: datetime) -> None:
-        """See `PageTransaction.save_agents`; an agent that is as it was known is not written."""
+        """See `PageTransaction.save_agents`; an agent that is as it was known is not touched, but for one sighting a day."""
+        held = select(agents).where(agents.c.connection == self._account.connection)
+        known = {row.agent_id: row for row in self._connection.execute(held)}
         for row in rows:
+            before = known.get(row.agent_id)
+            seen = before is not None and before.closed_at is None and before.last_seen_at > observed_at - SIGHTING
+            if before is not None and seen and (before.name, before.status) == (row.name, row.status):
+                continue
             statement = insert(agents).values(
                 connection=self._account.connection,
                 agent_id=row.agent_id,
@@ -100,17 +109,10 @@ class Page:
                 first_seen_at=observed_at,
                 last_seen_at=observed_at,
             )
-            changed = or_(
-                agents.c.name.is_distinct_from(statement.excluded.name),
-                agents.c.status.is_distinct_from(statement.excluded.status),
-                agents.c.closed_at.is_not(None),
-                agents.c.last_seen_at < statement.excluded.last_seen_at - func.make_interval(0, 0, 0, 1),
-            )
             self._connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=["connection", "agent_id"],
                     set_={"name": row.name, "status": row.status, "last_seen_at": observed_at, "closed_at": None},
-                    where=changed,
                 )
             )
 

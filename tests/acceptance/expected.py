@@ -123,9 +123,7 @@ def expected_participants(stage: Stage, call_ids: set[str]) -> list[Row]:
 def held_participants(stage: Stage, call_ids: set[str]) -> list[Row]:
     """Return the rows of `call_participants` that are held of those calls."""
     rows = stage.rows("SELECT * FROM call_participants")
-    return sorted(
-        (row for row in rows if row["call_id"] in call_ids), key=lambda row: (row["call_id"], row["participant_id"])
-    )
+    return sorted((row for row in rows if row["call_id"] in call_ids), key=lambda row: (row["call_id"], row["participant_id"]))
 
 
 def differences(expected: dict[str, Row], held: dict[str, Row]) -> dict[str, object]:

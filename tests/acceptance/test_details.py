@@ -1,4 +1,4 @@
-"""Details, history and deletions on an evolving history: what only a detail tells arrives, what changed is kept, what is gone is."""
+"""Details, history and deletions: what only a detail tells arrives, what changed is kept, what is gone leaves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def test_after_every_step_the_warehouse_holds_just_the_calls_that_live(set_stage
 
     for provider in PROVIDERS:
         held, truth = stage.ids(provider), stage.truth_ids(provider)
-        gone = {row["call_id"] for row in stage.rows("SELECT call_id FROM deleted_calls WHERE connection = %(n)s", {"n": NAMES[provider]})}
+        deleted = stage.rows("SELECT call_id FROM deleted_calls WHERE connection = %(n)s", {"n": NAMES[provider]})
+        gone = {row["call_id"] for row in deleted}
         assert (held, gone & held) == (truth, set()), (provider, seed)
 
 
@@ -75,7 +76,8 @@ def test_the_history_of_one_call_is_right_at_every_instant(stage: Stage) -> None
     versions = stage.rows("SELECT * FROM call_versions WHERE call_id = %(id)s ORDER BY version", {"id": call_id})
 
     for instant, status, transcript in seen:
-        (valid,) = [one for one in versions if one["valid_from"] <= instant and (one["valid_to"] is None or instant < one["valid_to"])]
+        begun = [one for one in versions if one["valid_from"] <= instant]
+        (valid,) = [one for one in begun if one["valid_to"] is None or instant < one["valid_to"]]
         assert (valid["provider_status"], (valid["detail"] or valid["raw"]).get("transcript")) == (status, transcript)
     assert [one["valid_to"] for one in versions[:-1]] == [one["valid_from"] for one in versions[1:]]
     assert versions[-1]["valid_to"] is None

@@ -1,132 +1,223 @@
-"""Records that cannot become calls are kept, counted and listed, and are rejects no more once their calls come right."""
+"""A record that cannot become a row is kept with its reason; the rest of its page is loaded, and the mark moves."""
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from etl.run import RunStatus
-from etl.sandbox.call import encode
-from tests.acceptance.process import Program
-from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage
+from tests.acceptance.expected import differences, expected_calls, held_calls
+from tests.acceptance.stage import PROVIDERS, START, Row, Stage
 
-HOUR = timedelta(hours=1)
-CURSORS = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at"}
+AT = START - timedelta(hours=30)
+TUPLE: Row = {
+    "id": 77,
+    "started_at": "2026-02-28T05:30:00.000Z",
+    "ended_at": "2026-02-28T06:00:00.000Z",
+    "duration_seconds": 1800,
+    "call_participations": [],
+}
 
 
-def spoiled(stage: Stage, provider: str) -> tuple[str, dict[str, Any]]:
-    """Add a call of an hour ago among others and spoil its cursor; return its id and what it was."""
-    stage.history.add(provider, number=3, at=START - 2 * HOUR)
-    (call_id,) = stage.history.add(provider, at=START - HOUR)
-    good = next(record for record in stage.sandbox.truth(provider) if call_id in (str(record.get("id")), record.get("call_id")))
-    stage.history.replace(provider, call_id, good | {CURSORS[provider]: "soon"})
-    return call_id, good
+def bimpe_call(**changes: Any) -> Row:
+    """A record of BimpeAI, changed."""
+    record: Row = {
+        "id": "odd",
+        "source": "+14155550100",
+        "destination": "+14155550101",
+        "status": "ended",
+        "direction": "inbound",
+    }
+    record |= {"created_on": "2026-02-28T06:00:00.000Z", "duration_seconds": 60, "is_test_call": False, "error_reason": None}
+    return record | {"end_reason": "completed", "ringing_at": None, "ended_at": "2026-02-28T06:02:00.000Z"} | changes
+
+
+def synced_among_others(stage: Stage, provider: str, *records: object) -> None:
+    """Serve the records between ten good calls; sync twice, and check that the good ones are held and the mark moved."""
+    stage.settings = {provider: {"per_page": 4}}
+    good = [*stage.history.add(provider, number=5, at=AT - timedelta(hours=1))]
+    good += stage.history.add(provider, number=5, at=AT + timedelta(hours=1))
+    stage.history.add_records(provider, list(records), at=AT)
+    for _ in range(2):
+        outcome = stage.sync(provider)
+        assert (outcome.status, outcome.error) == (RunStatus.SUCCEEDED, None)
+    assert set(good) <= stage.ids(provider)
+    assert {row["high_water_mark"] for row in stage.state(provider)} == {START}
+
+
+REJECTED: dict[str, tuple[str, object, str | None, str]] = {
+    "no object": ("tuple", "a text", None, "not_an_object"),
+    "no id": ("tuple", {key: value for key, value in TUPLE.items() if key != "id"}, None, "missing_id"),
+    "an id that is null": ("bimpe", bimpe_call(id=None), None, "missing_id"),
+    "an impossible date": ("tuple", TUPLE | {"ended_at": "2026-02-30T06:00:00Z"}, "77", "bad_cursor"),
+    "no cursor": ("bimpe", bimpe_call(created_on=None), "odd", "bad_cursor"),
+    "a number as cursor": ("salpre", {"call_id": "c9", "status": "completed", "started_at": 1772000000}, "c9", "bad_cursor"),
+    "an id over 512 bytes": ("bimpe", bimpe_call(id="x" * 513), None, "id_too_long"),
+}
+
+
+@pytest.mark.parametrize("case", REJECTED)
+def test_what_cannot_become_a_call_is_kept(stage: Stage, case: str) -> None:
+    """One row in `sync.rejected_records` with reason and text, counted at every sighting, and nothing in `calls`."""
+    provider, record, call_id, reason = REJECTED[case]
+
+    synced_among_others(stage, provider, record)
+
+    (row,) = stage.rejects(provider)
+    stream = stage.state(provider)[0]["stream"]
+    assert json.loads(row.pop("raw_text")) == record
+    # An ascending walk repeats the last second of a page, a newest-first walk its ties.
+    assert row.pop("sightings") >= 1
+    assert row == {"stream": stream, "call_id": call_id, "reason": reason, "resolved_at": None}
+    assert len(stage.ids(provider)) == 10
+
+
+DRIFT: dict[str, tuple[str, Row, Row, list[tuple[str, str, str]]]] = {
+    "a text where a number belongs": (
+        "tuple",
+        TUPLE | {"duration_seconds": "half an hour"},
+        {"duration_seconds": None},
+        [("duration_seconds", "wrong_type", "string")],
+    ),
+    "an end before the start": (
+        "tuple",
+        TUPLE | {"started_at": "2026-02-28T07:00:00.000Z"},
+        {"ended_at": AT, "started_at": AT + timedelta(hours=1), "duration_seconds": 1800},
+        [("ended_at", "end_before_start", "string")],
+    ),
+    "64-bit overflow": (
+        "tuple",
+        TUPLE | {"duration_seconds": 2**64},
+        {"duration_seconds": None},
+        [("duration_seconds", "out_of_range", "number")],
+    ),
+    "more digits than any integer has": (
+        "tuple",
+        TUPLE | {"duration_seconds": 10**400},
+        {"duration_seconds": None},
+        [("duration_seconds", "out_of_range", "number")],
+    ),
+    "an unknown status": (
+        "bimpe",
+        bimpe_call(status="on hold"),
+        {"status": "unknown", "provider_status": "on hold"},
+        [("status", "new_status", "on hold")],
+    ),
+    "an unknown field": (
+        "bimpe",
+        bimpe_call(mood="fine"),
+        {"status": "completed"},
+        [("mood", "new_field", "string")],
+    ),
+    "an impossible date beside the cursor": (
+        "bimpe",
+        bimpe_call(ended_at="2026-13-01T00:00:00Z"),
+        {"ended_at": None, "duration_seconds": 60},
+        [("ended_at", "out_of_range", "string")],
+    ),
+    "a NUL character": (
+        "bimpe",
+        bimpe_call(end_reason="be\0fore"),
+        {"end_reason": "be\ufffdfore"},
+        [("$", "cleaned_text", "string")],
+    ),
+    "a lone surrogate": (
+        "bimpe",
+        bimpe_call(end_reason="be\ud800fore"),
+        {"end_reason": "be\ufffdfore"},
+        [("$", "cleaned_text", "string")],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DRIFT)
+def test_what_departs_from_the_documentation_is_loaded_and_noted(stage: Stage, case: str) -> None:
+    """The call is there, the odd value is null (or as given), and `sync.schema_drift` says where and how, once."""
+    provider, record, columns, drift = DRIFT[case]
+
+    synced_among_others(stage, provider, record)
+
+    row = stage.calls(provider)[str(record["id"])]
+    assert {column: row[column] for column in columns} == columns
+    assert [entry[:3] for entry in stage.drift(provider)] == drift
+    assert stage.rejects(provider) == []
+    assert len(stage.ids(provider)) == 11
+
+
+def test_raw_control_characters_are_read_as_they_are(stage: Stage) -> None:
+    """A newline that stands raw inside a string is no JSON; the value arrives as the provider has it."""
+    text = json.dumps(bimpe_call(end_reason="LINE")).replace("LINE", "one\ntwo\tthree").encode()
+
+    synced_among_others(stage, "bimpe", text)
+
+    assert stage.calls("bimpe")["odd"]["end_reason"] == "one\ntwo\tthree"
+    assert (stage.rejects("bimpe"), stage.drift("bimpe")) == ([], [])
+
+
+def test_a_number_that_the_database_refuses_stands_alone(stage: Stage) -> None:
+    """1e400000 is JSON, and jsonb takes it not: that record is rejected with its text, its neighbours are loaded."""
+    text = json.dumps(TUPLE | {"duration_seconds": 1234567}).replace("1234567", "1e400000").encode()
+
+    synced_among_others(stage, "tuple", text)
+
+    (row,) = stage.rejects("tuple")
+    assert (row["reason"], row["call_id"]) == ("database_refused", "77")
+    assert "1e400000" in row["raw_text"]
+    assert len(stage.ids("tuple")) == 10
+
+
+def test_the_same_id_in_two_streams_is_the_first_ones(stage: Stage) -> None:
+    """Two BimpeAI agents list a call of the same id: the first keeps it, the second one's record is kept as a reject."""
+    first = stage.history.agents()[0]["id"]
+    stage.history.add_records("bimpe", [bimpe_call(id="twice")], at=AT, agent=first)
+    stage.sync("bimpe")
+    second = stage.history.roster.add(stage.history.micros, "Second")
+    stage.history.add_records("bimpe", [bimpe_call(id="twice", end_reason="other")], at=AT, agent=second)
+    stage.history.add("bimpe", number=3, at=AT, agent=second)
+
+    assert stage.sync("bimpe").status is RunStatus.SUCCEEDED
+
+    assert stage.calls("bimpe")["twice"]["agent_id"] == first
+    (row,) = stage.rejects("bimpe")
+    assert (row["stream"], row["call_id"], row["reason"]) == (second, "twice", "id_in_two_streams")
+    assert len(stage.ids("bimpe")) == 4
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_reject_is_resolved_by_the_page_that_brings_its_call_right(stage: Stage, provider: str) -> None:
-    """As long as it is listed as it was it is counted, run by run; when its provider mends it the call is there."""
-    call_id, good = spoiled(stage, provider)
-    first, second = stage.sync(provider), stage.sync(provider)
-    before = [(row["call_id"], row["reason"], row["sightings"], row["resolved_at"]) for row in stage.rejects(provider)]
-    stage.history.replace(provider, call_id, encode(good))
+def test_a_cursor_of_another_century_takes_no_part_in_claims(stage: Stage, provider: str) -> None:
+    """A call that says it happened in 2999, or in 1971, is loaded; mark and coverage stay with the others."""
+    key = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at"}[provider]
+    number = {"tuple": 1, "bimpe": "odd", "salpre": "c1", "krosai": "odd"}[provider]
+    ids = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id"}
+    (sample,) = [stage.history.truth(provider)[0] for _ in stage.history.add(provider, at=AT)]
+    stage.settings = {provider: {"per_page": 4}}
+    stage.history.add(provider, number=9, at=AT + timedelta(minutes=7))
+    strange = dict(sample) | {key: "2999-01-01T00:00:00Z", ids[provider]: number}
+    stage.history.add_records(provider, [strange], at=AT + timedelta(minutes=3))
 
-    third = stage.sync(provider)
+    assert stage.sync(provider).status is RunStatus.SUCCEEDED
 
-    assert [outcome.status for outcome in (first, second, third)] == [RunStatus.SUCCEEDED] * 3
-    assert [stage.run_row(outcome)["rejected"] for outcome in (first, second, third)] == [1, 1, 0]
-    assert before == [(call_id, "bad_cursor", 2, None)]
-    assert call_id in stage.ids(provider)
-    (row,) = stage.rejects(provider)
-    assert row["resolved_at"] == stage.calls(provider)[call_id]["first_seen_at"]
-
-
-def test_a_reject_that_is_listed_beside_its_call_stays_one(stage: Stage) -> None:
-    """Two records of one id, one of them bad: the good one is the call, the bad one is not forgotten because of it."""
-    (call_id,) = stage.history.add("tuple", at=START - HOUR)
-    (good,) = stage.sandbox.truth("tuple")
-    stage.history.add_records("tuple", [good | {"ended_at": "soon"}], at=START - HOUR)
-
-    for sightings in (1, 2, 3):
-        stage.sync("tuple")
-        assert stage.ids("tuple") == {call_id}
-        (row,) = stage.rejects("tuple")
-        assert (row["sightings"], row["resolved_at"]) == (sightings, None)
+    assert {row["high_water_mark"] for row in stage.state(provider)} == {START}
+    good = {call_id: row for call_id, row in expected_calls(stage, provider).items() if call_id != str(number)}
+    assert len(good) == 10
+    assert differences(good, held_calls(stage, provider)) == {}
 
 
-def test_a_record_that_goes_wrong_again_is_a_reject_again(stage: Stage) -> None:
-    """The same bad record after a good one reopens the reject that it was; the call stays as it was held."""
-    call_id, good = spoiled(stage, "krosai")
-    stage.sync("krosai")
-    stage.history.replace("krosai", call_id, encode(good))
-    stage.sync("krosai")
-    stage.history.replace("krosai", call_id, good | {"created_at": "soon"})
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_list_without_one_usable_cursor_ends(stage: Stage, provider: str) -> None:
+    """The provider renames its time: every record is kept as a reject, and the run ends within a few requests."""
+    key = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at"}[provider]
+    stage.settings = {provider: {"per_page": 4}}
+    for minutes in range(10):
+        stage.history.add(provider, at=AT + timedelta(minutes=minutes))
+    for record in stage.history.truth(provider):
+        stage.history.change(provider, record.get("call_id") or record["id"], {key: None, "new_name": record[key]})
 
-    stage.sync("krosai")
+    outcome = stage.sync(provider)
 
-    (row,) = stage.rejects("krosai")
-    assert (row["sightings"], row["resolved_at"]) == (2, None)
-    assert call_id in stage.ids("krosai")
-
-
-def test_the_command_lists_rejects_and_departures_without_the_records(stage: Stage, tmp_path: Path) -> None:
-    """Each with where, why, how often and since when; the record itself, which may hold personal data, only when asked for."""
-    stage.history.add("tuple", number=2, at=START - HOUR)
-    (odd,) = stage.history.add("tuple", at=START - HOUR)
-    stage.history.change("tuple", odd, {"mood": "fine"})
-    stage.history.add_records("tuple", [{"id": 77, "ended_at": "soon", "note": "a secret of somebody"}, 5], at=START - HOUR)
-    stage.sync("tuple")
-    stage.sync("tuple")
-    program = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path)
-
-    listed = program.run("rejects", "--json")
-
-    assert listed.code == 0
-    found = listed.json
-    assert found["open_rejects"] == 2
-    plain = [(row["connection"], row["stream"], row["call_id"], row["reason"], row["sightings"]) for row in found["rejects"]]
-    assert sorted(plain, key=str) == [
-        ("pairing", "calls", "77", "bad_cursor", 2),
-        ("pairing", "calls", None, "not_an_object", 2),
-    ]
-    assert {"first_seen_at", "last_seen_at", "record_key"} < found["rejects"][0].keys()
-    assert [(one["path"], one["kind"], one["sample"], one["count"]) for one in found["drift"]] == [
-        ("mood", "new_field", "string", 1)
-    ]
-    assert "secret of somebody" not in listed.out + program.run("rejects", "pairing").out
-    assert "secret of somebody" in program.run("rejects", "pairing", "--raw").out
-    assert [row["raw_text"] for row in program.run("rejects", "--raw", "--json").json["rejects"] if row["call_id"] is None] == [
-        "5"
-    ]
-    lines = program.run("rejects").out.splitlines()
-    assert lines[0] == "Rejected records"
-    assert lines[1].split()[:4] == ["connection", "stream", "call", "reason"]
-    assert "Departures from what the providers document" in lines
-    assert program.run("rejects", "--limit", "1").out.splitlines()[3] == "… and 1 more: etl rejects --limit N"
-    assert program.run("rejects", NAMES["salpre"], "--json").json == {"open_rejects": 0, "rejects": [], "drift": []}
-
-
-def test_the_status_counts_rejects_and_departures_and_says_where_they_are_listed(stage: Stage, tmp_path: Path) -> None:
-    """A resolved reject is not among them."""
-    stage.history.add("tuple", number=2, at=START - HOUR)
-    stage.history.add_records("tuple", [{"id": 77, "ended_at": "soon"}, 5], at=START - HOUR)
-    stage.sync("tuple")
-    with stage.database.begin() as session:
-        session.exec_driver_sql("UPDATE sync.rejected_records SET resolved_at = now() WHERE call_id IS NULL")
-    program = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path)
-
-    (connection,) = program.run("status", "--json").json["connections"]
-
-    assert (connection["rejects"], connection["drift"]) == (1, 0)
-    expected = "pairing: 1 rejected records, 0 departures from what the provider documents, see: etl rejects pairing"
-    assert expected in program.run("status").out.splitlines()
-
-
-def test_rejects_of_an_unknown_connection_are_refused(stage: Stage, tmp_path: Path) -> None:
-    """A name that is neither configured nor held is bad usage, not an empty list."""
-    ended = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path).run("rejects", "pairings")
-
-    assert (ended.code, ended.lines[0]) == (2, "There is no connection 'pairings'.")
+    assert (outcome.status, stage.ids(provider)) == (RunStatus.SUCCEEDED, set())
+    assert [row["reason"] for row in stage.rejects(provider)] == ["bad_cursor"] * 10
+    assert len(stage.pages(provider)) <= 10

@@ -89,8 +89,9 @@ def test_what_each_kind_is_told_as(kind: type[psycopg.Error], said: str) -> None
         ("connection failed: FATAL:  no pg_hba.conf entry for host", "refused the user or its password"),
         ('connection failed: FATAL:  role "etl" does not exist', "refused the user or its password"),
         ("connection failed: timeout expired", "does not answer"),
-        ("connection failed: FATAL:  something new", "cannot be reached: connection failed: FATAL:  something new"),
+        ("connection failed: FATAL:  something new", "cannot be reached: something new"),
         ("consuming input failed: server closed the connection unexpectedly", "was lost"),
+        ("connection failed: connection to server failed: server closed the connection unexpectedly", "was lost"),
         ("the connection is closed", "was lost"),
     ],
 )

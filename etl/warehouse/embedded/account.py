@@ -13,6 +13,9 @@ from etl.errors import UsageError, WarehouseError
 CANDIDATES = ("postgres", "nobody")
 """The accounts that root's server may run under, best first, unless a setting names one."""
 
+PATIENCE_SECONDS = 300.0
+"""How long a program may take that makes or stops a server."""
+
 ENVIRONMENT = {"LANG": "C", "LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"}
 """What a server's process inherits: nothing that could change where it looks or how it speaks."""
 
@@ -26,22 +29,38 @@ class Account:
     gid: int
     switch: bool
 
-    def run(self, command: Sequence[str | Path], *, cwd: Path, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
-        """Run a program under this account to its end; nothing of it is inherited but the working directory."""
-        return subprocess.run(  # noqa: S603 - the programs are the server's own
-            [str(part) for part in command],
-            cwd=cwd,
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-            user=self.uid if self.switch else None,
-            group=self.gid if self.switch else None,
-            extra_groups=[] if self.switch else None,
-        )
+    def run(
+        self, command: Sequence[str | Path], *, cwd: Path, log: int | None = None, keep: Sequence[int] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """
+        Run a program under this account to its end; of ours it inherits the files in `keep` and nothing else.
+
+        Its errors are returned, or go to the file `log`. Raises TimeoutError after five minutes.
+        """
+        try:
+            return subprocess.run(  # noqa: S603 - the programs are the server's own
+                [os.fspath(part) for part in command],
+                cwd=cwd,
+                env=ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if log is None else log,
+                text=True,
+                errors="replace",
+                timeout=PATIENCE_SECONDS,
+                check=False,
+                pass_fds=keep,
+                start_new_session=True,  # Ctrl-C is for us: nothing that we began is to be left half done by it
+                user=self.uid if self.switch else None,
+                group=self.gid if self.switch else None,
+                extra_groups=[] if self.switch else None,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"{Path(command[0]).name} did not end within {PATIENCE_SECONDS:.0f} seconds") from error
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file under this account: root must not write where somebody else decides what a name leads to."""
+        self.run(["sh", "-c", 'printf %s "$1" > "$0"', path, text], cwd=Path("/")).check_returncode()
 
     def may(self, mode: str, path: Path) -> bool:
         """Whether this account may read (`r`), write (`w`) or enter or execute (`x`) a path."""
@@ -50,13 +69,14 @@ class Account:
     def give(self, path: Path) -> None:
         """Make this account the owner of a path that we made."""
         if self.switch:
-            os.chown(path, self.uid, self.gid)
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
-def choose(run_as: str | None) -> Account:
+def choose(run_as: str | None, *, owner: int | None) -> Account:
     """
-    Return the account for the server: our own, or for root the one named by `run_as`, else the first of `CANDIDATES`.
+    Return the account for the server: our own, or for root the one that `run_as` names, else the first of `CANDIDATES`.
 
+    Data that is there already stays with the account that owns it (`owner`, a user id): PostgreSQL refuses any other.
     Raises UsageError where `run_as` names none that can serve, WarehouseError where the system has none.
     """
     import pwd
@@ -78,18 +98,31 @@ def choose(run_as: str | None) -> Account:
                 hint="Leave warehouse.run_as out.",
             )
         return Account(name=own.pw_name, uid=uid, gid=os.getegid(), switch=False)
-    for name in (run_as,) if run_as else CANDIDATES:
+    for name in (run_as,) if run_as else CANDIDATES if owner is None else (owner,):
         try:
-            found = pwd.getpwnam(name)
+            found = pwd.getpwuid(name) if isinstance(name, int) else pwd.getpwnam(name)
         except KeyError:
             continue
-        if found.pw_uid != 0:
-            return Account(name=name, uid=found.pw_uid, gid=found.pw_gid, switch=True)
+        if found.pw_uid == 0:
+            continue
+        if owner not in (None, found.pw_uid):
+            raise WarehouseError(
+                f"warehouse.run_as is {run_as}, but the embedded server's data belongs to the user {owner}.",
+                safe="The data was not touched.",
+                hint="Leave warehouse.run_as out: the server then runs under the owner of its data.",
+            )
+        return Account(name=found.pw_name, uid=found.pw_uid, gid=found.pw_gid, switch=True)
     if run_as:
         raise UsageError(
             f"warehouse.run_as is {run_as}, which is not an unprivileged account of this system.",
             safe="Nothing was started.",
             hint="Name an existing account, or leave it out to use postgres or nobody.",
+        )
+    if owner is not None:
+        raise WarehouseError(
+            f"The embedded server's data belongs to the user {owner}, root or unknown here: PostgreSQL can run under neither.",
+            safe="The data was not touched.",
+            hint="Give the data to an unprivileged account: chown -R postgres, for its folder `data` only.",
         )
     raise WarehouseError(
         "PostgreSQL refuses to run as root, and this system has neither an account postgres nor nobody.",

@@ -33,32 +33,38 @@ class Binaries:
 
 def find(bin_dir: Path | None, *, wanted: int | None) -> Binaries:
     """
-    Return the programs for data of the major version `wanted` (None: new data, the newest programs there are).
+    Return the first programs that fit data of the major version `wanted` (None: new data, for which all of 14 and later fit).
 
-    They are looked for in `bin_dir` (a setting), in the wheel, and where `pg_config` says.
+    They are looked for in `bin_dir` (a setting), in the wheel (newest first), and where `pg_config` says.
     Raises WarehouseError where there are none, or none that fit.
     """
-    found = list(_candidates(bin_dir))
-    fitting = [one for one in found if one.major >= OLDEST and wanted in (None, one.major)]
-    if wanted is None and fitting:
-        # A setting decides; else the newest.
-        return fitting[0] if bin_dir else max(fitting, key=lambda one: one.major)
-    if fitting:
-        return fitting[0]
-    if not found:
-        where = f"in {bin_dir}" if bin_dir else "anywhere"
+    others = set()
+    for one in _candidates(bin_dir):
+        if one.major == wanted or (wanted is None and one.major >= OLDEST):
+            return one
+        others.add(one.major)
+    if not others:
+        raise _nothing("anywhere")
+    have = " and ".join(str(major) for major in sorted(others))
+    if wanted is None:
         raise WarehouseError(
-            f"There are no PostgreSQL programs {where}.",
+            f"The PostgreSQL programs here are of version {have}; at least {OLDEST} is needed.",
             safe="Nothing was started.",
-            hint=f"Install them again with: pip install {WHEEL.replace('_', '-')}, or set warehouse.bin_dir or warehouse.url.",
+            hint="Set warehouse.bin_dir to newer programs, or warehouse.url to a server of your own.",
         )
-    have = ", ".join(sorted({str(one.major) for one in found}))
     raise WarehouseError(
         f"The embedded server's data is of PostgreSQL {wanted}, but the programs here are of {have}.",
         safe="The data was not touched.",
-        hint=f"Set warehouse.bin_dir to the programs of PostgreSQL {wanted}. To move to a newer version: start a server of version "
-        f"{wanted} on the data, run pg_dump warehouse > dump.sql, set warehouse.data_dir to a new folder, run etl migrate, "
-        "then load the dump's rows with psql.",
+        hint=f"Install PostgreSQL {wanted} and set warehouse.bin_dir to the folder of its programs. To move to a newer version, "
+        "dump with these and restore into a new folder: docs/embedded.md tells how.",
+    )
+
+
+def _nothing(where: str) -> WarehouseError:
+    return WarehouseError(
+        f"There are no PostgreSQL programs {where}.",
+        safe="Nothing was started.",
+        hint=f"Install them again with: pip install {WHEEL.replace('_', '-')}, or set warehouse.bin_dir or warehouse.url.",
     )
 
 
@@ -66,17 +72,28 @@ def for_account(binaries: Binaries, account: Account, *, keep_in: Path) -> Binar
     """
     Return programs that the account can run: these, or a copy that is made once and kept under `keep_in`.
 
-    Permissions of what is installed are never changed.
+    Permissions of what is installed are never changed. Raises WarehouseError where no copy can be made.
     """
-    if not account.switch or account.run([binaries.folder / "postgres", "--version"], cwd=Path("/")).returncode == 0:
+    if not account.switch or _runs(binaries, account):
         return binaries
+    if binaries.folder.name != "bin" or next(binaries.root.glob("share/**/postgres.bki"), None) is None:
+        # Whatever else lies around the programs might be private: only an installation as it is always laid out is copied.
+        raise WarehouseError(
+            f"The account {account.name}, under which root's embedded server runs, cannot run the programs in {binaries.folder}.",
+            safe="Nothing was started.",
+            hint="Set warehouse.bin_dir to a folder that it can read, or leave it out.",
+        )
     copy = keep_in / f"{binaries.version}-{binaries.root.stat().st_mtime_ns:x}"
     if not copy.exists():
-        keep_in.mkdir(mode=0o755, parents=True, exist_ok=True)
-        keep_in.chmod(0o755)
-        made = Path(tempfile.mkdtemp(dir=keep_in))
-        for part in (binaries.root, *binaries.with_it):
-            shutil.copytree(part, made / _below(part, binaries), ignore=shutil.ignore_patterns("include"), symlinks=True)
+        if not keep_in.exists():
+            keep_in.mkdir()
+            keep_in.chmod(0o755)  # whatever the umask
+        for left in keep_in.glob("unfinished-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        made = Path(tempfile.mkdtemp(prefix="unfinished-", dir=keep_in))
+        parts = [part for name in ("bin", "lib", "lib64", "share") if (part := binaries.root / name).is_dir()]
+        for part in (*parts, *binaries.with_it):
+            shutil.copytree(part, made / _below(part, binaries), ignore=shutil.ignore_patterns("pgxs"), symlinks=True)
         for folder, _, files in os.walk(made):
             Path(folder).chmod(0o755)
             for file in files:
@@ -92,6 +109,13 @@ def for_account(binaries: Binaries, account: Account, *, keep_in: Path) -> Binar
     )
 
 
+def _runs(binaries: Binaries, account: Account) -> bool:
+    try:
+        return account.run([binaries.folder / "postgres", "--version"], cwd=Path("/")).returncode == 0
+    except PermissionError:  # not even found, below a folder that the account cannot enter
+        return False
+
+
 def _below(part: Path, binaries: Binaries) -> Path:
     """Return where a part goes in a copy: what lies side by side in the installation has to stay so."""
     top = Path(os.path.commonpath([binaries.root, *binaries.with_it])) if binaries.with_it else binaries.root.parent
@@ -100,30 +124,37 @@ def _below(part: Path, binaries: Binaries) -> Path:
 
 def _candidates(bin_dir: Path | None) -> Iterator[Binaries]:
     if bin_dir is not None:
-        yield from _looked_at(bin_dir, root=bin_dir.parent)
-        return
+        given = _at(bin_dir.expanduser().absolute())
+        if given is None:
+            raise _nothing(f"in {bin_dir}, which warehouse.bin_dir names")
+        yield given
     spec = importlib.util.find_spec(WHEEL)  # found, not imported: its own launcher is not used
     if spec is not None and spec.origin is not None:
-        package = Path(spec.origin).parent
-        libraries = package.with_name(f"{WHEEL}.libs")
-        for root in sorted(package.glob("pginstall*"), reverse=True):
-            yield from _looked_at(root / "bin", root=root, with_it=(libraries,) if libraries.is_dir() else ())
+        roots = Path(spec.origin).parent.glob("pginstall*")
+        yield from sorted((one for root in roots if (one := _at(root / "bin"))), key=lambda one: one.major, reverse=True)
     told = shutil.which("pg_config")
     if told is not None:
         answer = subprocess.run([told, "--bindir"], capture_output=True, text=True, check=False, env=ENVIRONMENT)  # noqa: S603
         if answer.returncode == 0:
-            folder = Path(answer.stdout.strip())
-            yield from _looked_at(folder, root=folder.parent)
+            told_of = _at(Path(answer.stdout.strip()))
+            if told_of is not None:
+                yield told_of
 
 
-def _looked_at(folder: Path, *, root: Path, with_it: tuple[Path, ...] = ()) -> Iterator[Binaries]:
+def _at(folder: Path) -> Binaries | None:
+    """Return the programs in a folder; None where there are none, or none that run."""
     try:
         answer = subprocess.run(  # noqa: S603 - a PostgreSQL program, or none
             [str(folder / "postgres"), "--version"], capture_output=True, text=True, check=False, env=ENVIRONMENT
         )
     except OSError:
-        return
+        return None
     told = _VERSION.search(answer.stdout)
-    if answer.returncode == 0 and told and (folder / "initdb").exists():
-        version = f"{told[1]}.{told[2]}" if told[2] else told[1]
-        yield Binaries(folder=folder, major=int(told[1]), version=version, root=root, with_it=with_it)
+    if answer.returncode != 0 or told is None or not (folder / "initdb").exists():
+        return None
+    version = f"{told[1]}.{told[2]}" if told[2] else told[1]
+    root = folder.parent
+    libraries = root.parent.parent / f"{root.parent.name}.libs"  # a wheel keeps beside the package what its programs load
+    return Binaries(
+        folder=folder, major=int(told[1]), version=version, root=root, with_it=(libraries,) if libraries.is_dir() else ()
+    )

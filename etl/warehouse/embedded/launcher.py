@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from etl.errors import WarehouseError
 from etl.warehouse.embedded.account import Account, choose
 from etl.warehouse.embedded.binaries import find, for_account
 from etl.warehouse.embedded.cluster import DATABASE, USER, Cluster
+
+if TYPE_CHECKING:
+    from etl.warehouse.embedded.users import Users  # imported when used: it needs what Windows has not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,66 +57,104 @@ def server(*, data_dir: Path | None = None, bin_dir: Path | None = None, run_as:
         )
     from etl.warehouse.embedded.users import Users
 
-    home = (data_dir or default_data_dir()).expanduser().absolute()
-    account = choose(run_as)
-    _prepare(home, account)
-    users = Users(home)
-    with users.alone():
-        cluster = _opened(home, account, bin_dir)
-        users.enter()
+    home = (data_dir or default_data_dir()).expanduser().resolve()
+    try:
+        account = choose(run_as, owner=_owner(home))
+        _prepare(home, account)
+        users = Users(home)
+        with users.alone() as gate:
+            cluster = _opened(home, account, bin_dir, gate=gate)
+            running = _joined(cluster, users)
+    except OSError as error:
+        raise _unusable(home, error.strerror or str(error)) from error
+
+    def leave() -> None:
         try:
-            if not cluster.answers():
-                cluster.start()
-            cluster.ensure_database()
-            running = Server(
-                url=f"postgresql+psycopg://{USER}@/{DATABASE}?host={quote(str(cluster.socket_dir), safe='')}",
-                conninfo=cluster.conninfo(),
-                bin_dir=cluster.binaries.folder,
-                data_dir=home,
-                pid=cluster.pid,
-                version=cluster.binaries.version,
-            )
-        except BaseException:
-            if users.leave():
-                cluster.stop()
-            raise
+            with users.alone():
+                if users.leave():
+                    cluster.stop()
+        except FileNotFoundError:
+            return  # somebody removed the folder: PostgreSQL sees that within a minute and ends
+
+    atexit.register(leave)  # the block may be left by nobody: a generator never ended, a thread that is a daemon
     try:
         yield running
     finally:
-        with users.alone():
-            if users.leave():
-                cluster.stop()
+        atexit.unregister(leave)
+        leave()
 
 
-def _opened(home: Path, account: Account, bin_dir: Path | None) -> Cluster:
+def _joined(cluster: Cluster, users: Users) -> Server:
+    """Become a user of the server, which is started where it does not run."""
+    users.enter()
+    try:
+        if not cluster.answers():
+            cluster.start()
+        cluster.ensure_database()
+        return Server(
+            url=f"postgresql+psycopg://{USER}@/{DATABASE}?host={quote(str(cluster.socket_dir), safe='')}",
+            conninfo=cluster.conninfo(),
+            bin_dir=cluster.binaries.folder,
+            data_dir=cluster.home,
+            pid=cluster.pid,
+            version=cluster.binaries.version,
+        )
+    except BaseException:
+        if users.leave():
+            cluster.stop()
+        raise
+
+
+def _owner(home: Path) -> int | None:
+    """Return the user id that owns the data; None where there is none yet, or none that we may see."""
+    try:
+        return (home / "data").stat().st_uid
+    except (FileNotFoundError, PermissionError):
+        return None
+
+
+def _opened(home: Path, account: Account, bin_dir: Path | None, *, gate: int) -> Cluster:
     """Return the cluster with the programs that fit it; make its data where there is none."""
-    marker = home / "data" / "PG_VERSION"
-    wanted = int(marker.read_text(encoding="utf-8")) if marker.exists() else None
+    wanted = _version(home / "data" / "PG_VERSION")
     binaries = for_account(find(bin_dir, wanted=wanted), account, keep_in=home / "programs")
     cluster = Cluster(home=home, account=account, binaries=binaries)
     if wanted is None:
-        try:
-            cluster.create()
-        except OSError as error:
-            raise _unusable(home, str(error.strerror)) from error
+        cluster.create(gate=gate)
     return cluster
+
+
+def _version(marker: Path) -> int | None:
+    """Return the major version of PostgreSQL that made the data (9.6 counts as 9), None where there is no data."""
+    try:
+        text = marker.read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    number = text.partition(".")[0]
+    if not (number.isascii() and number.isdigit()):
+        raise WarehouseError(
+            f"{marker} names no version of PostgreSQL: the data is damaged, or not PostgreSQL's.",
+            safe="Nothing was started, and nothing was changed.",
+            hint="Restore the folder from a backup, or set warehouse.data_dir to a new folder and sync again.",
+        )
+    return int(number)
 
 
 def _prepare(home: Path, account: Account) -> None:
     """Make the directory, and see that the server's account can reach it; permissions of others' folders are not changed."""
-    try:
-        if not home.is_dir():
-            home.mkdir(parents=True, mode=0o755 if account.switch else 0o700)
-        if not os.access(home, os.W_OK | os.X_OK):
-            raise _unusable(home, "Permission denied")
-    except OSError as error:
-        raise _unusable(home, str(error.strerror)) from error
-    if account.switch and not account.may("x", home):
+    missing = [folder for folder in (home, *home.parents) if not folder.exists()]
+    there = missing[-1].parent if missing else home
+    if account.switch and not account.may("x", there):
         raise WarehouseError(
-            f"The account {account.name}, under which root's embedded server runs, cannot enter {home}.",
+            f"The account {account.name}, under which root's embedded server runs, cannot enter {there}.",
             safe="Nothing was changed.",
             hint="Set warehouse.data_dir to a folder that it can reach, such as /var/lib/call-warehouse.",
         )
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if account.switch:
+            folder.chmod(0o755)  # whatever the umask: the account has to pass
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _unusable(home: Path, why: str) -> WarehouseError:

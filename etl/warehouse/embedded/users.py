@@ -11,7 +11,7 @@ from pathlib import Path
 
 from etl.errors import WarehouseError
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 330.0
 """How long to wait while others start or stop the server."""
 
 POLL_SECONDS = 0.02
@@ -30,20 +30,24 @@ class Users:
         self._mine: int | None = None
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold everybody else off. Raises WarehouseError where that takes too long."""
+    def alone(self) -> Iterator[int]:
+        """
+        Hold everybody else off; what inherits the open file that is given holds them off after us, until it ends.
+
+        Raises WarehouseError where another one holds us off for too long.
+        """
         gate = _open(self._gate)
         try:
             deadline = time.monotonic() + PATIENCE_SECONDS
             while not _lock(gate, fcntl.LOCK_EX):
                 if time.monotonic() > deadline:
                     raise WarehouseError(
-                        "Another process has been starting or stopping the embedded server for two minutes.",
+                        "Another process has been starting or stopping the embedded server for five minutes.",
                         safe="Nothing was touched.",
                         hint="See whether another etl hangs (`ps`), end it, and try again.",
                     )
                 time.sleep(POLL_SECONDS)
-            yield
+            yield gate
         finally:
             os.close(gate)
 

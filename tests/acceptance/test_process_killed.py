@@ -1,0 +1,236 @@
+"""Kill the process at any moment: the next sync ends as if nothing had happened, and hardly reads anything twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from etl.sandbox import NO_LIMITS, Entry, History, Sandbox
+from tests.acceptance.process import Hook, Nursery, Program, content, copied, execute, rows, wait_until
+from tests.acceptance.stage import NAMES, PROVIDERS, START
+
+MOMENTS = 50
+SEED = 20261121
+PER_PAGE = 6
+LOCK = 4711
+AGAIN = {"tuple": 2, "bimpe": 4, "salpre": 4, "krosai": 4}
+"""
+How many requests for pages a kill costs a stream at most: the page that was being loaded and the one that was fetched ahead.
+
+Where a provider lists newest first there are two more: the newest page, which every run reads, and the page that shows that
+the run continues above what it has not read. Of what was committed no more than these two are read again.
+"""
+WITHOUT = (
+    *("first_seen_at", "last_seen_at", "last_changed_at", "observed_at", "detail_observed_at", "detail_due_at"),
+    *("last_run_id", "updated_at"),
+)
+"""The columns that tell when something was observed, and by which run: two runs differ in them."""
+
+# Every page's transaction writes the run's counters last. In a database with the setting `stage.stop_at` the transaction of
+# that number waits there, with all its rows written, for a lock that the test holds.
+TRIGGER = f"""
+CREATE SEQUENCE public.stage_pages;
+CREATE FUNCTION public.stage_page() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('stage_pages', '');
+    IF nextval('public.stage_pages')::text = current_setting('stage.stop_at', true) THEN
+        PERFORM pg_advisory_xact_lock({LOCK});
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER stage_page AFTER UPDATE ON sync.runs FOR EACH ROW WHEN (NEW.status = 'running')
+    EXECUTE FUNCTION public.stage_page();
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When the process is killed: with the `number`-th request unanswered, page committed, or page about to commit."""
+
+    kind: str
+    number: int
+
+
+class Killing:
+    """A group of moments: each begins with a copy of one database, before one and the same history that stands still."""
+
+    def __init__(self, program: Program, nursery: Nursery, hook: Hook, *, server_url: str, template: str) -> None:
+        self.program = program
+        self.nursery = nursery
+        self.hook = hook
+        self._server_url = server_url
+        self._template = template
+
+    @contextmanager
+    def fresh(self) -> Iterator[None]:
+        """Begin anew."""
+        with copied(self._server_url, self.program.url, self._template):
+            self.program.sandbox.clear_requests()
+            yield
+
+    def kill_at(self, moment: Moment) -> None:
+        """Run a sync, kill it at a moment, and wait until the database has noticed."""
+        ways: dict[str, Callable[[int], None]] = {"request": self._request, "page": self._page, "inside": self._inside}
+        ways[moment.kind](moment.number)
+        wait_until(
+            self.program.url,
+            "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+
+    def _request(self, number: int) -> None:
+        started: SimpleQueue[int] = SimpleQueue()
+        self.hook.arm(number, lambda: os.kill(started.get(), signal.SIGKILL))
+        started.put(self.nursery.start("sync"))
+        assert self.nursery.end().code == -signal.SIGKILL
+
+    def _page(self, number: int) -> None:
+        with psycopg.connect(self.program.url, autocommit=True) as session:
+            session.execute("LISTEN stage_pages")
+            child = self.nursery.start("sync")
+            assert len(list(session.notifies(timeout=60, stop_after=number))) >= number
+            os.kill(child, signal.SIGKILL)
+        assert self.nursery.end().code in (-signal.SIGKILL, 0)  # after the last page it may have ended
+
+    def _inside(self, number: int) -> None:
+        name = make_url(self.program.url).database
+        execute(self.program.url, f"ALTER DATABASE \"{name}\" SET stage.stop_at = '{number}'")
+        waiting = f"SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND objid = {LOCK} AND NOT granted"
+        with psycopg.connect(self.program.url, autocommit=True) as session:
+            session.execute(f"SELECT pg_advisory_lock({LOCK})".encode())
+            child = self.nursery.start("sync")
+            wait_until(self.program.url, waiting)
+            os.kill(child, signal.SIGKILL)
+        assert self.nursery.end().code == -signal.SIGKILL
+        execute(self.program.url, f'ALTER DATABASE "{name}" RESET stage.stop_at')
+
+    def held(self) -> dict[str, list[Any]]:
+        """Return what the warehouse holds of calls and of what was read of them."""
+        found = content(self.program.url, without=WITHOUT)
+        for row in found["public.calls"]:
+            row["content_hash"] = None  # of the bytes, in which a signed address differs
+            for place in (row, row["raw"]):
+                if place.get("recording_url"):
+                    place["recording_url"] = re.sub(r"\?.*", "", place["recording_url"])
+        return {table: found[table] for table in ("public.calls", "public.call_participants", "public.agents", "sync.state")}
+
+    def asked(self) -> Counter[tuple[str, str]]:
+        """Return how many pages of calls were asked for, by provider and stream, since the beginning."""
+        ends = {"tuple": "/call_usage", "bimpe": "/calls", "salpre": "/call/list", "krosai": "/calls"}
+        entries = self.program.sandbox.requests()
+        return Counter((entry.provider, entry.path) for entry in entries if entry.path.endswith(ends[entry.provider]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undisturbed:
+    """What a run is when nobody kills it."""
+
+    held: dict[str, list[Any]]
+    asked: Counter[tuple[str, str]]
+    requests: int
+    pages: int
+
+
+def undisturbed(killing: Killing) -> Undisturbed:
+    """Run once to the end; the warehouse then holds what lives at the providers."""
+    with killing.fresh():
+        ended = killing.nursery.run("sync")
+        assert (ended.code, ended.lines) == (0, [])
+        held = killing.held()
+        sandbox = killing.program.sandbox
+        for provider in PROVIDERS:
+            agents = [agent["id"] for agent in sandbox.history.agents()] if provider == "bimpe" else [None]
+            truth = [record for agent in agents for record in sandbox.truth(provider, agent)]
+            found = [row["raw"] for row in held["public.calls"] if row["provider"] == provider]
+            by_id: Callable[[Any], str] = lambda record: str(record.get("id", record.get("call_id")))  # noqa: E731 - one key, used twice
+            assert sorted(found, key=by_id) == sorted(truth, key=by_id)
+        pages = rows(killing.program.url, "SELECT last_value FROM public.stage_pages")[0][0]
+        return Undisturbed(held=held, asked=killing.asked(), requests=len(sandbox.requests()), pages=pages)
+
+
+def moments(seed: int, reference: Undisturbed) -> list[Moment]:
+    """Draw the moments; half of them are in requests, the others around commits."""
+    chance = random.Random(seed)
+    ends = {"request": reference.requests, "page": reference.pages, "inside": reference.pages}
+    kinds = [chance.choice(("request", "request", "page", "inside")) for _ in range(MOMENTS)]
+    return [Moment(kind=kind, number=chance.randint(1, ends[kind])) for kind in kinds]
+
+
+def survive_all(killing: Killing, *, seed: int) -> None:
+    """Kill at every moment, sync again, and compare with a run that nobody killed."""
+    reference = undisturbed(killing)
+    for moment in moments(seed, reference):
+        print(f"seed {seed}, {moment}")  # noqa: T201 - what repeats a failure
+        with killing.fresh():
+            before = rows(killing.program.url, "SELECT id FROM sync.runs")
+            killing.kill_at(moment)
+            ended = killing.nursery.run("sync")
+            assert (ended.code, ended.lines) == (0, [])
+            assert killing.held() == reference.held
+            again = {stream: asked - reference.asked[stream] for stream, asked in killing.asked().items()}
+            assert {stream: count for stream, count in again.items() if count > AGAIN[stream[0]]} == {}
+            runs = rows(killing.program.url, "SELECT connection, status FROM sync.runs ORDER BY id")[len(before) :]
+            assert sorted(runs[-4:]) == sorted((name, "succeeded") for name in NAMES.values())
+            assert {status for _, status in runs[:-4]} <= {"crashed", "succeeded"}
+
+
+@pytest.fixture
+def hook() -> Hook:
+    """Give what the sandbox does with a request."""
+    return Hook()
+
+
+@pytest.fixture
+def history() -> History:
+    """Give two days of calls at the four providers, none of them lasting for days."""
+    rates = {"tuple": 28, "bimpe": 26, "salpre": 16, "krosai": 18}
+    calm = {"late": 0, "long": 0, "vanishing": 0, "amended": 0, "agent_changes": (0, 0, 0)}
+    return History(5, start=START, past=timedelta(days=2), calls_per_day=rates, **calm)
+
+
+@pytest.fixture
+def killing(server_url: str, database_url: str, tmp_path: Path, hook: Hook, history: History) -> Iterator[Killing]:
+    """Give a program, its fork server and a template database that has the trigger."""
+    execute(database_url, TRIGGER)
+    template = make_url(database_url)
+    url = template.set(database=f"killed_{template.database}").render_as_string(hide_password=False)
+
+    def note(entry: Entry) -> None:
+        hook(entry)
+
+    with Sandbox(history, limits=NO_LIMITS, on_request=note) as sandbox:
+        # Within so short a lookback lies less than a page: what is read anyway is told from what is read again.
+        settings = {provider: {"per_page": PER_PAGE, "lookback": "30m"} for provider in PROVIDERS}
+        program = Program(sandbox=sandbox, url=url, folder=tmp_path, settings=settings)
+        with Nursery(program) as nursery:
+            yield Killing(program, nursery, hook, server_url=server_url, template=str(template.database))
+
+
+def test_a_killed_backfill_ends_as_if_nothing_had_happened(killing: Killing) -> None:
+    """`kill -9` at 50 moments of a first sync of all providers: the next one ends with the same rows and the same claims."""
+    survive_all(killing, seed=SEED)
+
+
+def test_a_killed_incremental_run_ends_as_if_nothing_had_happened(killing: Killing, database_url: str) -> None:
+    """The same at 50 moments of a run that continues where an earlier one ended, a day later."""
+    program = killing.program
+    program.url, copy = database_url, program.url
+    assert killing.nursery.run("sync").code == 0
+    execute(database_url, "ALTER SEQUENCE public.stage_pages RESTART")
+    program.url = copy
+    program.sandbox.history.advance(timedelta(days=1))
+
+    survive_all(killing, seed=SEED + 1)

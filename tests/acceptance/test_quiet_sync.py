@@ -1,0 +1,114 @@
+"""A sync that finds nothing new costs one request a stream and writes nothing that analysts read."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from etl.run import RunStatus
+from tests.acceptance.conftest import SetStage
+from tests.acceptance.stage import NAMES, PROVIDERS, START, Row, Stage, quiet_history
+
+REQUESTS = {
+    "tuple": [("/api/v2/call_usage", "1")],
+    "salpre": [("/api/gateway/v1/call/list", "1")],
+    "krosai": [("/v1/calls", "1")],
+}
+
+
+@pytest.fixture
+def stage(set_stage: SetStage) -> Stage:
+    """Give a stage with calls of three days at each provider, all of them over, the newest within the lookback."""
+    stage = set_stage(quiet_history(agents=2))
+    for hours in range(2, 72, 2):
+        at = START - timedelta(hours=hours)
+        for provider in ("tuple", "salpre", "krosai"):
+            stage.history.add(provider, number=3, at=at)
+        for agent in stage.history.agents():
+            stage.history.add("bimpe", number=2, at=at, agent=agent["id"])
+    stage.history.advance(timedelta(minutes=50))
+    return stage
+
+
+def versions(stage: Stage) -> list[Row]:
+    """Return where each row of the analysts' tables stands, and by whom it was written, locked or deleted."""
+    parts = [
+        f"SELECT '{table}' AS table, ctid::text, xmin::text, xmax::text, md5(t::text) AS row FROM {table} t"
+        for table in ("calls", "call_participants", "agents")
+    ]
+    return stage.rows(" UNION ALL ".join(parts) + " ORDER BY 1, 2")
+
+
+def writes(stage: Stage) -> list[Row]:
+    """Return how often rows of the analysts' tables were inserted, updated, deleted, and how many are dead."""
+    # A session tells what it did when it ends.
+    stage.database.close()
+    query = (
+        "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del, n_dead_tup FROM pg_stat_user_tables "
+        "WHERE schemaname = 'public' ORDER BY relname"
+    )
+    return stage.rows(query)
+
+
+def test_a_second_sync_asks_once_a_stream(stage: Stage) -> None:
+    """One request for each list, and one for BimpeAI's agents; the run says the same."""
+    first = stage.sync_all()
+    assert {outcome.status for outcome in first.values()} == {RunStatus.SUCCEEDED}
+    held = {provider: stage.calls(provider) for provider in PROVIDERS}
+    stage.sandbox.clear_requests()
+
+    second = stage.sync_all()
+
+    streams = [agent["id"] for agent in stage.history.agents()]
+    wanted = REQUESTS | {
+        "bimpe": [("/api/v1/console/agents", "1"), *((f"/api/v1/console/agents/{agent}/calls", "1") for agent in streams)]
+    }
+    asked = {
+        provider: sorted((entry.path, entry.query.get("page", "1")) for entry in stage.sandbox.requests(provider))
+        for provider in PROVIDERS
+    }
+    assert asked == {provider: sorted(requests) for provider, requests in wanted.items()}
+    assert {provider: outcome.counters.requests for provider, outcome in second.items()} == {
+        provider: len(requests) for provider, requests in wanted.items()
+    }
+    assert {(one.counters.inserted, one.counters.updated, one.counters.rejected) for one in second.values()} == {(0, 0, 0)}
+    assert {provider: stage.calls(provider) for provider in PROVIDERS} == held
+
+
+def test_a_second_sync_writes_no_row_and_leaves_no_dead_one(stage: Stage) -> None:
+    """Every row of `calls`, `call_participants` and `agents` is the very same version; the server counted no write."""
+    stage.sync_all()
+    before, counted = versions(stage), writes(stage)
+    assert len(before) > 500
+
+    stage.sync_all()
+
+    assert versions(stage) == before
+    assert writes(stage) == counted
+    assert {row["n_dead_tup"] for row in counted} == {0}
+
+
+def test_a_second_sync_moves_the_mark(stage: Stage) -> None:
+    """Nothing new is knowledge too: the mark and the freshness follow the provider's clock."""
+    stage.sync_all()
+    later = stage.history.advance(timedelta(minutes=30))
+
+    stage.sync_all()
+
+    for provider in PROVIDERS:
+        assert {row["high_water_mark"] for row in stage.state(provider)} == {later}
+        freshness = stage.freshness(provider)
+        assert (freshness["connection"], freshness["complete_until"], freshness["gaps"]) == (NAMES[provider], later, 0)
+
+
+def test_recording_addresses_that_are_signed_anew_change_no_call(stage: Stage) -> None:
+    """KrosAI signs every address anew with every response; the rows stay as they are, and the address held is a signed one."""
+    stage.sync("krosai")
+    urls = {row["recording_url"] for row in stage.calls("krosai").values() if row["recording_url"]}
+
+    outcome = stage.sync("krosai")
+
+    assert urls and all("X-Amz-Signature=" in url for url in urls)
+    assert outcome.counters.updated == 0
+    assert {row["recording_url"] for row in stage.calls("krosai").values() if row["recording_url"]} == urls
