@@ -64,14 +64,13 @@ class Capabilities:
 
     def stored(self) -> JSON:
         """Return the form that `remembered` reads."""
-        checked_at = self.checked_at.isoformat() if self.checked_at else None
-        return {
+        found = {
             "style": self.style,
             "size": self.size,
             "unsorted": self.unsorted,
-            "day_offset": self.day_offset,
-            "checked_at": checked_at,
+            "checked_at": self.checked_at.isoformat() if self.checked_at else None,
         }
+        return found if self.day_offset is None else {**found, "day_offset": self.day_offset}
 
 
 class Source:

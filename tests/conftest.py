@@ -15,6 +15,7 @@ from pathlib import Path
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from sqlalchemy import make_url
 
 from etl.warehouse import schema
@@ -32,6 +33,13 @@ class Server:
     """A running Postgres server; `url` leads to its maintenance database as a superuser."""
 
     url: str
+
+
+@pytest.fixture(autouse=True)
+def plain_log() -> Iterator[None]:
+    """Take back what a test has configured of the log, whose stream ends with the test."""
+    yield
+    structlog.reset_defaults()
 
 
 # ── The server ──────────────────────────────────────────────────────────────────────────────────────────────────────

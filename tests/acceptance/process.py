@@ -133,7 +133,7 @@ class Program:
 def hourly(program: Program, *, calls: int = 30) -> None:
     """Let so many calls have been at each provider, one an hour, on pages of five; nothing else happens."""
     for provider in program.providers:
-        program.settings.setdefault(provider, {})["per_page"] = 5
+        program.settings.setdefault(provider, {}).update(per_page=5, details=False)  # these tests count pages
         for hours in range(1, calls + 1):
             program.sandbox.history.add(provider, at=program.sandbox.history.now - timedelta(hours=hours))
 

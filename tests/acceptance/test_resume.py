@@ -20,7 +20,7 @@ PAGES = CALLS // SIZE
 @pytest.fixture
 def long_stage(stage: Stage) -> Stage:
     """Give a stage with thirty pages of ten calls, one call a minute, all of them over and older than the lookback."""
-    stage.settings = {provider: {"per_page": SIZE} for provider in PROVIDERS}
+    stage.settings = {provider: {"per_page": SIZE, "details": False} for provider in PROVIDERS}
     stage.max_attempts = 1
     for index in range(CALLS):
         for provider in PROVIDERS:

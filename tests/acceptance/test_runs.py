@@ -24,7 +24,7 @@ def counted(stage: Stage, outcome: Outcome) -> Row:
 def test_a_run_counts_what_it_did(stage: Stage, provider: str) -> None:
     """New, changed, unchanged and late calls, the longest lateness, pages and requests: as the sandbox saw them."""
     agents = 1 if provider == "bimpe" else 0
-    stage.settings = {provider: {"per_page": 100}}
+    stage.settings = {provider: {"per_page": 100, "details": False}}
     changed, *_ = stage.history.add(provider, at=START - HOUR)
     stage.history.add(provider, number=4, at=START - HOUR)
     began = datetime.now(UTC)

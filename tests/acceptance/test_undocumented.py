@@ -120,6 +120,7 @@ def test_salpre_refuses_a_second_page(stage: Stage) -> None:
 
 def test_salpre_takes_the_largest_page_that_is_not_refused(stage: Stage) -> None:
     """1,000 and 500 are refused, 100 works; that is remembered, so the next sync asks once."""
+    stage.settings = {"salpre": {"details": False}}
     calls_of_ten_days(stage, "salpre", 80)
     stage.sync("salpre")
     assert [entry.query["per_page"] for entry in stage.pages("salpre")] == ["1000", "500", "100"]

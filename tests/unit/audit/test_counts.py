@@ -116,6 +116,7 @@ def compared(provider: str, missing: Sequence[int]) -> tuple[Comparison, Archive
         counters=Counters(),
         capabilities=Capabilities(),
         organization=None,
+        pinned=None,
     )
     start = datetime(1970, 1, 1, tzinfo=UTC) if provider == "tuple" else None
     return Comparison(task, cast("AuditWarehouse", Shelf(missing)), "calls", start=start), archive

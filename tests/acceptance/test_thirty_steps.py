@@ -1,0 +1,60 @@
+"""Thirty steps of an evolving history, with pages that drift while they are read: warehouse and truth agree after an audit."""
+
+from __future__ import annotations
+
+import os
+import random
+from datetime import timedelta
+
+import pytest
+
+from etl.model import Verdict
+from etl.sandbox import Entry, History
+from tests.acceptance.conftest import SetStage
+from tests.acceptance.expected import differences, expected_calls, held_calls
+from tests.acceptance.stage import PROVIDERS, START, Stage
+from tests.acceptance.test_audit import audited
+
+SEEDS = range(1, int(os.environ.get("ETL_TEST_SEEDS", "2")) + 1)
+STEPS = 30
+
+
+def drifting(stage: Stage, seed: int) -> None:
+    """Let a call appear or vanish between two requests now and then: pages shift while they are read."""
+    story = random.Random(seed * 31)
+
+    def between(entry: Entry) -> None:
+        living = sorted(call.id for call in stage.history.living(entry.provider)) if story.random() < 0.06 else []
+        if not living or entry.status != 200:
+            return
+        if story.random() < 0.5:
+            stage.history.delete(entry.provider, story.choice(living[-40:]))
+        else:
+            agents = stage.history.agents()
+            agent = agents[0]["id"] if entry.provider == "bimpe" and agents else None
+            stage.history.add(entry.provider, at=stage.history.now - timedelta(seconds=30), agent=agent)
+
+    stage.sandbox.on_request = between
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_after_thirty_steps_and_an_audit_every_provider_is_held_as_it_is(set_stage: SetStage, seed: int) -> None:
+    """Late, changed and deleted calls, transcripts that come later, drift by insertion and deletion: field by field."""
+    calls = {"tuple": 40, "bimpe": 20, "salpre": 20, "krosai": 30}
+    stage = set_stage(History(seed, start=START, past=timedelta(days=1), calls_per_day=calls, agent_changes=(0, 0, 0)))
+    stage.settings = {provider: {"per_page": 10} for provider in PROVIDERS}
+    story = random.Random(seed)
+    drifting(stage, seed)
+    for step in range(STEPS):
+        outcomes = stage.sync_all()
+        assert [outcome.error for outcome in outcomes.values()] == [None] * 4, (seed, step)
+        stage.history.advance(timedelta(minutes=story.choice([5, 20, 60, 120])))
+    stage.sandbox.on_request = None
+    stage.sync_all()
+
+    for provider in PROVIDERS:
+        outcome = audited(stage, provider, repair=True)
+        assert outcome.error is None, (seed, provider)
+        wanted = {Verdict.UNVERIFIABLE} if provider == "salpre" else {Verdict.COMPLETE, Verdict.REPAIRED}
+        assert {one.verdict for one in outcome.verdicts} <= wanted, (seed, provider)
+        assert differences(expected_calls(stage, provider), held_calls(stage, provider)) == {}, (seed, provider)
