@@ -107,7 +107,16 @@ class _Walk:
                 if not self.pages.give_up_style():
                     return None
 
-    def _step(self, page: Page, read: Spans, *, takes_back: bool = False, notes: tuple[Note, ...] = ()) -> Step:
+    def _step(
+        self,
+        page: Page,
+        read: Spans,
+        *,
+        takes_back: bool = False,
+        notes: tuple[Note, ...] = (),
+        horizon: datetime | None = None,
+        seen: frozenset[str] = frozenset(),
+    ) -> Step:
         return Step(
             records=page.records,
             sent_at=page.sent_at,
@@ -115,7 +124,9 @@ class _Walk:
             settles_before=self.instants.settles_before,
             number=self.number,
             total=page.facts.total,
+            horizon=horizon,
             takes_back=takes_back,
+            seen=seen,
             notes=notes,
         )
 
@@ -139,17 +150,8 @@ class _Walk:
         read = Spans([Span(low, bound)]) - hole
         self.bound = min(bound, low)
         self.remaining -= read
-        step = Step(
-            records=page.records,
-            sent_at=page.sent_at,
-            read=read,
-            settles_before=self.instants.settles_before,
-            number=self.number,
-            total=page.facts.total,
-            horizon=horizon,
-            seen=tied,
-            notes=(Note.TOTAL_DISAGREES,) if ended.here and not ended.surely else (),
-        )
+        notes = (Note.TOTAL_DISAGREES,) if ended.here and not ended.surely else ()
+        step = self._step(page, read, notes=notes, horizon=horizon, seen=tied)
         below = sum(cursor < self.lowest_wanted for cursor in shape.cursors)
         if ended.here or (not self.remaining.below(self.bound) and below > 1):
             return step, True

@@ -6,10 +6,9 @@ unchanged ones not sent at all. Runs inside a page's transaction, which holds th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -23,6 +22,7 @@ from etl.model import OPEN_STATUSES, CallRow, Context, Derived, EventRow, Messag
 from etl.run import Account, Due, Loaded
 from etl.warehouse.history import CHANGED, delete_children, supersede
 from etl.warehouse.notes import Reject, note_drift, note_rejects
+from etl.warehouse.sorting import Known, Sorted, Stored
 from etl.warehouse.tables import calls
 
 COLUMNS = CallRow._fields
@@ -36,59 +36,6 @@ REFUSALS = (
     psycopg.errors.NotNullViolation,
 )
 """What the database says of a row that it cannot hold; everything else is no fault of the row."""
-
-
-class Known(NamedTuple):
-    """What is held of a call: enough to tell whether a record of it is news."""
-
-    stream: str
-    content_hash: bytes
-    observed_at: datetime
-    status: str
-
-
-class Stored(NamedTuple):
-    """A held call's own records, from which its row is derived anew."""
-
-    raw: Record
-    observed_at: datetime
-    detail: Record | None
-    detail_observed_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sorted:
-    """A page's records by what has to be done with them."""
-
-    new: list[Derived]
-    changed: list[Derived]
-    rejects: list[Reject]
-    unchanged: int
-    known_open: frozenset[str]  # the calls on the page that are held and had not ended before it
-
-    def without(self, refused: Sequence[CallRow], records: Mapping[str | None, Record]) -> Sorted:
-        """Return the same with the rows that the database refused among the rejects."""
-        ids = {row.call_id for row in refused}
-        return replace(
-            self,
-            new=[entry for entry in self.new if entry.call.call_id not in ids],
-            changed=[entry for entry in self.changed if entry.call.call_id not in ids],
-            rejects=[*self.rejects, *(Reject(records[call_id], Rejection.DATABASE_REFUSED) for call_id in sorted(ids))],
-        )
-
-    def loaded(self, covered: Spans) -> Loaded:
-        """Count it; new calls in `covered` are late by how far they lie below its end."""
-        lateness = [covered.last.end - entry.call.cursor_at for entry in self.new if entry.call.cursor_at in covered]
-        open_now = (entry.call.call_id for entry in (*self.new, *self.changed) if entry.call.status in OPEN_STATUSES)
-        return Loaded(
-            inserted=len(self.new),
-            updated=len(self.changed),
-            unchanged=self.unchanged,
-            rejected=len(self.rejects),
-            late=len(lateness),
-            max_lateness=max(lateness, default=None),
-            open_ids=self.known_open.union(open_now),
-        )
 
 
 class Loader:
