@@ -14,7 +14,7 @@ from etl.coverage import ORIGIN, Span, Spans
 from etl.errors import AnchorNotMet, NotFound
 from etl.provider import Order
 from etl.run import Finding, Held, PageTransaction
-from etl.source import Pager
+from etl.source import Page, Pager
 from etl.state import FAR, StreamState
 from etl.task import Task
 from etl.walks import Note, Step, ascending, newest_first, scan
@@ -117,7 +117,11 @@ class _Reading:
                 steps = scan(self.pager, claims_from=attempt.start, since=attempt.start.replace(microsecond=0), until=attempt.end)
             else:
                 steps = ascending(self.pager, span=attempt)
-            if self._load(steps, prove=lambda step: not anchors or self._meets(step), anchors=anchors if last else None):
+            if self._load(
+                steps,
+                prove=lambda step: not anchors or self._meets(step) or self._meets_further_on(step, anchors),
+                anchors=anchors if last else None,
+            ):
                 return
 
     def _load(self, steps: Iterator[Step], *, prove: Callable[[Step], bool], anchors: tuple[Held, ...] | None) -> bool:
@@ -188,9 +192,23 @@ class _Reading:
     def _position(self, instant: datetime) -> int:
         return self.task.warehouse.position(connection=self.task.connection, stream=self.stream, instant=instant)
 
-    def _meets(self, step: Step) -> bool:
-        """Whether a step shows any call that is held."""
-        ids = [record.call_id for record in step.records if record.call_id is not None]
+    def _meets_further_on(self, step: Step, anchors: tuple[Held, ...]) -> bool:
+        """
+        Whether a window whose first page ends below the calls held shows them where they stand.
+
+        So it is where a range was read first, or `start_date` was set back: pages of calls that are not held yet come first.
+        """
+        end = max((record.cursor for record in step.records if record.cursor is not None), default=None)
+        for anchor in anchors[:ASKED_ANCHORS]:
+            if end is not None and anchor.cursor > end:
+                since = anchor.cursor.replace(microsecond=0)
+                if self._meets(self.pager.page(1, since=since, until=since + timedelta(seconds=1))):
+                    return True
+        return False
+
+    def _meets(self, shown: Step | Page) -> bool:
+        """Whether a step or a page shows any call that is held."""
+        ids = [record.call_id for record in shown.records if record.call_id is not None]
         met = self.task.warehouse.held_among(connection=self.task.connection, stream=self.stream, call_ids=ids)
         self.task.account_seen = self.task.account_seen or bool(met)
         return bool(met)

@@ -6,16 +6,24 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Record
 from etl.run import Account, Counters, Due, DueCall, Loaded, Outcome
 from etl.state import StreamState
+from etl.warehouse.database import Database
+from etl.warehouse.locks import Locks
 from etl.warehouse.page import Page
 from etl.warehouse.postgres import PostgresWarehouse
 
 
 class Rehearsal(PostgresWarehouse):
     """A warehouse that runs can read and cannot write. The lock is taken all the same: two runs never share an allowance."""
+
+    def __init__(self, database: Database, locks: Locks) -> None:
+        super().__init__(database, locks)
+        self._seen: set[tuple[str, str]] = set()
 
     def open_run(self, account: Account, *, trigger: str) -> int:
         """Return a number that no run has."""
@@ -37,16 +45,23 @@ class Rehearsal(PostgresWarehouse):
         """Open a transaction that only reads."""
         with self._database.begin() as session:
             session.exec_driver_sql("SET TRANSACTION READ ONLY")
-            yield _Page(session, account, run_id)
+            yield _Page(session, account, run_id, seen=self._seen)
 
 
 class _Page(Page):
-    """A page that is compared with what is held."""
+    """A page that is compared with what is held, and with the pages before: nobody wrote what is new on them."""
+
+    def __init__(self, connection: Connection, account: Account, run_id: int, *, seen: set[tuple[str, str]]) -> None:
+        super().__init__(connection, account, run_id)
+        self._seen = seen
 
     def load(
         self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans, due_at: datetime | None
     ) -> Loaded:
-        return self._loader.compare(stream=stream, records=records, observed_at=observed_at, covered=covered)
+        name = self._account.connection
+        fresh = [record for record in records if record.call_id is None or (name, record.call_id) not in self._seen]
+        self._seen.update((name, record.call_id) for record in fresh if record.call_id is not None)
+        return self._loader.compare(stream=stream, records=fresh, observed_at=observed_at, covered=covered)
 
     def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
         return Loaded()

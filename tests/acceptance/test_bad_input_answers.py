@@ -89,8 +89,8 @@ def test_a_next_link_to_a_foreign_host(program: Program, foreign: Sandbox) -> No
         1,
         [
             (
-                f"Connection pairing: a link of the provider leads to another address, {foreign.origin}, than the one configured, "
-                f"{program.sandbox.origin}."
+                f"Connection pairing: a link of the provider leads to another address, {foreign.origin}, than the one "
+                f"configured, {program.sandbox.origin}."
             ),
             "It was not followed, so no credential was sent there; what was loaded before stays.",
             "If the provider has moved, set base_url to its new address.",

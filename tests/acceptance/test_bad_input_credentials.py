@@ -126,8 +126,8 @@ def test_a_credential_without_rights(program: Program) -> None:
         1,
         [
             (
-                "Connection voice: BimpeAI does not allow this credential to read (HTTP 403: “This API key is missing the required "
-                "scope: conversations:read. [insufficient_scope]”)."
+                "Connection voice: BimpeAI does not allow this credential to read (HTTP 403: “This API key is missing the "
+                "required scope: conversations:read. [insufficient_scope]”)."
             ),
             KEPT,
             (

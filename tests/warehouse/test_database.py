@@ -58,7 +58,7 @@ def test_a_password_is_never_shown() -> None:
 
 def test_every_session_is_set_up_the_same(database: Database) -> None:
     """Time in UTC, `public` alone on the path, a name to be known by, whatever role and database prefer: pooled or not."""
-    names = ("TimeZone", "search_path", "application_name", "statement_timeout")
+    names = ("TimeZone", "search_path", "application_name", "statement_timeout", "idle_in_transaction_session_timeout")
     query = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
     with database.autocommit() as connection:
         name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
@@ -66,9 +66,9 @@ def test_every_session_is_set_up_the_same(database: Database) -> None:
             connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET {setting}')
     with Database(database.url) as other:
         with other.begin() as connection:
-            assert tuple(connection.exec_driver_sql(query).one()) == ("UTC", "public", "call-warehouse", "0")
+            assert tuple(connection.exec_driver_sql(query).one()) == ("UTC", "public", "call-warehouse", "0", "1min")
         with other.session() as session:
-            assert session.execute(query.encode()).fetchone() == ("UTC", "public", "call-warehouse", "0")
+            assert session.execute(query.encode()).fetchone() == ("UTC", "public", "call-warehouse", "0", "1min")
 
 
 def test_options_of_the_address_win(database_url: str) -> None:

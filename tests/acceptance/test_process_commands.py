@@ -1,0 +1,264 @@
+"""Each command as its user meets it: everything that is printed where there is no terminal, and the documents of `--json`."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.process import Program, content, execute, held_and_true, hourly, rows
+from tests.acceptance.stage import NAMES, quiet_history
+
+COUNTERS = {
+    *("requests", "retries", "pages", "records_seen", "inserted", "updated", "unchanged", "deleted", "rejected", "late"),
+    "max_lateness",
+}
+"""What a run counts."""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Give four providers at which nothing happens."""
+    with Sandbox(quiet_history(), limits=NO_LIMITS) as serving:
+        yield serving
+
+
+@pytest.fixture
+def program(sandbox: Sandbox, database_url: str, tmp_path: Path) -> Program:
+    """Give the program before four providers with 12 calls each, over an empty warehouse."""
+    program = Program(sandbox=sandbox, url=database_url, folder=tmp_path)
+    hourly(program, calls=12)
+    return program
+
+
+@pytest.fixture
+def unmigrated(program: Program, empty_database_url: str) -> Program:
+    """Give the program over a database with nothing in it."""
+    program.url = empty_database_url
+    return program
+
+
+def untimed(text: str) -> str:
+    """Return a text without instants of now, durations and process-wide numbers."""
+    text = re.sub(r"2026-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", "NOW", text)
+    return re.sub(r" +", " ", re.sub(r"\b\d+d \d+[hm]\b", "LAG", text))
+
+
+def test_init_writes_a_configuration_that_only_its_owner_reads(program: Program) -> None:
+    """It is commented, and never written over another file."""
+    place = program.folder / "new.toml"
+    command = [*program.command()[:3], "init", str(place)]
+
+    ended = program.ask(*command)
+    again = program.ask(*command)
+
+    assert (ended.code, ended.out, ended.err) == (
+        0,
+        f"Wrote {place}. Put your tokens into it, then run: etl check\n",
+        "",
+    )
+    assert place.read_text(encoding="utf-8").startswith("# The configuration of the call warehouse.")
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    assert (again.code, again.out, again.lines) == (
+        2,
+        "",
+        [f"{place} exists already.", "It was left as it is.", "Name another file: etl init other.toml"],
+    )
+
+
+def test_check_of_an_empty_database_is_a_note(unmigrated: Program) -> None:
+    """Everything is looked at with one request each, nothing is written, and all is well."""
+    name = make_url(unmigrated.url).database
+
+    ended = unmigrated.run("check")
+
+    assert (ended.code, ended.err, ended.out.splitlines()) == (
+        0,
+        "",
+        [
+            "ok      configuration: 4 connections",
+            f"ok      database: postgresql+psycopg://postgres@/{name}",
+            "ok      schema: the warehouse is empty; the first `etl sync` makes its schema",
+            "ok      connection pairing: Tuple accepts the credential and counts 0 calls in the last day",
+            "ok      connection voice: BimpeAI accepts the credential and counts 1 agent",
+            "ok      connection devices: Salpre accepts the credential",
+            "ok      connection telephony: KrosAI accepts the credential and counts 12 calls",
+        ],
+    )
+    assert len(unmigrated.sandbox.requests()) == 4
+    assert content(unmigrated.url) == {}
+
+
+def test_check_as_a_document(program: Program) -> None:
+    """`ok` of everything and of each; an error has its code and its three sentences."""
+    program.settings["tuple"]["token"] = "made-up-token-that-nobody-knows"
+
+    document = program.run("check", "--json").json
+
+    assert document["ok"] is False
+    assert [(one["subject"], one["ok"]) for one in document["checks"]] == [
+        ("configuration", True),
+        ("database", True),
+        ("schema", True),
+        ("connection pairing", False),
+        ("connection voice", True),
+        ("connection devices", True),
+        ("connection telephony", True),
+    ]
+    error = document["checks"][3]["error"]
+    assert (sorted(error), error["code"]) == (["code", "happened", "hint", "safe"], "authentication")
+
+
+def test_migrate(unmigrated: Program) -> None:
+    """It says from where to where; a second time there is nothing to do."""
+    first, second = unmigrated.run("migrate"), unmigrated.run("migrate")
+
+    found = rows(unmigrated.url, "SELECT version_num FROM sync.alembic_version")[0][0]
+    assert (first.code, first.out, first.err) == (0, f"The schema went from nothing to {found}.\n", "")
+    assert (second.code, second.out, second.err) == (0, f"The schema has the newest version already ({found}).\n", "")
+
+
+@pytest.mark.parametrize("command", ["status", "runs"])
+def test_a_database_that_holds_no_warehouse_yet(unmigrated: Program, command: str) -> None:
+    """The command that makes one is named."""
+    name = make_url(unmigrated.url).database
+
+    ended = unmigrated.run(command)
+
+    assert (ended.code, ended.out, ended.lines[0]) == (
+        1,
+        "",
+        f"The database at postgresql+psycopg://postgres@/{name} holds no warehouse yet.",
+    )
+    assert ended.lines[1].startswith("Run: etl ")
+
+
+def test_sync_status_and_runs(unmigrated: Program) -> None:
+    """The first sync makes the schema; a table of what came, of how each connection stands, and of the runs."""
+    ended = unmigrated.run("sync")
+    status, runs = unmigrated.run("status"), unmigrated.run("runs", "voice")
+
+    assert (ended.code, ended.err, ended.out) == (
+        0,
+        "",
+        (
+            "The warehouse was empty: its schema was made.\n"
+            "connection  status     new  changed  unchanged  rejected  requests\n"
+            "pairing     succeeded  12   0        2          0         3\n"
+            "voice       succeeded  12   0        0          0         4\n"
+            "devices     succeeded  12   0        0          0         3\n"
+            "telephony   succeeded  12   0        0          0         3\n"
+        ),
+    )
+    assert (status.code, status.err) == (0, "")
+    assert untimed(status.out) == (
+        "connection provider last run ended complete until lag calls open gaps rejects\n"
+        "devices salpre succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0\n"
+        "pairing tuple succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0\n"
+        "telephony krosai succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0\n"
+        "voice bimpe succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0\n"
+    )
+    assert (runs.code, runs.err) == (0, "")
+    assert re.sub(r"\b\d+s\b", "TOOK", untimed(runs.out)).splitlines() == [
+        "run connection status started took requests records new changed rejected late error",
+        f"{runs.table[1][0]} voice succeeded NOW TOOK 4 12 12 0 0 0 -",
+    ]
+    held, true = held_and_true(unmigrated)
+    assert held == true
+
+
+def test_sync_status_and_runs_as_documents(program: Program) -> None:
+    """One document each, whose keys stay."""
+    sync = program.run("sync", "--json").json
+    status = program.run("status", "--json").json
+    runs = program.run("runs", "--json", "--limit", "1").json
+
+    assert [one["connection"] for one in sync["connections"]] == list(NAMES.values())
+    for one in sync["connections"]:
+        assert set(one) == {"connection", "run", "status", *COUNTERS, "findings", "error"}
+        assert (one["status"], one["inserted"], one["error"]) == ("succeeded", 12, None)
+    assert sync["dry_run"] is False
+    assert [(one["connection"], one["calls"], one["gaps"]) for one in status["connections"]] == [
+        (name, 12, 0) for name in sorted(NAMES.values())
+    ]
+    assert {"high_water_mark", "lag", "open_calls", "rejects", "last_run", "last_status", "streams"} <= set(
+        status["connections"][0]
+    )
+    (run,) = runs["runs"]
+    assert {"id", "connection", "trigger", "status", "started_at", "finished_at", *COUNTERS, "error_code"} <= set(run)
+    assert (run["trigger"], run["status"], run["inserted"]) == ("cli", "succeeded", 12)
+
+
+def test_a_dry_run_writes_nothing(program: Program) -> None:
+    """It reads and compares: what is new at the providers is counted, and no row of any table differs afterwards."""
+    assert program.run("sync").code == 0
+    for provider in program.providers:
+        program.sandbox.history.add(provider, number=2)
+    before = content(program.url)
+
+    ended = program.run("sync", "--dry-run")
+
+    assert (ended.code, ended.lines) == (0, [])
+    assert [(line[0], line[2]) for line in ended.table[1:5]] == [(name, "2") for name in NAMES.values()]
+    assert ended.out.endswith("A dry run: nothing was written.\n")
+    assert content(program.url) == before
+
+
+def test_a_range_read_again(program: Program) -> None:
+    """`--since` and `--until` read what lies between them: a call that was lost there comes back, one elsewhere does not."""
+    assert program.run("sync").code == 0
+    execute(program.url, "DELETE FROM calls WHERE cursor_at < '2026-03-01T05:30:00Z'")
+
+    ended = program.run("sync", "--since", "2026-03-01T03:00:00Z", "--until", "2026-03-01T06:00:00Z", "pairing")
+
+    assert (ended.code, ended.lines) == (0, [])
+    lost = {call.id for call in program.sandbox.history.living("tuple")} - held_and_true(program)[0]["pairing"]
+    assert len(lost) == 3  # those of the first three hours
+
+
+@pytest.mark.parametrize("range_first", [["--since", "2026-03-01T09:00:00Z"], ["--until", "2026-02-28T12:00:00Z"]])
+def test_everything_after_a_range(program: Program, range_first: list[str]) -> None:
+    """A range that was read first does not stand in the way of the rest, however many pages lie before or after it."""
+    hourly(program, calls=40)
+    assert program.run("sync", *range_first).code == 0
+
+    ended = program.run("sync")
+    held, true = held_and_true(program)
+
+    assert (ended.code, ended.lines, held) == (0, [], true)
+
+
+def test_a_start_date_that_is_set_back(program: Program) -> None:
+    """What lies between the new and the old one is read, and nothing else is read again."""
+    hourly(program, calls=40)
+    for provider in program.providers:
+        program.settings[provider]["start_date"] = "2026-03-01"
+    assert program.run("sync").code == 0
+    for provider in program.providers:
+        program.settings[provider]["start_date"] = "2026-02-01"
+
+    ended = program.run("sync")
+    held, true = held_and_true(program)
+
+    assert (ended.code, ended.lines, held) == (0, [], true)
+
+
+def test_everything_read_again_rewrites_nothing(program: Program) -> None:
+    """`--full` reads every page, and writes no call that is as it was: not even a new version of its row."""
+    assert program.run("sync").code == 0
+    tuples = "SELECT connection, call_id, ctid::text, xmin::text FROM calls ORDER BY 1, 2"
+    before = rows(program.url, tuples)
+
+    ended = program.run("sync", "--full")
+
+    assert (ended.code, ended.lines) == (0, [])
+    assert [line[2:4] for line in ended.table[1:]] == [["0", "0"]] * 4
+    assert rows(program.url, tuples) == before
+    assert rows(program.url, "SELECT connection, records_seen >= 12 FROM sync.runs ORDER BY id DESC LIMIT 4") == [
+        (name, True) for name, _ in rows(program.url, "SELECT connection, id FROM sync.runs ORDER BY id DESC LIMIT 4")
+    ]

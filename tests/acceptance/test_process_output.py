@@ -1,0 +1,154 @@
+"""Where the output goes: queries and their errors, a terminal, a pipe that is closed, a disk that is full."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.process import PATIENCE, Program, content, held_and_true, hourly, rows
+from tests.acceptance.stage import quiet_history
+
+ONLY_READS = "Nothing was changed: `etl sql` with a query only reads."
+
+
+@pytest.fixture
+def program(database_url: str, tmp_path: Path) -> Iterator[Program]:
+    """Give the program before four providers with 12 calls each."""
+    with Sandbox(quiet_history(), limits=NO_LIMITS) as sandbox:
+        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path)
+        hourly(program, calls=12)
+        yield program
+
+
+def on_a_terminal(program: Program, *arguments: str) -> tuple[int, str]:
+    """Run a command on a terminal of its own; return the exit code and what was drawn."""
+    master, slave = pty.openpty()
+    program.environment |= {"TERM": "xterm", "COLUMNS": "120"}
+    process = program.start(*arguments, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    drawn = b""
+    while True:
+        try:
+            part = os.read(master, 65_536)
+        except OSError:  # how Linux tells the end
+            break
+        if not part:
+            break
+        drawn += part
+    code = process.wait(PATIENCE)
+    os.close(master)
+    return code, program.heard(code, drawn.decode(), "").out
+
+
+def test_a_query(program: Program) -> None:
+    """Its rows as lines, or as one document."""
+    assert program.run("sync").code == 0
+    columns = "connection, count(*) AS calls, min(occurred_at) AS oldest, NULL AS nothing"
+    query = f"SELECT {columns} FROM calls GROUP BY 1 ORDER BY 1 LIMIT 2"
+
+    plain, document = program.run("sql", query), program.run("sql", "--json", query)
+
+    assert (plain.code, plain.err, plain.out.splitlines()[0], plain.out.splitlines()[-1]) == (
+        0,
+        "",
+        "connection  calls  oldest                   nothing",
+        "(2 rows)",
+    )
+    assert document.json["columns"] == ["connection", "calls", "oldest", "nothing"]
+    assert [row[:2] for row in document.json["rows"]] == [["devices", 12], ["pairing", 12]]
+
+
+@pytest.mark.parametrize(
+    ("query", "happened"),
+    [
+        ("SELEC 1", 'The query failed: syntax error at or near "SELEC". It is at character 1.'),
+        ("SELECT nope FROM calls", 'The query failed: column "nope" does not exist. It is at character 8.'),
+        ("SELECT * FROM nope", 'The query failed: relation "nope" does not exist. It is at character 15.'),
+        ("SELECT 1/0", "The query failed: division by zero."),
+        ("DELETE FROM calls", "The query failed: cannot execute DELETE in a read-only transaction."),
+        ("COMMIT; DELETE FROM calls", "The query failed: cannot insert multiple commands into a prepared statement."),
+        ("SELECT 1; SELECT 2", "The query failed: cannot insert multiple commands into a prepared statement."),
+        ("SELECT 'infinity'::timestamptz", "The query failed: timestamp too large (after year 10K): 'infinity'."),
+    ],
+)
+def test_a_query_that_fails(program: Program, query: str, happened: str) -> None:
+    """The server's own words; and whatever the query was, it changed nothing."""
+    assert program.run("sync", "devices").code == 0
+    before = content(program.url)
+
+    ended = program.run("sql", query)
+
+    assert (ended.code, ended.out, ended.lines[:2]) == (2, "", [happened, ONLY_READS])
+    assert content(program.url) == before
+
+
+def test_a_terminal_sees_progress_and_a_table(program: Program) -> None:
+    """A bar for each stream while it is read, then a table with a bold head; without the terminal there is neither."""
+    code, drawn = on_a_terminal(program, "sync")
+
+    assert code == 0
+    assert "━" in drawn
+    for name in ("pairing", "voice", "devices", "telephony"):
+        assert re.search(rf"{name}.*━.*\d+/(\d+|\?)", drawn)
+    assert re.search(r"\x1b\[1m ?connection", drawn)
+    assert re.search(r"devices *succeeded *12 ", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn))
+    assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h")  # the cursor is there again
+
+
+def test_nobody_listens(program: Program) -> None:
+    """Output into a pipe that is closed, as `head` closes it, is no error, and keeps no sync from its work."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = [program.run(*command, stdout=writing) for command in (["sync"], ["status"], ["runs", "--json"])]
+    finally:
+        os.close(writing)
+
+    assert [(one.code, one.err) for one in ended] == [(0, "")] * 3
+    held, true = held_and_true(program)
+    assert held == true
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk(program: Program) -> None:
+    """It is said; the calls are in the warehouse all the same."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ended = program.run("sync", stdout=full)
+
+    assert (ended.code, ended.lines) == (
+        2,
+        [
+            "Standard output cannot be written: No space left on device.",
+            "What was committed stays.",
+            "Lead the output to another place.",
+        ],
+    )
+    assert rows(program.url, "SELECT count(*) FROM calls") == [(48,)]
+
+
+def test_an_embedded_server_without_a_place(program: Program) -> None:
+    """A data directory that cannot be made is named, with the two settings that help."""
+    program.configure()
+    text = program.config.read_text(encoding="utf-8")
+    taken = program.folder / "taken"
+    taken.touch()
+    program.config.write_text(re.sub(r"url = .*", f'data_dir = "{taken}"', text, count=1), encoding="utf-8")
+
+    ended = program.ask(*program.command("sync"))
+
+    assert (ended.code, ended.out, ended.lines) == (
+        1,
+        "",
+        [
+            f"The embedded server's folder {taken} cannot be used: Not a directory.",
+            "Nothing was started.",
+            "Set warehouse.data_dir to a folder that you can write, or warehouse.url to a server of your own.",
+        ],
+    )
+    assert program.sandbox.requests() == []
