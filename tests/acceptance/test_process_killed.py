@@ -20,7 +20,8 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Entry, History, Sandbox
-from tests.acceptance.process import Hook, Nursery, Program, content, copied, execute, rows, wait_until
+from tests.acceptance.forks import Nursery
+from tests.acceptance.process import Hook, Program, content, copied, execute, rows, wait_until
 from tests.acceptance.stage import NAMES, PROVIDERS, START
 
 MOMENTS = 50

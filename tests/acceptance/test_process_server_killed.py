@@ -14,7 +14,8 @@ import pytest
 from etl.sandbox import NO_LIMITS, History, Sandbox
 from etl.warehouse import schema
 from etl.warehouse.database import Database
-from tests.acceptance.process import Hook, Nursery, Program, execute, held_and_true, rows
+from tests.acceptance.forks import Nursery
+from tests.acceptance.process import Hook, Program, execute, held_and_true, rows
 from tests.acceptance.server import OwnServer, binaries_beside
 from tests.acceptance.stage import NAMES, PROVIDERS, START
 from tests.conftest import Server
