@@ -75,6 +75,7 @@ def test_all_keys(load: Load) -> None:
         daily_requests = 1000
         schedule = "*/15 * * * *"
         details = false
+        max_open_age = "3d"
         currency = "EUR"
         max_delete_share = 0.5
     """)
@@ -99,6 +100,7 @@ def test_all_keys(load: Load) -> None:
         "daily_requests": 1000,
         "schedule": "*/15 * * * *",
         "details": False,
+        "max_open_age": timedelta(days=3),
         "currency": "EUR",
         "max_delete_share": 0.5,
         "agents": None,

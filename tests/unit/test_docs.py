@@ -278,7 +278,7 @@ def test_error_codes_are_documented() -> None:
 def _finding_codes() -> set[str]:
     """Return the codes of the findings that the program writes down as such, and those of the walks' notes."""
     codes = {note.value for note in Note}
-    for path in (ROOT / "etl").glob("*.py"):
+    for path in (ROOT / "etl").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
                 given = next((word.value for word in node.keywords if word.arg == "code"), None)
