@@ -186,7 +186,7 @@ def status(value: JSON, words: Mapping[str, Status]) -> Status:
 def count(value: JSON) -> int | None:
     """Return what a page says of itself in numbers (42, 42.0, "42"); None for anything else, since nothing may hang on it."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 16:
-        return int(value)
+        return int(value.strip())
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53 and value == int(value):
         return int(value)
     return None

@@ -293,3 +293,8 @@ def test_refusals_hold_nothing_of_the_value() -> None:
     with pytest.raises(Unfit) as refusal:
         parse.whole("Alice Example")
     assert str(refusal.value) == "wrong_type"
+
+
+def test_a_count_is_read_whatever_blanks_surround_it() -> None:
+    """What `str` takes for a blank and `int` does not, such as a unit separator, breaks no page."""
+    assert [parse.count(value) for value in ("12", " 12\n", "0\x1f", "12\x1c")] == [12, 12, 0, 12]
