@@ -79,6 +79,7 @@ class Source:
     def __init__(self, provider: Provider, api: Api) -> None:
         self.provider = provider
         self.api = api
+        self._form = 0  # which form of an id was answered last: the provider is likely to know the next by the same
         self.ahead = timedelta()  # how far the provider's clock was ahead of ours when it last told the time
 
     def page(self, *, stream: str, style: Style, ask: Ask) -> Page:
@@ -108,8 +109,9 @@ class Source:
         if detail is None:
             raise NotImplementedError(f"{self.provider.name} has no detail")
         forms = detail.id_forms(call_id)
+        turn = self._form if self._form < len(forms) else 0
         absent: NotFound | None = None
-        for form in forms:
+        for form in (*forms[turn:], *forms[:turn]):
             try:
                 answer = self.api.get_one(_path(detail.path, stream=stream, call=form), detail.record)
             except NotFound as refusal:
@@ -117,6 +119,7 @@ class Source:
                 continue
             record = examine(self.provider, answer.records[0], cleaned=0 in answer.cleaned)
             if record.call_id in forms:
+                self._form = forms.index(form)
                 return record, answer.sent_at
         raise absent or NotFound("The provider answered with another call than the one asked for.", naming=None)
 

@@ -17,7 +17,7 @@ NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "boxes", "krosai": "tel
 
 def demo_history(seed: int = 1, *, now: datetime | None = None) -> History:
     """
-    Return the ten days up to `now` (default: real now): about 3,000 Tuple calls, 2 agents x 250, 300 Salpre, 400 KrosAI.
+    Return the ten days up to `now` (default: real now): about 3,000 Tuple calls, 2 agents x 100, 300 Salpre, 120 KrosAI.
 
     Within the true rate limits a first sync reads them in a few seconds. Agents do not come and go.
     """
@@ -25,7 +25,7 @@ def demo_history(seed: int = 1, *, now: datetime | None = None) -> History:
         seed,
         start=now or datetime.now(UTC),
         past=timedelta(days=10),
-        calls_per_day={"tuple": 300, "bimpe": 50, "salpre": 30, "krosai": 40},
+        calls_per_day={"tuple": 300, "bimpe": 20, "salpre": 30, "krosai": 12},
         agent_changes=(0, 0, 0),
     )
 
