@@ -146,7 +146,12 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
 
 
 def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
-    """Move the calls that the provider says are gone to the history, unless that could be an outage."""
+    """Move the calls that the provider says are gone to the history, unless that could be an outage, or is its retention."""
+    if task.account.retention is not None:
+        kept_since = task.provider_now() - task.account.retention
+        gone = [call for call in gone if call.cursor >= kept_since]
+    if not gone:
+        return
     if not alive and not _still_answers(task, stream, {call.call_id for call in gone}):
         task.find(
             Finding(

@@ -214,7 +214,7 @@ def killing(server_url: str, database_url: str, tmp_path: Path, hook: Hook, hist
 
     with Sandbox(history, limits=NO_LIMITS, on_request=note) as sandbox:
         # Within so short a lookback lies less than a page: what is read anyway is told from what is read again.
-        settings = {provider: {"per_page": PER_PAGE, "lookback": "30m"} for provider in PROVIDERS}
+        settings = {provider: {"per_page": PER_PAGE, "lookback": "30m", "details": False} for provider in PROVIDERS}
         program = Program(sandbox=sandbox, url=url, folder=tmp_path, settings=settings)
         with Nursery(program) as nursery:
             yield Killing(program, nursery, hook, server_url=server_url, template=str(template.database))
