@@ -157,11 +157,11 @@ def test_sync_status_and_runs(unmigrated: Program) -> None:
     )
     assert (status.code, status.err) == (0, "")
     assert untimed(status.out) == (
-        "connection provider last run ended complete until lag calls open gaps rejects\n"
-        "devices salpre succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0\n"
-        "pairing tuple succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0\n"
-        "telephony krosai succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0\n"
-        "voice bimpe succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0\n"
+        "connection provider last run ended complete until lag calls open gaps rejects last proof\n"
+        "devices salpre succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0 -\n"
+        "pairing tuple succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0 -\n"
+        "telephony krosai succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0 -\n"
+        "voice bimpe succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0 -\n"
     )
     assert (runs.code, runs.err) == (0, "")
     assert re.sub(r"\b\d+s\b", "TOOK", untimed(runs.out)).splitlines() == [
