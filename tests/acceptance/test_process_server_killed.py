@@ -20,7 +20,7 @@ from tests.acceptance.server import OwnServer, binaries_beside
 from tests.acceptance.stage import NAMES, PROVIDERS, START
 from tests.conftest import Server
 
-MOMENTS = 16
+MOMENTS = 50
 SEED = 7
 
 
