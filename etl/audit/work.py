@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from etl.audit.breakdowns import compare_days, compare_statuses
-from etl.audit.counts import Comparison, Counted, Located
+from etl.audit.counts import END, Comparison, Counted, Located
 from etl.audit.itself import Wrong, examine_batch
 from etl.audit.repair import mend_batch, read_again, read_damaged
 from etl.audit.sides import Uncountable
@@ -36,6 +36,7 @@ class _Stream:
         self.counted: Counted | None = None
         self.located = Located()
         self.outage = False
+        self.uncountable = False
         self.was_wrong = False
         self.notes: list[str] = []
 
@@ -80,7 +81,9 @@ class Audit:
         streams = list(self._streams())
         for stream in streams:
             self._count(stream)
-            if stream.counted is not None and not stream.counted.agree and not stream.outage:
+            if stream.uncountable:
+                stream.located = Located(stretches=[Span(BEGINNING, END)])
+            if stream.uncountable or (stream.counted is not None and not stream.counted.agree and not stream.outage):
                 self._reread(stream)
         read_details(self.task)
         for stream in streams:
@@ -138,7 +141,7 @@ class Audit:
             stream.located = comparison.locate(counted)
             self._excuse_repeats(stream)
         except Uncountable as why:
-            stream.counted = None
+            stream.counted, stream.uncountable = None, True
             stream.notes.append(str(why))
         except NotFound as absent:
             if absent.naming != "agent":

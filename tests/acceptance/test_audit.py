@@ -106,6 +106,22 @@ def test_salpre_is_never_complete_but_unverifiable(stage: Stage) -> None:
     assert exit_code([outcome]) == 0
 
 
+def test_without_totals_a_repair_reads_the_whole_list_again(stage: Stage) -> None:
+    """Nothing tells that rows are missing, so nothing but reading everything can bring them back."""
+    loaded(stage, "salpre")
+    before = facts(stage, "salpre")
+    gone = sorted(before, key=lambda call_id: before[call_id]["occurred_at"])[10:110:49]  # type: ignore[arg-type,return-value]
+    damage(stage, "DELETE FROM calls WHERE call_id = ANY(%(ids)s)", ids=gone)
+
+    mended = audited(stage, "salpre", repair=True)
+
+    tell(f"salpre: {mended.requests} requests")
+    assert (verdict(mended), mended.error) == (Verdict.UNVERIFIABLE, None)
+    assert facts(stage, "salpre") == before
+    (run,) = stage.rows("SELECT status, inserted FROM sync.runs WHERE id = %(id)s", {"id": mended.run_id})
+    assert run == {"status": "succeeded", "inserted": len(gone)}
+
+
 @pytest.mark.parametrize("provider", ["tuple", "bimpe", "krosai"])
 def test_deleted_rows_are_found_named_and_brought_back(stage: Stage, provider: str) -> None:
     """Three rows deleted by hand, far apart: each is named, read again, and the counts agree afterwards."""
