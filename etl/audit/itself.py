@@ -87,7 +87,8 @@ def restored(task: Task, row: CallRow, record: Record) -> Derived:
         observed_at=row.observed_at,
         detail=detail,
         detail_observed_at=row.detail_observed_at if detail is not None else None,
-        detail_due_at=row.detail_due_at if detail is not None or row.detail is None else task.provider_now(),
+        # At once by whatever clock: no answer of this run may have told the provider's yet.
+        detail_due_at=row.detail_due_at if detail is not None or row.detail is None else min(row.cursor_at, row.observed_at),
         first_seen_at=row.first_seen_at,
         last_changed_at=row.last_changed_at,
     )
