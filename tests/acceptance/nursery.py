@@ -16,10 +16,14 @@ import sys
 def main() -> None:
     """Serve until standard input ends."""
     import etl.cli.app
+    import etl.cli.auditing
+    import etl.cli.replaying
     import etl.cli.syncing
     import etl.http.client
+    import etl.warehouse.audits
     import etl.warehouse.load
     import etl.warehouse.postgres
+    import etl.warehouse.replay
     import etl.warehouse.report
     import etl.warehouse.schema  # noqa: F401 - this is what makes starts cheap
     from etl import providers

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import random
-import re
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Entry, History, Sandbox
 from tests.acceptance.forks import Nursery
-from tests.acceptance.process import Hook, Program, content, copied, execute, rows, wait_until
+from tests.acceptance.killing import TRIGGER, Killing, Moment
+from tests.acceptance.process import Hook, Program, execute, rows
 from tests.acceptance.stage import NAMES, PROVIDERS, START
 
 MOMENTS = 50
 SEED = 20261121
 PER_PAGE = 6
-LOCK = 4711
 AGAIN = {"tuple": 2, "bimpe": 4, "salpre": 4, "krosai": 4}
 """
 How many requests for pages a kill costs a stream at most: the page that was being loaded and the one that was fetched ahead.
@@ -35,104 +29,6 @@ How many requests for pages a kill costs a stream at most: the page that was bei
 Where a provider lists newest first there are two more: the newest page, which every run reads, and the page that shows that
 the run continues above what it has not read. Of what was committed no more than these two are read again.
 """
-WITHOUT = (
-    *("first_seen_at", "last_seen_at", "last_changed_at", "observed_at", "detail_observed_at", "detail_due_at"),
-    *("last_run_id", "updated_at"),
-)
-"""The columns that tell when something was observed, and by which run: two runs differ in them."""
-
-# Every page's transaction writes the run's counters last. In a database with the setting `stage.stop_at` the transaction of
-# that number waits there, with all its rows written, for a lock that the test holds.
-TRIGGER = f"""
-CREATE SEQUENCE public.stage_pages;
-CREATE FUNCTION public.stage_page() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_notify('stage_pages', '');
-    IF nextval('public.stage_pages')::text = current_setting('stage.stop_at', true) THEN
-        PERFORM pg_advisory_xact_lock({LOCK});
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER stage_page AFTER UPDATE ON sync.runs FOR EACH ROW WHEN (NEW.status = 'running')
-    EXECUTE FUNCTION public.stage_page();
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """When the process is killed: with the `number`-th request unanswered, page committed, or page about to commit."""
-
-    kind: str
-    number: int
-
-
-class Killing:
-    """A group of moments: each begins with a copy of one database, before one and the same history that stands still."""
-
-    def __init__(self, program: Program, nursery: Nursery, hook: Hook, *, server_url: str, template: str) -> None:
-        self.program = program
-        self.nursery = nursery
-        self.hook = hook
-        self._server_url = server_url
-        self._template = template
-
-    @contextmanager
-    def fresh(self) -> Iterator[None]:
-        """Begin anew."""
-        with copied(self._server_url, self.program.url, self._template):
-            self.program.sandbox.clear_requests()
-            yield
-
-    def kill_at(self, moment: Moment) -> None:
-        """Run a sync, kill it at a moment, and wait until the database has noticed."""
-        ways: dict[str, Callable[[int], None]] = {"request": self._request, "page": self._page, "inside": self._inside}
-        ways[moment.kind](moment.number)
-        wait_until(
-            self.program.url,
-            "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        )
-
-    def _request(self, number: int) -> None:
-        started: SimpleQueue[int] = SimpleQueue()
-        self.hook.arm(number, lambda: os.kill(started.get(), signal.SIGKILL))
-        started.put(self.nursery.start("sync"))
-        assert self.nursery.end().code == -signal.SIGKILL
-
-    def _page(self, number: int) -> None:
-        with psycopg.connect(self.program.url, autocommit=True) as session:
-            session.execute("LISTEN stage_pages")
-            child = self.nursery.start("sync")
-            assert len(list(session.notifies(timeout=60, stop_after=number))) >= number
-            os.kill(child, signal.SIGKILL)
-        assert self.nursery.end().code in (-signal.SIGKILL, 0)  # after the last page it may have ended
-
-    def _inside(self, number: int) -> None:
-        name = make_url(self.program.url).database
-        execute(self.program.url, f"ALTER DATABASE \"{name}\" SET stage.stop_at = '{number}'")
-        waiting = f"SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND objid = {LOCK} AND NOT granted"
-        with psycopg.connect(self.program.url, autocommit=True) as session:
-            session.execute(f"SELECT pg_advisory_lock({LOCK})".encode())
-            child = self.nursery.start("sync")
-            wait_until(self.program.url, waiting)
-            os.kill(child, signal.SIGKILL)
-        assert self.nursery.end().code == -signal.SIGKILL
-        execute(self.program.url, f'ALTER DATABASE "{name}" RESET stage.stop_at')
-
-    def held(self) -> dict[str, list[Any]]:
-        """Return what the warehouse holds of calls and of what was read of them."""
-        found = content(self.program.url, without=WITHOUT)
-        for row in found["public.calls"]:
-            row["content_hash"] = None  # of the bytes, in which a signed address differs
-            for place in (row, row["raw"]):
-                if place.get("recording_url"):
-                    place["recording_url"] = re.sub(r"\?.*", "", place["recording_url"])
-        return {table: found[table] for table in ("public.calls", "public.call_participants", "public.agents", "sync.state")}
-
-    def asked(self) -> Counter[tuple[str, str]]:
-        """Return how many pages of calls were asked for, by provider and stream, since the beginning."""
-        ends = {"tuple": "/call_usage", "bimpe": "/calls", "salpre": "/call/list", "krosai": "/calls"}
-        entries = self.program.sandbox.requests()
-        return Counter((entry.provider, entry.path) for entry in entries if entry.path.endswith(ends[entry.provider]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
