@@ -1,0 +1,115 @@
+"""Knows the goals of the design (section 9), and what was measured of each; a goal that was not measured says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+Lanes = Mapping[str, Sequence[Mapping[str, Any]]]
+MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The median of several measurements, and between what they lay."""
+
+    middle: float
+    least: float
+    most: float
+    count: int
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Return the spread of values; None of nothing."""
+    return Spread(median(values), min(values), max(values), len(values)) if values else None
+
+
+def values(lanes: Lanes, lane: str, name: str) -> list[float]:
+    """Return what a lane measured under a name, one value for each round that has it."""
+    return [float(sample[name]) for sample in lanes.get(lane, ()) if name in sample]
+
+
+def ratios(lanes: Lanes, one: str, other: str, name: str = "rate") -> list[float]:
+    """Return, round by round, how many times the other lane's value the one's is."""
+    pairs = zip(lanes.get(one, ()), lanes.get(other, ()), strict=False)
+    return [a[name] / b[name] for a, b in pairs if name in a and name in b and b[name]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A number to reach: `at_least` or at most `limit`. It is met where the median meets it; `worst`: where every value does."""
+
+    text: str
+    limit: float
+    measured: Callable[[Lanes], list[float]]
+    unit: str = ""
+    at_least: bool = False
+    worst: bool = False
+
+    def met(self, found: Spread) -> bool:
+        """Whether it is reached."""
+        value = found.middle if not self.worst else found.least if self.at_least else found.most
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+def _of(lane: str, name: str, scale: float = 1.0) -> Callable[[Lanes], list[float]]:
+    return lambda lanes: [value / scale for value in values(lanes, lane, name)]
+
+
+def _of_all(prefix: str, name: str) -> Callable[[Lanes], list[float]]:
+    return lambda lanes: [value for lane in lanes if lane.startswith(prefix) for value in values(lanes, lane, name)]
+
+
+def _best_dlt(lanes: Lanes) -> list[float]:
+    """Against the faster of dlt's two strategies."""
+    found = [ratios(lanes, "ours", lane) for lane in ("dlt", "dlt_upsert")]
+    return min((ratio for ratio in found if ratio), key=median, default=[])
+
+
+def _memory(lanes: Lanes) -> list[float]:
+    return [value / MB for lane in ("ours", "reread", "scale", "idle") for value in values(lanes, lane, "memory")]
+
+
+GOALS = (
+    Goal(
+        text="backfill against COPY of the finished rows",
+        limit=0.8,
+        unit="×",
+        at_least=True,
+        measured=lambda lanes: ratios(lanes, "ours", "copy"),
+    ),
+    Goal(text="backfill against dlt", limit=8, unit="×", at_least=True, measured=_best_dlt),
+    Goal(text="read again: rows rewritten", limit=0, worst=True, measured=_of("reread", "rewritten")),
+    Goal(text="read again: WAL per 100,000 calls", limit=1, unit=" MB", worst=True, measured=_of("reread", "wal_per_100k", MB)),
+    Goal(
+        text="read again against the backfill",
+        limit=3,
+        unit="×",
+        at_least=True,
+        measured=lambda lanes: ratios(lanes, "reread", "ours"),
+    ),
+    Goal(text="nothing new: requests", limit=1, worst=True, measured=_of("idle", "requests")),
+    Goal(text="nothing new: the whole process", limit=1, unit=" s", measured=_of("idle", "wall")),
+    Goal(text="etl --help", limit=0.3, unit=" s", measured=_of("help", "wall")),
+    Goal(text="memory of the process, one connection", limit=200, unit=" MB", worst=True, measured=_memory),
+    Goal(text="memory of the process, the fleet", limit=200, unit=" MB", worst=True, measured=_of("fleet", "memory", MB)),
+    Goal(text="allowance of Tuple spent", limit=0.95, at_least=True, worst=True, measured=_of_all("allowance: tuple", "share")),
+    Goal(
+        text="allowance of KrosAI spent, by the second",
+        limit=0.95,
+        at_least=True,
+        worst=True,
+        measured=_of("allowance: krosai, by the second", "share"),
+    ),
+    Goal(
+        text="allowance of KrosAI spent, by the day",
+        limit=0.95,
+        at_least=True,
+        worst=True,
+        measured=_of("allowance: krosai, by the day", "share"),
+    ),
+    Goal(text="requests refused (429)", limit=0, worst=True, measured=_of_all("allowance:", "refused")),
+    Goal(text="cost per call, last against first", limit=1.3, unit="×", measured=_of("scale", "growth")),
+)

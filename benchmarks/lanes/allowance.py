@@ -1,0 +1,116 @@
+"""
+Knows how much of a provider's request allowance a long backfill spends: the program's own limiter against the sandbox's exact
+rule, both on a clock that only this lane moves. No waiting, no chance but a seeded one: hours take a second.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from benchmarks.bench import Sample
+from etl import providers
+from etl.http.allowance import Allowance, DaySpent
+from etl.provider import Limit
+from etl.sandbox.limits import TRUE_LIMITS, Limiter, Quota
+
+START = datetime(2026, 3, 15, 12, tzinfo=UTC)
+TUPLE_HOURS = 6
+KROSAI_SECONDS = 600
+KROSAI_DAYS = 5
+DAILY = 1000
+"""KrosAI's plan Free: so many requests a day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Who asks, and how the API answers: so many threads without a pause, answers after up to `slowest` seconds."""
+
+    workers: int
+    slowest: float
+
+
+LOADS = {"one thread": Load(workers=1, slowest=0.5), "six threads": Load(workers=6, slowest=2.0)}
+
+
+class _Simulation:
+    """A day of requests in a second: the allowance is asked, requests fly, the server counts them as they arrive."""
+
+    def __init__(self, limit: Limit | None, rule: tuple[Quota, ...], load: Load, *, daily: int | None, seed: int) -> None:
+        self.now = self._arrived = START
+        self._allowance = Allowance(limits=[limit] if limit else [], daily=daily)
+        self._server = Limiter({"api": rule}, self._arriving)
+        self._load = load
+        self._chance = random.Random(seed)  # noqa: S311 - a story, not a key
+        self._arrivals: list[datetime] = []
+
+    def _arriving(self) -> float:
+        return self._arrived.timestamp()
+
+    def run(self, length: timedelta) -> None:
+        """Let everybody ask until the time is over."""
+        end, idle, order = START + length, self._load.workers, itertools.count()
+        flying: list[tuple[datetime, int]] = []
+        while self.now < end:
+            wait = self._wait() if idle else None
+            if wait == timedelta():
+                self._allowance.sent(self.now)
+                idle -= 1
+                latency = timedelta(seconds=self._chance.uniform(0.02, self._load.slowest))
+                self._arrivals.append(self.now + latency * self._chance.random())
+                heapq.heappush(flying, (self.now + latency, next(order)))
+            elif flying and (wait is None or flying[0][0] <= self.now + wait):
+                self.now = heapq.heappop(flying)[0]
+                idle += 1
+                self._allowance.answered(self.now, None)
+            else:
+                self.now += wait or timedelta(seconds=1)
+
+    def _wait(self) -> timedelta | None:
+        try:
+            return self._allowance.wait(self.now)
+        except DaySpent:  # a run ends here; the next one of the schedule finds another day
+            midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+            return midnight - self.now
+
+    def refused(self) -> int:
+        """Return how many requests the server's rule refuses, in the order in which they arrive."""
+        for arrived in sorted(self._arrivals):
+            self._arrived = arrived
+            self._server.ask("api", "main")
+        return self._server.violations("api")
+
+    def arrived_until(self, end: datetime) -> int:
+        """Return how many requests reached the server before an instant."""
+        return sum(arrival < end for arrival in self._arrivals)
+
+
+def measure(*, repeat: int, say: Callable[[str], object]) -> dict[str, list[Sample]]:
+    """Return, for each round (a seed), the share of each allowance that was spent and the requests refused."""
+    say("request allowances, on a clock of its own")
+    found: dict[str, list[Sample]] = {}
+    rules = {name: tuple(TRUE_LIMITS[name]) for name in ("tuple", "krosai")}
+    for seed in range(repeat):
+        for who, load in LOADS.items():
+            minute = _Simulation(providers.get("tuple").limit, rules["tuple"], load, daily=None, seed=seed)
+            length = timedelta(hours=TUPLE_HOURS)
+            found.setdefault(f"tuple, {who}", []).append(_spent(minute, length, 60 * 60 * TUPLE_HOURS))
+        load = LOADS["six threads"]
+        quick = Load(workers=6, slowest=0.15)  # six at once cannot ask ten times a second for longer than their answers take
+        second = _Simulation(providers.get("krosai").limit, rules["krosai"][:1], quick, daily=None, seed=seed)
+        length = timedelta(seconds=KROSAI_SECONDS)
+        found.setdefault("krosai, by the second", []).append(_spent(second, length, 10 * KROSAI_SECONDS))
+        day = _Simulation(providers.get("krosai").limit, rules["krosai"], load, daily=DAILY, seed=seed)
+        length = timedelta(days=KROSAI_DAYS)
+        found.setdefault("krosai, by the day", []).append(_spent(day, length, DAILY * KROSAI_DAYS))
+    return {f"allowance: {name}": samples for name, samples in found.items()}
+
+
+def _spent(simulation: _Simulation, length: timedelta, allowed: int) -> Sample:
+    simulation.run(length)
+    arrived = simulation.arrived_until(START + length)
+    return {"allowed": allowed, "arrived": arrived, "share": arrived / allowed, "refused": simulation.refused()}

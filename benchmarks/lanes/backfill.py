@@ -1,0 +1,88 @@
+"""
+Knows the lanes that load the same calls into an empty database, one after the other in each round, so that their ratios hold
+whatever the machine does: ours, ours again (nothing changed), straight COPY in two rhythms, and the rivals.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+
+from benchmarks import peers
+from benchmarks.bench import Sample, Stage, configure, etl
+from benchmarks.dataset import lasting
+from benchmarks.finished import dump
+from benchmarks.postgres import Lane
+from benchmarks.process import LaneFailed
+from benchmarks.serving import Pages, pages
+
+RATE = "200/s"
+"""Allows 200,000 calls a second, more than any lane takes, and makes the limiter remember no more than in life."""
+
+COPIES = {"copy": "whole", "copy_paged": "paged"}
+LANES = ("ours", "reread", *COPIES, *peers.NAMES)
+TABLES = ("calls", "call_participants", "call_history")
+
+Samples = dict[str, list[Sample]]
+
+
+def measure(stage: Stage, *, calls: int, lanes: Sequence[str] = LANES) -> Samples:
+    """Return the samples of each lane, one for each round; a lane that cannot run has one with its reason."""
+    found: Samples = {lane: [] for lane in lanes}
+    with pages(lasting("tuple", calls), folder=stage.data) as served:
+        rivals = [peers.Peer(stage, served, lane, calls) for lane in lanes if lane in peers.NAMES]
+        for number in range(stage.repeat):
+            stage.say(f"backfill of {calls:,} Tuple calls, round {number + 1} of {stage.repeat}")
+            if {"ours", "reread", *COPIES} & set(lanes):
+                _ours(stage, served, calls, found)
+            for lane, rhythm in COPIES.items():
+                if lane in lanes:
+                    found[lane].append(_copied(stage, calls, rhythm))
+            for rival in rivals:
+                found[rival.name].append(rival.measure())
+    shutil.rmtree(stage.scratch / "finished", ignore_errors=True)
+    return found
+
+
+def connection(calls: int) -> dict[str, str | bool]:
+    """Return the keys of a Tuple connection that sees so many calls."""
+    return {"provider": "tuple", "token": f"first-{calls}", "rate_limit": RATE}
+
+
+def _ours(stage: Stage, served: Pages, calls: int, found: Samples) -> None:
+    with stage.postgres.database(migrated=True) as lane:
+        config = configure(stage.scratch, lane, served, {"pairing": connection(calls)})
+        sample, _ = stage.measured(etl(config, "sync"), calls=calls, pages=served)
+        sample |= held(lane)
+        if sample["rows"] != calls:
+            raise LaneFailed(f"{sample['rows']:,} of {calls:,} calls were loaded")
+        if "ours" in found:
+            found["ours"].append(sample)
+        if "reread" in found:
+            found["reread"].append(_reread(stage, served, lane, calls))
+        if set(COPIES) & set(found) and not (stage.scratch / "finished").exists():
+            dump(lane, stage.scratch / "finished")
+
+
+def _reread(stage: Stage, served: Pages, lane: Lane, calls: int) -> Sample:
+    before = lane.writes(*TABLES)
+    config = configure(stage.scratch, lane, served, {"pairing": connection(calls)})
+    sample, _ = stage.measured(etl(config, "sync", "--full"), calls=calls, pages=served)
+    return sample | held(lane) | {"rewritten": lane.writes(*TABLES) - before}
+
+
+def _copied(stage: Stage, calls: int, rhythm: str) -> Sample:
+    plan = stage.scratch / "finished" / "plan.json"
+    with stage.postgres.database(migrated=True) as lane:
+        command = [sys.executable, "-m", "benchmarks.copying", str(plan), lane.conninfo, rhythm]
+        sample, _ = stage.measured(command, calls=calls)
+        return sample | held(lane)
+
+
+def held(lane: Lane) -> Sample:
+    """Return how many calls and participants a warehouse holds."""
+    return {
+        "rows": lane.number("SELECT count(*) FROM calls"),
+        "child_rows": lane.number("SELECT count(*) FROM call_participants"),
+    }
