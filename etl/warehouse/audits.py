@@ -16,6 +16,7 @@ from etl.coverage import Span
 from etl.model import JSON, CallRow, Derived, EventRow, MessageRow, ParticipantRow
 from etl.run import Account
 from etl.warehouse.history import delete_children
+from etl.warehouse.kinds import RunKind, note_kind
 from etl.warehouse.page import Page, behind_fence
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.tables import (
@@ -79,6 +80,12 @@ class MendingPage(Page):
 
 class AuditedWarehouse(PostgresWarehouse):
     """The warehouse as an audit sees it."""
+
+    def open_run(self, account: Account, *, trigger: str) -> int:
+        """See `RunWarehouse.open_run`; an audit's run is a repair."""
+        run_id = super().open_run(account, trigger=trigger)
+        note_kind(self._database, run_id, RunKind.REPAIR)
+        return run_id
 
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[MendingPage]:

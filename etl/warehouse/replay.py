@@ -20,6 +20,7 @@ from etl.model import Derived, Drift, Record, Rejection
 from etl.replay import FIRST, Departures, Place, Rewritten, Tried
 from etl.run import Account
 from etl.warehouse.history import CHANGED, delete_children
+from etl.warehouse.kinds import RunKind, note_kind
 from etl.warehouse.load import COLUMNS, CREATE_CHANGED, EMPTY_CHANGED, Loader
 from etl.warehouse.page import behind_fence
 from etl.warehouse.postgres import PostgresWarehouse
@@ -52,6 +53,12 @@ class Found(NamedTuple):
 
 class PostgresReplay(PostgresWarehouse):
     """The warehouse as a replay uses it."""
+
+    def open_run(self, account: Account, *, trigger: str) -> int:
+        """See `ReplayWarehouse.open_run`."""
+        run_id = super().open_run(account, trigger=trigger)
+        note_kind(self._database, run_id, RunKind.REPLAY)
+        return run_id
 
     def holds(self, connection: str) -> bool:
         """See `ReplayWarehouse.holds`."""

@@ -118,8 +118,8 @@ def test_without_totals_a_repair_reads_the_whole_list_again(stage: Stage) -> Non
     tell(f"salpre: {mended.requests} requests")
     assert (verdict(mended), mended.error) == (Verdict.UNVERIFIABLE, None)
     assert facts(stage, "salpre") == before
-    (run,) = stage.rows("SELECT status, inserted FROM sync.runs WHERE id = %(id)s", {"id": mended.run_id})
-    assert run == {"status": "succeeded", "inserted": len(gone)}
+    (run,) = stage.rows("SELECT status, kind, inserted FROM sync.runs WHERE id = %(id)s", {"id": mended.run_id})
+    assert run == {"status": "succeeded", "kind": "repair", "inserted": len(gone)}
 
 
 @pytest.mark.parametrize("provider", ["tuple", "bimpe", "krosai"])
@@ -145,8 +145,8 @@ def test_deleted_rows_are_found_named_and_brought_back(stage: Stage, provider: s
         assert facts(stage, provider)[one] == before[one]
     assert facts(stage, provider) == before
     assert verdict(audited(stage, provider)) is Verdict.COMPLETE
-    (run,) = stage.rows("SELECT status, inserted FROM sync.runs WHERE id = %(id)s", {"id": mended.run_id})
-    assert run == {"status": "succeeded", "inserted": len(gone)}
+    (run,) = stage.rows("SELECT status, kind, inserted FROM sync.runs WHERE id = %(id)s", {"id": mended.run_id})
+    assert run == {"status": "succeeded", "kind": "repair", "inserted": len(gone)}
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

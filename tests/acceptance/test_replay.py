@@ -282,8 +282,8 @@ def test_the_command_needs_no_credential_and_leaves_a_run_without_requests(stage
             *({"connection": NAMES[name], **none} for name in PROVIDERS[1:]),
         ]
     }
-    (run,) = stage.rows("SELECT status, trigger, requests, unchanged FROM sync.runs WHERE id = 2")
-    assert run == {"status": "succeeded", "trigger": "cli", "requests": 0, "unchanged": 3}
+    (run,) = stage.rows("SELECT status, kind, trigger, requests, unchanged FROM sync.runs WHERE id = 2")
+    assert run == {"status": "succeeded", "kind": "replay", "trigger": "cli", "requests": 0, "unchanged": 3}
     assert stage.sandbox.requests() == []
     assert program.run("replay", "pairing").out.splitlines()[1].split() == ["pairing", "succeeded", "3", "0", "0", "3", "0"]
 

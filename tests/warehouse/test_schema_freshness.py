@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import insert, select, text
 
-from etl.warehouse import tables
+from etl.warehouse import schema, tables
 from etl.warehouse.database import Database
 from etl.warehouse.views import data_freshness
 
@@ -97,21 +97,48 @@ def test_a_closed_stream_holds_nobody_back(database: Database) -> None:
     assert found == {"last_success": None, "fresh_until": at(9), "complete_until": at(9), "gaps": 1, "unclosable_gaps": 0}
 
 
-def test_last_success_is_the_latest_run_that_succeeded(database: Database) -> None:
-    """Failed, partial and running ones, and those of other connections, do not count."""
+def test_last_success_is_the_latest_sync_that_succeeded(database: Database) -> None:
+    """Failed, partial and running ones, and those of other connections, do not count; neither does what reads nothing new."""
     ended = [
-        ("voice", "succeeded", 2),
-        ("voice", "succeeded", 3),
-        ("voice", "partial", 4),
-        ("voice", "failed", 5),
-        ("other", "succeeded", 6),
+        ("voice", "succeeded", 2, "sync"),
+        ("voice", "succeeded", 3, "sync"),
+        ("voice", "partial", 4, "sync"),
+        ("voice", "failed", 5, "sync"),
+        ("voice", "succeeded", 6, "repair"),
+        ("voice", "succeeded", 7, "replay"),
+        ("other", "succeeded", 8, "sync"),
     ]
     with database.begin() as connection:
         connection.execute(
             insert(tables.runs),
             [
-                {"connection": name, "trigger": "cli", "status": status, "started_at": at(1), "finished_at": at(day)}
-                for name, status, day in ended
+                {
+                    "connection": name,
+                    "trigger": "cli",
+                    "status": status,
+                    "kind": kind,
+                    "started_at": at(1),
+                    "finished_at": at(day),
+                }
+                for name, status, day, kind in ended
             ],
         )
     assert freshness(database)["last_success"] == at(3)
+
+
+def test_earlier_replays_are_told_from_syncs_when_the_warehouse_is_migrated(database: Database) -> None:
+    """A replay looked at records and asked for none; what was a sync stays one, and undoing the version lets all count again."""
+    schema.downgrade(database, "0002")
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO sync.runs (connection, trigger, status, started_at, finished_at, requests, pages, records_seen) VALUES "
+            "('voice', 'cli', 'succeeded', now(), '2026-05-02Z', 1, 1, 0), "
+            "('voice', 'cli', 'succeeded', now(), '2026-05-03Z', 0, 0, 7)"
+        )
+    assert freshness(database)["last_success"] == at(3)
+
+    schema.migrate(database)
+
+    with database.begin() as connection:
+        assert connection.exec_driver_sql("SELECT kind FROM sync.runs ORDER BY id").scalars().all() == ["sync", "replay"]
+        assert connection.execute(select(data_freshness.c.last_success)).scalar_one() == at(2)

@@ -76,8 +76,10 @@ runs = Table(
     optional("max_lateness", Interval, "The longest delay with which such a call appeared; null where none was late"),
     optional("error_code", Text, "What kind of failure ended the run, as a stable word; null where none did"),
     optional("error_message", Text, "What went wrong and what to do next; holds no secret and no personal data"),
+    required("kind", Text, "What the run did: sync, repair (etl audit --repair) or replay (etl replay)", default="sync"),
     one_of("trigger", ("cli", "worker", "library")),
     one_of("status", ("running", "succeeded", "partial", "failed", "crashed")),
+    one_of("kind", ("sync", "repair", "replay")),
     schema=MACHINE,
     comment="One row per run: an attempt to sync one connection",
 )
