@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import picture, report
-from benchmarks.bench import Sample, stage
+from benchmarks.bench import Found, stage
 from benchmarks.dataset import default_folder
 from benchmarks.lanes import allowance, backfill, fleet, idle, lists, scale
-
-Found = dict[str, list[Sample]]
+from benchmarks.process import LaneFailed
 
 SETS = ("backfill", "idle", "lists", "fleet", "allowance", "scale")
 """In the order in which `all` runs them: what has ratios first, what takes longest last."""
@@ -25,27 +24,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.lanes == "draw":
         say(f"Drawn: {picture.draw(options.results, options.picture)}")
         return 0
-    chosen = SETS if options.lanes == "all" else (options.lanes,)
-    found: Found = {}
-    with stage(data=options.data, repeat=options.repeat, say=say, options=vars(options)) as played:
-        lanes: dict[str, Callable[[], Found]] = {
-            "backfill": lambda: backfill.measure(played, calls=options.calls, lanes=options.only or backfill.LANES),
-            "idle": lambda: idle.measure(played),
-            "lists": lambda: lists.measure(played, calls=options.list_calls),
-            "fleet": lambda: fleet.measure(played, connections=options.connections),
-            "allowance": lambda: allowance.measure(repeat=options.repeat, say=say),
-            "scale": lambda: scale.measure(played, calls=options.scale_calls),
-        }
-        for name in chosen:
-            found |= lanes[name]()
-        sizes = {name: getattr(options, name) for name in ("calls", "list_calls", "scale_calls", "connections", "repeat")}
-        document = report.document(found, machine=report.machine(played.postgres.settings()), sizes=sizes)
-    say("\n" + report.text(document))
     options.results.mkdir(parents=True, exist_ok=True)
     file = options.results / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-{options.lanes}.json"
-    report.keep(document, file)
+    sizes = {name: getattr(options, name) for name in ("calls", "list_calls", "scale_calls", "connections", "repeat")}
+    found, failed = Found(list), dict[str, str]()
+    with stage(data=options.data, repeat=options.repeat, say=say) as played:
+        lanes: dict[str, Callable[[], None]] = {
+            "backfill": lambda: backfill.measure(played, found, calls=options.calls, lanes=options.only or backfill.LANES),
+            "idle": lambda: idle.measure(played, found),
+            "lists": lambda: lists.measure(played, found, calls=options.list_calls),
+            "fleet": lambda: fleet.measure(played, found, connections=options.connections),
+            "allowance": lambda: allowance.measure(found, repeat=options.repeat, say=say),
+            "scale": lambda: scale.measure(played, found, calls=options.scale_calls),
+        }
+        machine = report.machine(played.postgres.settings())
+        document = report.document(found, machine=machine, sizes=sizes, failed=failed)
+        for name in SETS if options.lanes == "all" else (options.lanes,):
+            try:
+                lanes[name]()
+            except LaneFailed as why:
+                failed[name] = str(why)
+            document = report.document(found, machine=machine, sizes=sizes, failed=failed)
+            report.keep(document, file)  # after each: the rest may take an hour, and somebody may end it
+    say("\n" + report.text(document))
+    for name, reason in failed.items():
+        say(f"FAILED: {name}: {reason}")
     say(f"Kept: {file.name}")
-    return 0
+    return 1 if failed else 0
 
 
 def say(text: str) -> None:

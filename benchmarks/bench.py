@@ -7,9 +7,10 @@ import os
 import re
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,9 @@ from benchmarks.serving import ROOT, Pages
 
 Sample = dict[str, Any]
 """What was measured of one process, by name; seconds and bytes."""
+
+Found = defaultdict[str, list[Sample]]
+"""The samples of each lane; lanes add to it, so that what was measured stays when one fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,6 @@ class Stage:
     scratch: Path
     repeat: int
     say: Callable[[str], object]
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     def measured(
         self,
@@ -89,10 +92,10 @@ def etl(config: Path, *arguments: str) -> list[str]:
 
 
 @contextmanager
-def stage(*, data: Path, repeat: int, say: Callable[[str], object], options: Mapping[str, Any]) -> Iterator[Stage]:
+def stage(*, data: Path, repeat: int, say: Callable[[str], object]) -> Iterator[Stage]:
     """Set everything up for the lanes, and clear it away after them."""
     with tempfile.TemporaryDirectory(prefix="etl-bench-", ignore_cleanup_errors=True) as name:
         scratch = Path(name)
         scratch.chmod(0o755)  # the embedded server runs under an account of its own where we are root
         with postgres(scratch) as server:
-            yield Stage(postgres=server, data=data, scratch=scratch, repeat=repeat, say=say, options=options)
+            yield Stage(postgres=server, data=data, scratch=scratch, repeat=repeat, say=say)

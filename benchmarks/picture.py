@@ -14,10 +14,10 @@ NAMES = {
     "copy_paged": "the same, 1,000 calls a transaction",
     "ours": "etl sync, backfill",
     "reread": "etl sync --full, nothing changed",
-    "dlt": "dlt, merge (delete-insert)",
-    "dlt_upsert": "dlt, merge (upsert)",
-    "singer": "Singer target-postgres, use_copy (no API read)",
-    "ingestr": "ingestr, merge (no API read)",
+    "dlt": "dlt, merge by deleting and inserting",
+    "dlt_upsert": "dlt, merge by upsert",
+    "singer": "Singer target-postgres (from a file)",
+    "ingestr": "ingestr, merge (from a file)",
 }
 ORDER = ("copy", "copy_paged", "ours", "reread", "ingestr", "singer", "dlt_upsert", "dlt")
 WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 860, 300, 130, 64, 34, 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 import threading
@@ -17,8 +18,14 @@ _PROC = Path("/proc")
 SAMPLE_SECONDS = 0.05
 
 
+_PATH = re.compile(r"(?<![\w:/])/?(?:[\w.@+-]+/){2,}")
+
+
 class LaneFailed(Exception):
-    """A process did not do its work; the text says what it said last."""
+    """A process did not do its work; the text says what it said last, without the paths of this machine."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(_PATH.sub("…/", text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

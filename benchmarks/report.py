@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.bench import Sample
 from benchmarks.goals import GOALS, MB, Lanes, ratios, spread, values
+from benchmarks.lanes.backfill import LANES
 
 COLUMNS = (
     # heading, name of the value, what it is divided by, digits
@@ -44,7 +45,7 @@ def machine(settings: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def document(found: Lanes, *, machine: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+def document(found: Lanes, *, machine: Mapping[str, Any], sizes: Mapping[str, int], failed: Mapping[str, str]) -> dict[str, Any]:
     """Return everything that was measured, and what became of the goals."""
     goals = []
     for goal in GOALS:
@@ -55,6 +56,7 @@ def document(found: Lanes, *, machine: Mapping[str, Any], sizes: Mapping[str, in
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "machine": machine,
         "sizes": sizes,
+        "failed": failed,
         "goals": goals,
         "lanes": found,
     }
@@ -95,7 +97,7 @@ def _lane_rows(lanes: Lanes) -> list[list[str]]:
         if lane.startswith("allowance: "):
             continue
         cells = [_shown(values(lanes, lane, name), scale, digits) for _, name, scale, digits in COLUMNS]
-        beside = "" if lane == "ours" else _shown(ratios(lanes, "ours", lane), 1.0, 2, "×")
+        beside = _shown(ratios(lanes, "ours", lane), 1.0, 2, "×") if lane in LANES and lane != "ours" else ""
         measured = sum("unfit" not in sample for sample in samples)
         rows.append([lane, str(measured) if measured else NONE, *cells, beside if beside != NONE else ""])
     return rows

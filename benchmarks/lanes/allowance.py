@@ -8,11 +8,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from benchmarks.bench import Sample
+from benchmarks.bench import Found, Sample
 from etl import providers
 from etl.http.allowance import Allowance, DaySpent
 from etl.provider import Limit
@@ -22,6 +23,8 @@ START = datetime(2026, 3, 15, 12, tzinfo=UTC)
 TUPLE_HOURS = 6
 KROSAI_SECONDS = 600
 KROSAI_DAYS = 5
+PREFIX = "allowance: "
+CALENDAR, ROLLING = "krosai, by the calendar's day", "krosai, by 24 hours"
 DAILY = 1000
 """KrosAI's plan Free: so many requests a day."""
 
@@ -88,29 +91,38 @@ class _Simulation:
         """Return how many requests reached the server before an instant."""
         return sum(arrival < end for arrival in self._arrivals)
 
+    def by_calendar_day(self, end: datetime) -> tuple[int, int]:
+        """Return how many arrived until then, and how many a server refuses that begins to count anew at each midnight (UTC)."""
+        days = Counter(arrival.date() for arrival in self._arrivals if arrival < end)
+        return days.total(), sum(max(count - DAILY, 0) for count in days.values())
 
-def measure(*, repeat: int, say: Callable[[str], object]) -> dict[str, list[Sample]]:
-    """Return, for each round (a seed), the share of each allowance that was spent and the requests refused."""
+
+def measure(found: Found, *, repeat: int, say: Callable[[str], object]) -> None:
+    """Add, for each round (a seed), the share of each allowance that was spent and the requests refused."""
     say("request allowances, on a clock of its own")
-    found: dict[str, list[Sample]] = {}
     rules = {name: tuple(TRUE_LIMITS[name]) for name in ("tuple", "krosai")}
     for seed in range(repeat):
         for who, load in LOADS.items():
             minute = _Simulation(providers.get("tuple").limit, rules["tuple"], load, daily=None, seed=seed)
             length = timedelta(hours=TUPLE_HOURS)
-            found.setdefault(f"tuple, {who}", []).append(_spent(minute, length, 60 * 60 * TUPLE_HOURS))
+            found[f"{PREFIX}tuple, {who}"].append(_spent(minute, length, 60 * 60 * TUPLE_HOURS))
         load = LOADS["six threads"]
         quick = Load(workers=6, slowest=0.15)  # six at once cannot ask ten times a second for longer than their answers take
         second = _Simulation(providers.get("krosai").limit, rules["krosai"][:1], quick, daily=None, seed=seed)
         length = timedelta(seconds=KROSAI_SECONDS)
-        found.setdefault("krosai, by the second", []).append(_spent(second, length, 10 * KROSAI_SECONDS))
+        found[f"{PREFIX}krosai, by the second"].append(_spent(second, length, 10 * KROSAI_SECONDS))
         day = _Simulation(providers.get("krosai").limit, rules["krosai"], load, daily=DAILY, seed=seed)
         length = timedelta(days=KROSAI_DAYS)
-        found.setdefault("krosai, by the day", []).append(_spent(day, length, DAILY * KROSAI_DAYS))
-    return {f"allowance: {name}": samples for name, samples in found.items()}
+        found[f"{PREFIX}{ROLLING}"].append(_spent(day, length, DAILY * KROSAI_DAYS))
+        days = KROSAI_DAYS + 1  # from noon to noon: that many of the calendar's are begun
+        found[f"{PREFIX}{CALENDAR}"].append(_counted(day.by_calendar_day(START + length), DAILY * days))
 
 
 def _spent(simulation: _Simulation, length: timedelta, allowed: int) -> Sample:
     simulation.run(length)
-    arrived = simulation.arrived_until(START + length)
-    return {"allowed": allowed, "arrived": arrived, "share": arrived / allowed, "refused": simulation.refused()}
+    return _counted((simulation.arrived_until(START + length), simulation.refused()), allowed)
+
+
+def _counted(arrived_refused: tuple[int, int], allowed: int) -> Sample:
+    arrived, refused = arrived_refused
+    return {"allowed": allowed, "arrived": arrived, "refused": refused, "share": (arrived - refused) / allowed}

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks import peers
-from benchmarks.bench import Sample, Stage, configure, etl
+from benchmarks.bench import Found, Sample, Stage, configure, etl
 from benchmarks.dataset import lasting
 from benchmarks.finished import dump
 from benchmarks.postgres import Lane
@@ -24,25 +24,21 @@ COPIES = {"copy": "whole", "copy_paged": "paged"}
 LANES = ("ours", "reread", *COPIES, *peers.NAMES)
 TABLES = ("calls", "call_participants", "call_history")
 
-Samples = dict[str, list[Sample]]
 
-
-def measure(stage: Stage, *, calls: int, lanes: Sequence[str] = LANES) -> Samples:
-    """Return the samples of each lane, one for each round; a lane that cannot run has one with its reason."""
-    found: Samples = {lane: [] for lane in lanes}
+def measure(stage: Stage, found: Found, *, calls: int, lanes: Sequence[str] = LANES) -> None:
+    """Add the samples of each lane, one for each round; a peer that cannot run has one with its reason."""
     with pages(lasting("tuple", calls), folder=stage.data) as served:
         rivals = [peers.Peer(stage, served, lane, calls) for lane in lanes if lane in peers.NAMES]
         for number in range(stage.repeat):
             stage.say(f"backfill of {calls:,} Tuple calls, round {number + 1} of {stage.repeat}")
             if {"ours", "reread", *COPIES} & set(lanes):
-                _ours(stage, served, calls, found)
+                _ours(stage, served, calls, found, lanes)
             for lane, rhythm in COPIES.items():
                 if lane in lanes:
                     found[lane].append(_copied(stage, calls, rhythm))
             for rival in rivals:
                 found[rival.name].append(rival.measure())
     shutil.rmtree(stage.scratch / "finished", ignore_errors=True)
-    return found
 
 
 def connection(calls: int) -> dict[str, str | bool]:
@@ -50,18 +46,18 @@ def connection(calls: int) -> dict[str, str | bool]:
     return {"provider": "tuple", "token": f"first-{calls}", "rate_limit": RATE}
 
 
-def _ours(stage: Stage, served: Pages, calls: int, found: Samples) -> None:
+def _ours(stage: Stage, served: Pages, calls: int, found: Found, lanes: Sequence[str]) -> None:
     with stage.postgres.database(migrated=True) as lane:
         config = configure(stage.scratch, lane, served, {"pairing": connection(calls)})
         sample, _ = stage.measured(etl(config, "sync"), calls=calls, pages=served)
         sample |= held(lane)
         if sample["rows"] != calls:
             raise LaneFailed(f"{sample['rows']:,} of {calls:,} calls were loaded")
-        if "ours" in found:
+        if "ours" in lanes:
             found["ours"].append(sample)
-        if "reread" in found:
+        if "reread" in lanes:
             found["reread"].append(_reread(stage, served, lane, calls))
-        if set(COPIES) & set(found) and not (stage.scratch / "finished").exists():
+        if set(COPIES) & set(lanes) and not (stage.scratch / "finished").exists():
             dump(lane, stage.scratch / "finished")
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
-from benchmarks.bench import Sample, Stage, configure, etl
+from benchmarks.bench import Found, Stage, configure, etl
 from benchmarks.dataset import lasting
 from benchmarks.lanes.backfill import RATE
-from benchmarks.postgres import Lane
 from benchmarks.process import LaneFailed
 from benchmarks.serving import pages
 
 CALLS_EACH = 40
 
 
-def measure(stage: Stage, *, connections: int) -> dict[str, list[Sample]]:
-    """Return one sample for each round; a row that is missing, or belongs to somebody else, fails the lane."""
+def measure(stage: Stage, found: Found, *, connections: int) -> None:
+    """Add one sample for each round; a row that is missing, or belongs to somebody else, fails the lane."""
     calls = connections * CALLS_EACH
-    found: list[Sample] = []
     with pages(lasting("tuple", calls), folder=stage.data) as served:
         for number in range(stage.repeat):
             stage.say(f"{connections} connections in one process, round {number + 1} of {stage.repeat}")
@@ -32,13 +31,9 @@ def measure(stage: Stage, *, connections: int) -> dict[str, list[Sample]]:
                     },
                 )
                 sessions: list[int] = []
-                look = partial(_count, stage, lane, sessions)
-                sample, _ = stage.measured(
-                    etl(config, "sync"),
-                    calls=calls,
-                    pages=served,
-                    meanwhile=look,
-                )
+                with stage.postgres.counting(lane) as count:
+                    look = partial(_note, sessions, count)
+                    sample, _ = stage.measured(etl(config, "sync"), calls=calls, pages=served, meanwhile=look)
                 wrong = connections - lane.number(
                     "SELECT count(*) FROM (SELECT connection, count(*) AS calls, min(call_id::bigint) AS least, "  # noqa: S608
                     "max(call_id::bigint) AS most FROM calls GROUP BY 1) c "
@@ -48,10 +43,9 @@ def measure(stage: Stage, *, connections: int) -> dict[str, list[Sample]]:
                 if wrong:
                     raise LaneFailed(f"{wrong} of {connections} connections do not hold their calls")
                 ended = lane.number("SELECT count(*) FROM sync.runs WHERE status = 'succeeded'")
-                found.append(sample | {"connections": connections, "sessions": max(sessions, default=0), "succeeded": ended})
-    return {"fleet": found}
+                sample |= {"connections": connections, "sessions": max(sessions, default=0), "failed": connections - ended}
+                found["fleet"].append(sample)
 
 
-def _count(stage: Stage, lane: Lane, sessions: list[int]) -> None:
-    """Note how many sessions the lane's database has now."""
-    sessions.append(stage.postgres.sessions(lane))
+def _note(sessions: list[int], count: Callable[[], int]) -> None:
+    sessions.append(count())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.bench import Sample, Stage, configure, etl, surroundings
+from benchmarks.bench import Found, Stage, configure, etl, surroundings
 from benchmarks.dataset import recent
 from benchmarks.lanes.backfill import TABLES, connection, held
 from benchmarks.process import run
@@ -13,9 +13,8 @@ SPACING_MS = 120_000
 """Two minutes: the 24 hours of the lookback are 720 calls, which stand on one page."""
 
 
-def measure(stage: Stage) -> dict[str, list[Sample]]:
-    """Return the samples of both lanes, one for each round."""
-    found: dict[str, list[Sample]] = {"idle": [], "help": []}
+def measure(stage: Stage, found: Found) -> None:
+    """Add the samples of both lanes, one for each round."""
     with (
         pages(recent("tuple", CALLS, spacing_ms=SPACING_MS), folder=stage.scratch / "recent") as served,
         stage.postgres.database(migrated=True) as lane,
@@ -31,4 +30,3 @@ def measure(stage: Stage) -> dict[str, list[Sample]]:
             found["idle"].append(sample | {"rows": rows, "rewritten": lane.writes(*TABLES) - before})
             ended = run(etl(config, "--help"), env=surroundings(stage.scratch), cwd=ROOT)
             found["help"].append({"wall": ended.wall, "cpu": ended.cpu, "memory": ended.memory})
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.bench import Sample, Stage, configure, etl
+from benchmarks.bench import Found, Stage, configure, etl
 from benchmarks.dataset import lasting
 from benchmarks.lanes.backfill import held
 from benchmarks.process import LaneFailed
@@ -19,9 +19,8 @@ PROVIDERS: dict[str, dict[str, Any]] = {
 PER_PAGE = 100
 
 
-def measure(stage: Stage, *, calls: int) -> dict[str, list[Sample]]:
-    """Return the samples of each provider, one for each round."""
-    found: dict[str, list[Sample]] = {provider: [] for provider in PROVIDERS}
+def measure(stage: Stage, found: Found, *, calls: int) -> None:
+    """Add the samples of each provider, one for each round."""
     with pages(*(lasting(provider, calls) for provider in PROVIDERS), folder=stage.data) as served:
         for number in range(stage.repeat):
             stage.say(f"lists of {calls:,} calls, round {number + 1} of {stage.repeat}")
@@ -34,4 +33,3 @@ def measure(stage: Stage, *, calls: int) -> dict[str, list[Sample]]:
                 if sample["rows"] != calls:
                     raise LaneFailed(f"{provider}: {sample['rows']:,} of {calls:,} calls were loaded")
                 found[provider].append(sample)
-    return found

@@ -1,8 +1,8 @@
 """
 Knows how dlt loads the calls; run by the Python of dlt's own environment, with one argument, the settings as JSON.
 
-The settings are what dlt's pages on performance and on the Postgres destination name: pages of the API's largest size, no
-workers that compete for two cores, files for COPY (csv) instead of INSERT statements.
+The settings are what dlt's pages on performance and on the Postgres destination name: pages of the API's largest size, files
+for COPY (csv) instead of INSERT statements; more in `calling.py`.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Peer:
         self._unfit: str | None = None
         try:
             self._home = _environment(name.partition("_")[0], stage.data / "peers")
-        except (LaneFailed, OSError, subprocess.CalledProcessError) as why:
+        except (LaneFailed, OSError) as why:
             self._unfit = f"it cannot be installed here: {why}"
 
     def measure(self) -> Sample:
@@ -46,15 +46,13 @@ class Peer:
                 sample, _ = self._stage.measured(
                     call.command,
                     calls=self._calls,
-                    pages=self._served,
+                    pages=self._served if call.reads_api else None,
                     env=surroundings(self._stage.scratch, HOME=str(scratch), **call.env),
                     stdin=call.stdin,
                 )
                 return sample | {"rows": self._counted(lane, call.table)}
         except LaneFailed as why:
-            self._unfit = f"it does not run here: {why}".replace(str(self._stage.scratch), "…").replace(
-                str(self._stage.data), "…"
-            )
+            self._unfit = f"it does not run here: {why}"
             return {"unfit": self._unfit}
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
