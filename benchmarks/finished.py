@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -28,9 +28,10 @@ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One table's rows: its columns that are not computed, and the file."""
+    """One table's rows: its columns that are not computed, the file, and how many they are."""
 
     name: str
+    rows: int
     columns: tuple[str, ...]
     file: Path
 
@@ -59,7 +60,7 @@ def dump(lane: Lane, folder: Path) -> Path:
             ),
         )
     plan = folder / "plan.json"
-    tables = [{"name": table.name, "columns": table.columns, "file": str(table.file)} for table in (calls, participants)]
+    tables = [asdict(table) | {"file": str(table.file)} for table in (calls, participants)]
     plan.write_text(json.dumps({"tables": tables, "ends": list(_ends(calls, participants))}), encoding="utf-8")
     return plan
 
@@ -67,13 +68,14 @@ def dump(lane: Lane, folder: Path) -> Path:
 def read_plan(plan: Path) -> tuple[list[Table], list[tuple[int, int]]]:
     """Return the tables, and the places in their files up to which each thousand calls reaches."""
     read = json.loads(plan.read_text("utf-8"))
-    tables = [Table(name=one["name"], columns=tuple(one["columns"]), file=Path(one["file"])) for one in read["tables"]]
+    tables = [Table(**{**one, "columns": tuple(one["columns"]), "file": Path(one["file"])}) for one in read["tables"]]
     return tables, [(calls, participants) for calls, participants in read["ends"]]
 
 
 def _table(session: psycopg.Connection, name: str, folder: Path) -> Table:
     columns = tuple(row[0] for row in session.execute(_COLUMNS, [name]))
-    return Table(name=name, columns=columns, file=folder / f"{name}.copy")
+    counted = session.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name))).fetchone()
+    return Table(name=name, rows=counted[0] if counted else 0, columns=columns, file=folder / f"{name}.copy")
 
 
 def _write(session: psycopg.Connection, file: Path, query: sql.Composed) -> None:

@@ -14,12 +14,13 @@ NAMES = {
     "copy_paged": "the same, 1,000 calls a transaction",
     "ours": "etl sync, backfill",
     "reread": "etl sync --full, nothing changed",
+    "reread_fresh": "the same, at once after the backfill",
     "dlt": "dlt, merge by deleting and inserting",
     "dlt_upsert": "dlt, merge by upsert",
     "singer": "Singer target-postgres (from a file)",
     "ingestr": "ingestr, merge (from a file)",
 }
-ORDER = ("copy", "copy_paged", "ours", "reread", "ingestr", "singer", "dlt_upsert", "dlt")
+ORDER = ("copy", "copy_paged", "ours", "reread", "reread_fresh", "ingestr", "singer", "dlt_upsert", "dlt")
 WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 860, 300, 130, 64, 34, 20
 STYLE = """
 text { font-family: system-ui, sans-serif; font-size: 13px; fill: #1f2328; }
@@ -88,7 +89,7 @@ def _row(lane: str, found: Spread | None, *, y: int, scale: float) -> list[str]:
     parts = [f'<text x="{LEFT - 10}" y="{middle + 4.5:.1f}" text-anchor="end">{escape(NAMES[lane])}</text>']
     if found is None:
         return [*parts, f'<text class="small" x="{LEFT + 8}" y="{middle + 4:.1f}">did not run</text>']
-    kind = "ours" if lane in ("ours", "reread") else "limit" if lane.startswith("copy") else "bar"
+    kind = "ours" if lane.startswith(("ours", "reread")) else "limit" if lane.startswith("copy") else "bar"
     top = middle - BAR / 2
     parts.append(f'<rect class="{kind}" x="{LEFT}" y="{top:.1f}" width="{found.middle * scale:.1f}" height="{BAR}" rx="2"/>')
     low, high = LEFT + found.least * scale, LEFT + found.most * scale

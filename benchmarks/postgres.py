@@ -70,6 +70,11 @@ class Lane:
         with psycopg.connect(self.conninfo, autocommit=True) as session:
             return session.execute(query.encode()).fetchall()
 
+    def execute(self, statement: str) -> None:
+        """Do something in the database."""
+        with psycopg.connect(self.conninfo, autocommit=True) as session:
+            session.execute(statement.encode())
+
     def number(self, query: str) -> int:
         """Ask the database for one number."""
         return int(self.ask(query)[0][0])
@@ -98,8 +103,7 @@ class Postgres:
 
     def execute(self, statement: str) -> None:
         """Do something to the server."""
-        with psycopg.connect(self._admin.conninfo, autocommit=True) as session:
-            session.execute(statement.encode())
+        self._admin.execute(statement)
 
     @contextmanager
     def database(self, *, migrated: bool) -> Iterator[Lane]:
