@@ -7,9 +7,10 @@ What disagrees is halved, at the middle of the calls held, until a page holds it
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from etl.audit.sides import Side, open_side
 from etl.audit.terms import BEGINNING, AuditWarehouse, Disagreement
@@ -75,6 +76,7 @@ class Rejects:
         self.ids: set[str] = set()
         placed: dict[str, tuple[datetime, str]] = {}  # by what tells one call from another: a reject's text may have changed
         self.placeless: set[str] = set()
+        placeless: dict[str, str] = {}
         for reject in warehouse.open_rejects(connection=task.connection, stream=stream):
             self.keys.add(reject.key)
             if reject.call_id is not None:
@@ -82,13 +84,20 @@ class Rejects:
             cursor = examine(task.account.provider, reject.text.encode(), cleaned=False).cursor
             if cursor is None:
                 self.placeless.add(reject.key)
+                placeless[reject.key] = reject.call_id or reject.key
             else:
                 placed[reject.call_id or reject.key] = (cursor, reject.key)
         self._placed = sorted(placed.values())
+        self._placeless = {key: who for key, who in placeless.items() if who not in placed}
 
     def count(self, span: Span) -> int:
         """Return how many rejects stand in a span."""
         return len(self.keys_in(span))
+
+    def count_placeless(self, *, above: Collection[str]) -> int:
+        """Return how many calls or records have rejects without a place, but for those one of whose keys was seen `above`."""
+        elsewhere = {self._placeless[key] for key in above if key in self._placeless}
+        return len(set(self._placeless.values()) - elsewhere)
 
     def keys_in(self, span: Span) -> list[str]:
         """Return the keys of the rejects that stand in a span."""
@@ -97,9 +106,22 @@ class Rejects:
 
 
 class Comparison:
-    """One stream, counted on both sides. Raises Uncountable, and the family of ConnectionFailed."""
+    """
+    One stream, counted on both sides. Raises Uncountable, and the family of ConnectionFailed.
 
-    def __init__(self, task: Task, warehouse: AuditWarehouse, stream: str, *, start: datetime | None) -> None:
+    `copies` are held rows that are no calls, with their cursors: each would make up for a call that is missing.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        warehouse: AuditWarehouse,
+        stream: str,
+        *,
+        start: datetime | None,
+        copies: Mapping[str, datetime] = MappingProxyType({}),
+    ) -> None:
+        self._copies = copies
         self._task = task
         self._warehouse = warehouse
         self._stream = stream
@@ -112,11 +134,11 @@ class Comparison:
     def count(self) -> Counted:
         """Count both sides."""
         provider = self.side.count(self.span)
-        placeless = len(self.rejects.placeless - self.side.placeless_above()) if self.rejects.placeless else 0
+        placeless = self.rejects.count_placeless(above=self.side.placeless_above()) if self.rejects.placeless else 0
         return Counted(
             span=self.span,
             provider=provider,
-            held=self._warehouse.count_in(connection=self._task.connection, stream=self._stream, span=self.span),
+            held=self._held(self.span),
             rejected=self.rejects.count(self.span) + placeless,
         )
 
@@ -146,8 +168,11 @@ class Comparison:
         return found
 
     def _ours(self, span: Span) -> int:
+        return self._held(span) + self.rejects.count(span)
+
+    def _held(self, span: Span) -> int:
         held = self._warehouse.count_in(connection=self._task.connection, stream=self._stream, span=span)
-        return held + self.rejects.count(span)
+        return held - sum(cursor in span for cursor in self._copies.values())
 
     def _middle(self, span: Span, theirs: int) -> datetime | None:
         """Return a whole second that divides a span, None where it has none inside."""
@@ -183,7 +208,7 @@ class Comparison:
         cursors = [cursor for cursor in unseen if cursor is not None]
         held = self._warehouse.ids_in(connection=self._task.connection, stream=self._stream, span=span)
         missing = [call_id for call_id in listed if call_id not in held and call_id not in self.rejects.ids]
-        extra = [call_id for call_id in held if call_id not in listed]
+        extra = [call_id for call_id in held if call_id not in listed and call_id not in self._copies]
         found.stale += [key for key in self.rejects.keys_in(span) if key not in others]
         found.missing += missing
         found.extra += extra

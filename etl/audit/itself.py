@@ -42,6 +42,7 @@ class Wrong:
 
     rewrite: list[tuple[Disagreement, Derived]] = field(default_factory=list)  # from the row's own records
     erase: list[Disagreement] = field(default_factory=list)  # no call of the provider
+    copies: list[CallRow] = field(default_factory=list)  # those of them that are held as calls
     damaged: list[tuple[Disagreement, CallRow]] = field(default_factory=list)  # the list record itself: ask the provider
     versions: list[Disagreement] = field(default_factory=list)  # nothing can tell what was true
 
@@ -65,6 +66,7 @@ def examine_batch(task: Task, warehouse: AuditWarehouse, batch: Batch) -> Wrong:
     for row, call_id in others:
         if call_id in known:
             wrong.erase.append(Disagreement(row.stream, row.call_id, ("duplicate",)))
+            wrong.copies.append(row)
         else:
             wrong.damaged.append((Disagreement(row.stream, row.call_id, ("raw", "call_id")), row))
     for table in ("participants", "messages", "events"):

@@ -6,7 +6,7 @@ Knows no API, no SQL. `look` changes nothing; `look_and_mend` puts right what di
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -51,6 +51,7 @@ class Audit:
         self.states = warehouse.streams(task.connection)
         self.found: Counter[str] = Counter()  # disagreements of the warehouse with itself, by stream
         self.open: Counter[str] = Counter()  # those not mended
+        self.copies: dict[str, dict[str, datetime]] = defaultdict(dict)  # held rows that are no calls, by stream
 
     def look(self) -> None:
         """Compare, and conclude."""
@@ -60,6 +61,8 @@ class Audit:
             wrong = examine_batch(self.task, self.warehouse, batch)
             for disagreement in _all(wrong):
                 self._name(disagreement)
+            for row in wrong.copies:
+                self.copies[row.stream][row.call_id] = row.cursor_at
         for stream in self._streams():
             self._count(stream)
             for disagreement in stream.located.disagreements(stream.name, mended=False):
@@ -112,7 +115,9 @@ class Audit:
         return state.horizon if aged else account.start_date
 
     def _compare(self, stream: _Stream) -> Comparison:
-        comparison = Comparison(self.task, self.warehouse, stream.name, start=self._start(stream.name))
+        comparison = Comparison(
+            self.task, self.warehouse, stream.name, start=self._start(stream.name), copies=self.copies[stream.name]
+        )
         stream.span, stream.counted = comparison.span, comparison.count()
         return comparison
 

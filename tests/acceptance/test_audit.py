@@ -287,6 +287,28 @@ def test_rejected_records_count_as_known(stage: Stage) -> None:
     assert verdict(audited(stage, "krosai")) is Verdict.COMPLETE
 
 
+@pytest.mark.parametrize("provider", ["tuple", "bimpe", "krosai"])
+@pytest.mark.parametrize("cursor", ["soon", None])
+def test_a_record_that_is_bad_in_two_ways_counts_once(stage: Stage, provider: str, cursor: str | None) -> None:
+    """Its text changes while it cannot become a call: two rejects of one id are one call of the provider."""
+    key = {"tuple": "ended_at", "bimpe": "created_on", "krosai": "created_at"}[provider]
+    stage.settings = {provider: {"lookback": "7d"}}
+    loaded(stage, provider)
+    (call_id,) = stage.history.add(provider, at=START - 40 * HOUR)
+    record = next(record for record in stage.sandbox.truth(provider) if str(record["id"]) == call_id)
+    for duration in (1, 2):
+        stage.history.replace(provider, call_id, record | {key: cursor, "duration": duration, "duration_seconds": duration})
+        stage.sync(provider)
+    assert len(stage.rejects(provider)) == 2
+    stage.settings = {}
+
+    outcome = audited(stage, provider)
+
+    (one,) = outcome.verdicts
+    assert (one.provider_count, one.warehouse_count, one.rejected_count) == (121, 120, 1)
+    assert one.verdict is Verdict.COMPLETE
+
+
 def test_daily_totals_are_kept_and_their_time_zone_is_found(stage: Stage) -> None:
     """The sandbox counts days in UTC; nothing but the counts says so."""
     for hours in range(0, 24 * 12, 5):
