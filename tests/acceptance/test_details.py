@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -64,23 +64,29 @@ def matches(provider: str, row: dict[str, object], detail: object) -> bool:
     }
 
 
-def test_the_history_of_one_call_is_right_at_every_instant(stage: Stage) -> None:
-    """From queued to transcript: each version is valid from when it was seen to when the next one was."""
-    (call_id,) = stage.history.add("krosai", at=stage.history.now - timedelta(minutes=1))
-    seen = []
-    for minutes in (0, 1, 5, 30, 60, 240):
+@pytest.mark.parametrize("provider", WITH_DETAIL)
+def test_the_history_of_one_call_is_right_at_every_instant(stage: Stage, provider: str) -> None:
+    """From queued to transcript: whatever instant is asked for, `call_versions` has what the warehouse held at it."""
+    facts = ("status", "provider_status", "raw", "detail")
+    (call_id,) = stage.history.add(provider, at=stage.history.now - timedelta(seconds=1))
+    seen: list[tuple[datetime, list[object]]] = []
+    for minutes in (0, 1, 5, 30, 60, 240, 1):
         stage.history.advance(timedelta(minutes=minutes))
-        stage.sync("krosai")
-        row = stage.calls("krosai")[call_id]
-        seen.append((row["last_changed_at"], row["provider_status"], row["transcript"]))
+        stage.sync(provider)
+        row = stage.calls(provider)[call_id]
+        seen += [(instant, [row[name] for name in facts]) for instant in (row["last_changed_at"], stage.clock.now())]
     versions = stage.rows("SELECT * FROM call_versions WHERE call_id = %(id)s ORDER BY version", {"id": call_id})
 
-    for instant, status, transcript in seen:
-        begun = [one for one in versions if one["valid_from"] <= instant]
-        (valid,) = [one for one in begun if one["valid_to"] is None or instant < one["valid_to"]]
-        assert (valid["provider_status"], (valid["detail"] or valid["raw"]).get("transcript")) == (status, transcript)
+    for instant, held in seen:
+        (valid,) = [v for v in versions if v["valid_from"] <= instant and (v["valid_to"] is None or instant < v["valid_to"])]
+        assert [valid[name] for name in facts] == held
+    assert seen[0][1] != seen[-1][1]
+    assert len({str(held) for _, held in seen}) >= 3
+    assert [one["version"] for one in versions] == list(range(1, len(versions) + 1))
     assert [one["valid_to"] for one in versions[:-1]] == [one["valid_from"] for one in versions[1:]]
+    assert versions[0]["valid_from"] == stage.calls(provider)[call_id]["first_seen_at"]
     assert versions[-1]["valid_to"] is None
+    assert matches(provider, stage.calls(provider)[call_id], stage.history.detail(provider, call_id))
 
 
 def test_a_call_listed_again_comes_back(stage: Stage) -> None:
