@@ -17,10 +17,11 @@ NAMES = {
     "reread_fresh": "the same, at once after the backfill",
     "dlt": "dlt, merge by deleting and inserting",
     "dlt_upsert": "dlt, merge by upsert",
+    "dlt_csv": "dlt, the first with csv instead of parquet",
     "singer": "Singer target-postgres (from a file)",
     "ingestr": "ingestr, merge (from a file)",
 }
-ORDER = ("copy", "copy_paged", "ours", "reread", "reread_fresh", "ingestr", "singer", "dlt_upsert", "dlt")
+ORDER = ("copy", "copy_paged", "ours", "reread", "reread_fresh", "ingestr", "singer", "dlt", "dlt_upsert", "dlt_csv")
 WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 860, 300, 130, 64, 34, 20
 STYLE = """
 text { font-family: system-ui, sans-serif; font-size: 13px; fill: #1f2328; }

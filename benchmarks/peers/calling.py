@@ -51,13 +51,14 @@ class Call:
     reads_api: bool = False
 
 
-def _dlt(place: Place, strategy: str) -> Call:
+def _dlt(place: Place, *, strategy: str, files: str) -> Call:
     settings = {
         "url": place.pages.url("tuple"),
         "token": f"first-{place.calls}",
         "folder": str(place.scratch),
         "credentials": place.lane.uri,
         "strategy": strategy,
+        "files": files,
     }
     command = [str(place.home / "bin" / "python"), str(_HERE / "dlt_load.py"), json.dumps(settings)]
     return Call(command=command, table="calls.call_usage", env=DLT_SETTINGS, reads_api=True)
@@ -91,8 +92,9 @@ def _ingestr(place: Place) -> Call:
 
 
 CALLERS: dict[str, Callable[[Place], Call]] = {
-    "dlt": lambda place: _dlt(place, "delete-insert"),
-    "dlt_upsert": lambda place: _dlt(place, "upsert"),
+    "dlt": lambda place: _dlt(place, strategy="delete-insert", files="parquet"),
+    "dlt_upsert": lambda place: _dlt(place, strategy="upsert", files="parquet"),
+    "dlt_csv": lambda place: _dlt(place, strategy="delete-insert", files="csv"),
     "singer": _singer,
     "ingestr": _ingestr,
 }

@@ -2,7 +2,7 @@
 Knows how dlt loads the calls; run by the Python of dlt's own environment, with one argument, the settings as JSON.
 
 The settings are what dlt's pages on performance and on the Postgres destination name: pages of the API's largest size, files
-for COPY (csv) instead of INSERT statements; more in `calling.py`.
+for COPY (parquet or csv) instead of INSERT statements; more in `calling.py`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(given: str) -> None:
         destination=dlt.destinations.postgres(settings["credentials"]),
         dataset_name="calls",
     )
-    pipeline.run(source, loader_file_format="csv")
+    pipeline.run(source, loader_file_format=settings["files"])
 
 
 if __name__ == "__main__":
