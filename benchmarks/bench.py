@@ -93,8 +93,9 @@ def etl(config: Path, *arguments: str) -> list[str]:
 
 @contextmanager
 def stage(*, data: Path, repeat: int, say: Callable[[str], object]) -> Iterator[Stage]:
-    """Set everything up for the lanes, and clear it away after them."""
-    with tempfile.TemporaryDirectory(prefix="etl-bench-", ignore_cleanup_errors=True) as name:
+    """Set everything up for the lanes, and clear it away after them; the database is on the disk of `data`."""
+    data.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=data, ignore_cleanup_errors=True) as name:
         scratch = Path(name)
         scratch.chmod(0o755)  # the embedded server runs under an account of its own where we are root
         with postgres(scratch) as server:

@@ -9,6 +9,7 @@ from what is measured.
 from __future__ import annotations
 
 import array
+import hashlib
 import json
 import mmap
 import os
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import records
 from benchmarks.records import RECORDS, offset_ms
 
 END_MS = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1000
@@ -25,6 +27,8 @@ END_MS = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1000
 
 SPACING_MS = {"tuple": 10_000, "bimpe": 60_000, "salpre": 60_000, "krosai": 60_000}
 _CHUNK = 20_000
+_FORM = hashlib.sha256(Path(records.__file__).read_bytes()).hexdigest()[:8]
+"""Changes with the records' text, so that no old file is taken for a new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +77,18 @@ def default_folder() -> Path:
 def make(outline: Outline, folder: Path) -> Path:
     """Make the file of an outline unless it is there, whole; return its place."""
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / f"{outline.provider}-{outline.calls}-{outline.first_ms}.json"
+    place = folder / f"{outline.provider}-{outline.calls}-{outline.first_ms}-{_FORM}.json"
     if place.with_suffix(".outline").exists():
         return place
     write, starts, position = RECORDS[outline.provider], array.array("Q", [0]), 0
     with place.open("wb") as file:
         for begin in range(0, outline.calls, _CHUNK):
             numbers = map(outline.number, range(begin, min(begin + _CHUNK, outline.calls)))
-            records = [write(number, outline.cursor(number)) for number in numbers]
-            for record in records:
+            written = [write(number, outline.cursor(number)) for number in numbers]
+            for record in written:
                 position += len(record) + 1
                 starts.append(position)
-            file.write((",".join(records) + ",").encode("ascii"))
+            file.write((",".join(written) + ",").encode("ascii"))
     with place.with_suffix(".starts").open("wb") as file:
         starts.tofile(file)
     place.with_suffix(".outline").write_text(json.dumps(asdict(outline)), encoding="utf-8")  # last: now it is whole
