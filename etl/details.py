@@ -17,7 +17,7 @@ from typing import NamedTuple
 import structlog
 
 from etl.derive import is_open, late_parts_missing
-from etl.errors import AuthenticationFailed, ConnectionFailed, NotFound
+from etl.errors import AuthenticationFailed, ConnectionFailed, EtlError, Interrupted, NotFound
 from etl.model import JSON, Derived, Record
 from etl.run import DueCall, Finding
 from etl.stream import MISSING_TOLERATED
@@ -78,19 +78,30 @@ def _due(task: Task, now: datetime, *, skip: int) -> Iterable[DueCall]:
 
 
 def _answers(task: Task, calls: Iterable[DueCall]) -> Iterator[Answered]:
-    """Ask several at once, hand the answers on in order. The first error that ends the run is raised, the rest not asked."""
+    """Ask several at once, hand the answers on in order. The first error that ends the run is raised after what was answered."""
     waiting = iter(calls)
+    ended: EtlError | None = None
     with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="detail") as threads:
         futures: list[Future[Answered]] = [threads.submit(_ask, task, call) for call in islice(waiting, THREADS)]
         try:
             while futures:
-                answer = futures.pop(0).result()
-                task.check_stop()
-                futures.extend(threads.submit(_ask, task, call) for call in islice(waiting, 1))
+                try:
+                    answer = futures.pop(0).result()
+                except EtlError as error:
+                    ended = ended or error
+                    continue
+                try:
+                    task.check_stop()
+                except Interrupted as stop:
+                    ended = ended or stop
+                if ended is None:
+                    futures.extend(threads.submit(_ask, task, call) for call in islice(waiting, 1))
                 yield answer
         finally:
             for future in futures:
                 future.cancel()
+    if ended is not None:
+        raise ended
 
 
 def _ask(task: Task, call: DueCall) -> Answered:
@@ -194,5 +205,18 @@ def _still_answers(task: Task, stream: str, gone: set[str]) -> bool:
 
 
 def _chunks(items: Iterator[Answered], size: int) -> Iterator[list[Answered]]:
-    while chunk := list(islice(items, size)):
+    """Hand on so many at once; where an error ends them, those before it come first: they were paid for out of the budget."""
+    chunk: list[Answered] = []
+    ended: EtlError | None = None
+    try:
+        for item in items:
+            chunk.append(item)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except EtlError as error:
+        ended = error
+    if chunk:
         yield chunk
+    if ended is not None:
+        raise ended

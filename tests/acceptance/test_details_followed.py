@@ -122,3 +122,30 @@ def test_another_form_of_the_id_deletes_nothing(stage: Stage, before: str, after
     without_dates = [{key: value for key, value in row.items() if key != "detail_due_at"} for row in everything(stage)["calls"]]
     assert without_dates == [{key: value for key, value in row.items() if key != "detail_due_at"} for row in held["calls"]]
     assert everything(stage)["call_history"] == held["call_history"]
+
+
+def test_a_days_budget_is_spent_on_the_newest_details_and_the_rest_comes_the_next_day(stage: Stage) -> None:
+    """The list is whole at once; details follow, newest first, as far as the budget goes, and none is asked for twice."""
+    ids = [stage.history.add("krosai", at=START - (60 - index) * HOUR)[0] for index in range(60)]
+    stage.settings = {"krosai": {"daily_requests": 30}}
+
+    first = stage.sync("krosai")
+
+    assert (first.status, stage.ids("krosai")) == (RunStatus.PARTIAL, set(ids))
+    with_detail = {call_id for call_id, row in stage.calls("krosai").items() if row["detail"] is not None}
+    assert with_detail == {entry.path.rsplit("/", 1)[-1] for entry in stage.sandbox.requests("krosai")} & set(ids)
+    assert with_detail == set(ids[-len(with_detail) :])
+    assert len(stage.sandbox.requests("krosai")) == 30
+
+    stage.sandbox.clear_requests()
+    stage.clock.sleep(DAY.total_seconds())
+    stage.history.advance(DAY)
+    second = stage.sync("krosai")
+    again = {entry.path.rsplit("/", 1)[-1] for entry in stage.sandbox.requests("krosai")} & with_detail
+    stage.clock.sleep(DAY.total_seconds())
+    stage.history.advance(DAY)
+    third = stage.sync("krosai")
+
+    assert (again, second.status, third.status) == (set(), RunStatus.PARTIAL, RunStatus.SUCCEEDED)
+    assert [call_id for call_id, row in stage.calls("krosai").items() if row["detail"] is None] == []
+    assert stage.rows("SELECT count(*) FROM call_history") == [{"count": 60}]
