@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from etl.run import RunStatus
+from etl.model import Verdict
+from etl.run import RunStatus, Want
 from etl.sandbox.call import encode
 from tests.acceptance.process import Program
 from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage
+from tests.acceptance.test_audit import audited
 
 HOUR = timedelta(hours=1)
 CURSORS = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at"}
@@ -70,6 +72,22 @@ def test_a_record_that_goes_wrong_again_is_a_reject_again(stage: Stage) -> None:
     (row,) = stage.rejects("krosai")
     assert (row["sightings"], row["resolved_at"]) == (2, None)
     assert call_id in stage.ids("krosai")
+
+
+def test_a_record_without_an_id_is_open_until_a_repair_finds_it_gone(stage: Stage) -> None:
+    """No later page can be known to show it right; once the provider lists it no more, the count says so."""
+    stage.history.add("krosai", number=20, at=START - 40 * HOUR)
+    (nameless,) = stage.history.add_records("krosai", [{"created_at": "2026-02-27T20:00:00Z"}], at=START - 40 * HOUR)
+    stage.sync("krosai")
+    stage.history.delete("krosai", nameless)
+    stage.history.add("krosai", at=START - HOUR)
+    stage.sync("krosai", want=Want(full=True))
+    assert [(row["reason"], row["resolved_at"]) for row in stage.rejects("krosai")] == [("missing_id", None)]
+
+    outcome = audited(stage, "krosai", repair=True)
+
+    assert [one.verdict for one in outcome.verdicts] == [Verdict.REPAIRED]
+    assert [row["resolved_at"] is None for row in stage.rejects("krosai")] == [False]
 
 
 def test_the_command_lists_rejects_and_departures_without_the_records(stage: Stage, tmp_path: Path) -> None:
