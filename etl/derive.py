@@ -148,7 +148,7 @@ def derive(
     )
     drift = tuple(dict.fromkeys(notes))[:NOTES] if notes else ()
     # As `_make` does, without the call and the count: every call of a backfill passes here.
-    return Derived(tuple.__new__(CallRow, row), participants, drift, messages, events)
+    return tuple.__new__(Derived, (tuple.__new__(CallRow, row), participants, drift, messages, events))
 
 
 def is_open(status: str) -> bool:

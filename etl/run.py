@@ -101,6 +101,44 @@ class Loaded(NamedTuple):
     open_ids: frozenset[str] = frozenset()
 
 
+class Block(NamedTuple):
+    """Rows in the binary form of one COPY into `columns` of `table`, in that order."""
+
+    table: str
+    columns: tuple[str, ...]
+    data: bytes
+
+
+class Drafts(NamedTuple):
+    """New calls made ready to be written: what they become, and the same as the database takes it, if that was made as well."""
+
+    entries: tuple[Derived, ...]
+    blocks: tuple[Block, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """
+    The records of one page of a stream, to be loaded together; of one id the last counts.
+
+    `due_at` is when the details of what is written are to be asked for; None: never. `drafts` is what was done in advance for the
+    records that were expected to be new; what is written does not depend on it.
+    """
+
+    stream: str
+    records: Sequence[Record]
+    observed_at: datetime
+    due_at: datetime | None
+    drafts: Drafts | None = None
+
+
+class Absent(NamedTuple):
+    """How many calls are held where a page was read, and which of them it did not show."""
+
+    held: int
+    call_ids: frozenset[str]
+
+
 class Held(NamedTuple):
     """A call that the warehouse holds, and where it stands in its stream."""
 
@@ -141,23 +179,16 @@ class Outcome:
 class PageTransaction(Protocol):
     """One page's transaction: it begins at the fence, and everything in it commits or nothing does."""
 
-    def load(
-        self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans, due_at: datetime | None
-    ) -> Loaded:
-        """
-        Write what is new or changed.
-
-        `covered` is what the stream had covered before this run: new calls in it are late. `due_at` is when the details of
-        what was written are to be asked for; None: never.
-        """
+    def load(self, observed: Observed, *, covered: Spans) -> Loaded:
+        """Write what is new or changed. `covered` is what the stream had covered before this run: new calls in it are late."""
         ...
 
     def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
         """Write one held call anew from what its detail says; `due` tells when to ask again."""
         ...
 
-    def held(self, *, stream: str, read: Spans) -> frozenset[str]:
-        """Return the ids of the calls held in `read`."""
+    def absent(self, *, stream: str, read: Spans, seen: Collection[str]) -> Absent:
+        """Count the calls held in `read`, and return those of them that are not among `seen`."""
         ...
 
     def ask_for(self, call_ids: Collection[str], *, due_at: datetime) -> None:
@@ -214,6 +245,14 @@ class RunWarehouse(Protocol):
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
         """Return capabilities, request log and pinned organisation, as kept."""
+        ...
+
+    def drafted(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Observed:
+        """
+        Return the records with drafts of all calls on the page but those `known`; touches no database, and may run in any thread.
+
+        The page's transaction compares the records with what is held all the same, and drafts itself where others are new.
+        """
         ...
 
     def page(self, account: Account, *, run_id: int) -> AbstractContextManager[PageTransaction]:

@@ -13,7 +13,7 @@ from etl.ahead import ahead
 from etl.coverage import ORIGIN, Span, Spans
 from etl.errors import AnchorNotMet, NotFound
 from etl.provider import Order
-from etl.run import Finding, Held, PageTransaction
+from etl.run import Finding, Held, Observed, PageTransaction
 from etl.source import Page, Pager
 from etl.state import FAR, StreamState
 from etl.task import Task
@@ -76,6 +76,8 @@ class _Reading:
         self.pager = Pager(task.source, stream=stream, found=task.capabilities, per_page=task.account.per_page)
         self.recent: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)
         self.held = self.missed = 0
+        self.mostly_new = not state.coverage  # so it is expected of the next page
+        self.drafted: frozenset[str] = frozenset()  # the calls of the page before, which repeat at the seam
 
     def wanted(self, end: datetime) -> Spans:
         """Return what this run is to read, up to `end`."""
@@ -131,19 +133,29 @@ class _Reading:
         An unproven walk raises AnchorNotMet, or answers False where `anchors` is None: another way to prove it is left.
         """
         before = self.state
-        with closing(ahead(steps)) as pages:
-            for index, step in enumerate(pages):
+        with closing(ahead(map(self._drafted, steps))) as pages:
+            for index, (step, observed) in enumerate(pages):
                 if index == 0 and not prove(step):
                     if anchors is None:
                         return False
                     raise self._anchor_not_met(len(anchors))
-                self._commit(step, before)
+                self._commit(step, observed, before)
                 self.task.check_stop()
         return True
 
-    def _commit(self, step: Step, before: StreamState) -> None:
+    def _drafted(self, step: Step) -> tuple[Step, Observed]:
+        """Make ready what will probably be written; runs beside the loading of the page before."""
+        task = self.task
+        observed = Observed(stream=self.stream, records=step.records, observed_at=step.sent_at, due_at=task.details_due_at())
+        seen = frozenset(record.call_id for record in step.records if record.call_id is not None)
+        if self.mostly_new:
+            observed = task.warehouse.drafted(observed, task.account, run_id=task.run_id, known=self.drafted)
+        self.drafted = seen
+        return step, observed
+
+    def _commit(self, step: Step, observed: Observed, before: StreamState) -> None:
         try:
-            self._write(step, before)
+            self._write(step, observed, before)
         except AnchorNotMet:
             with self.task.warehouse.page(self.task.account, run_id=self.task.run_id) as page:
                 page.save_state(self.stream, before)
@@ -152,20 +164,14 @@ class _Reading:
             self._note(note)
         self.task.watcher.page_loaded(self.task.connection, self.stream, records=len(step.records), total=step.total)
 
-    def _write(self, step: Step, before: StreamState) -> None:
+    def _write(self, step: Step, observed: Observed, before: StreamState) -> None:
         task = self.task
         state = before if step.takes_back else self.state.after(step, lookback=task.account.lookback)
         self.recent.append(frozenset(record.call_id for record in step.records if record.call_id is not None))
         with task.warehouse.page(task.account, run_id=task.run_id) as page:
             task.check_organization(step.records, page)
             absent = self._absent(page, step)
-            loaded = page.load(
-                stream=self.stream,
-                records=step.records,
-                observed_at=step.sent_at,
-                covered=self.covered_before,
-                due_at=task.details_due_at(),
-            )
+            loaded = page.load(observed, covered=self.covered_before)
             self._settle_absent(page, absent, step)
             task.counters.pages += 1
             task.counters.records_seen += len(step.records)
@@ -174,6 +180,7 @@ class _Reading:
             page.save_state(self.stream, state)
             task.save_progress(page)
         self.state = state
+        self.mostly_new = 2 * loaded.inserted > len(step.records)
         task.open_seen |= loaded.open_ids
 
     def _note(self, note: Note) -> None:
@@ -247,9 +254,8 @@ class _Reading:
 
     def _absent(self, page: PageTransaction, step: Step) -> frozenset[str]:
         """Return the calls held where the walk read and did not see them. Raises AnchorNotMet where they are too many."""
-        held = page.held(stream=self.stream, read=step.read)
-        absent = held - step.seen.union(*self.recent)
-        self.held, self.missed = self.held + len(held), self.missed + len(absent)
+        held, absent = page.absent(stream=self.stream, read=step.read, seen=step.seen.union(*self.recent))
+        self.held, self.missed = self.held + held, self.missed + len(absent)
         task = self.task
         if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):
             raise AnchorNotMet(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Event
+from threading import Event, Lock
 
 from etl.errors import ForeignOrganization, Interrupted
 from etl.model import Record
@@ -32,6 +32,7 @@ class Task:
     account_seen: bool = False  # whether this run has met, in any stream, a call that is held
     findings: list[Finding] = field(default_factory=list)
     latest: datetime | None = None  # the latest that the provider's clock was taken to show
+    telling: Lock = field(default_factory=Lock)  # pages are read in a thread of their own
     open_seen: set[str] = field(default_factory=set)  # the open calls that a list of this run has shown
 
     @property
@@ -70,8 +71,9 @@ class Task:
     def provider_now(self) -> datetime:
         """Return the provider's clock, as far as its answers told it; it is the clock by which details are due."""
         # A `Date` has whole seconds, so that what the next answer tells may lie before what was concluded from this one.
-        self.latest = max(self.clock.now() + self.source.ahead, self.latest or datetime.min.replace(tzinfo=UTC))
-        return self.latest
+        with self.telling:
+            self.latest = max(self.clock.now() + self.source.ahead, self.latest or datetime.min.replace(tzinfo=UTC))
+            return self.latest
 
     def details_due_at(self) -> datetime | None:
         """Return when the details of calls just listed are due: at once, or never where the provider has none."""

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, Text, bindparam, delete, func, literal_column, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import ColumnElement, Connection, Table, Text, delete, func, literal_column, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 
 from etl.audit.terms import BEGINNING, Batch, OpenReject, StreamVerdict, Version
 from etl.coverage import Span
@@ -17,7 +17,7 @@ from etl.model import JSON, CallRow, Derived, EventRow, MessageRow, ParticipantR
 from etl.run import Account
 from etl.warehouse.history import delete_children
 from etl.warehouse.kinds import RunKind, note_kind
-from etl.warehouse.page import Page, behind_fence
+from etl.warehouse.page import Page, page_transaction
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.tables import (
     audits,
@@ -29,6 +29,7 @@ from etl.warehouse.tables import (
     connections,
     provider_daily_totals,
     rejected_records,
+    texts,
 )
 
 BATCH = 500
@@ -62,7 +63,7 @@ class MendingPage(Page):
         """See `MendingPage.erase`."""
         name = self._account.connection
         delete_children(self._connection, name, call_ids)
-        self._connection.execute(delete(calls).where(calls.c.connection == name, calls.c.call_id == func.any(_texts(call_ids))))
+        self._connection.execute(delete(calls).where(calls.c.connection == name, calls.c.call_id == func.any(texts(call_ids))))
 
     def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
         """See `MendingPage.resolve`."""
@@ -72,7 +73,7 @@ class MendingPage(Page):
             .where(
                 table.c.connection == self._account.connection,
                 table.c.stream == stream,
-                table.c.record_key == func.any(_texts(keys)),
+                table.c.record_key == func.any(texts(keys)),
             )
             .values(resolved_at=at)
         )
@@ -90,8 +91,8 @@ class AuditedWarehouse(PostgresWarehouse):
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[MendingPage]:
         """See `RunWarehouse.page`."""
-        with behind_fence(self._database, account, run_id) as connection:
-            yield MendingPage(connection, account, run_id)
+        with page_transaction(self._database, account, run_id, MendingPage) as page:
+            yield page
 
     def is_known(self, connection: str) -> bool:
         """See `AuditWarehouse.is_known`."""
@@ -171,7 +172,7 @@ class AuditedWarehouse(PostgresWarehouse):
         """See `AuditWarehouse.held_ids`."""
         if not call_ids:
             return frozenset()
-        statement = select(calls.c.call_id).where(calls.c.connection == connection, calls.c.call_id == func.any(_texts(call_ids)))
+        statement = select(calls.c.call_id).where(calls.c.connection == connection, calls.c.call_id == func.any(texts(call_ids)))
         with self._database.begin() as session:
             return frozenset(row.call_id for row in session.execute(statement))
 
@@ -260,7 +261,3 @@ def _versions(session: Connection, connection: str, after: str | None, upto: str
     for row in _range(session, call_history, ("call_id", *Version._fields), connection, after, upto):
         found[row.call_id].append(Version(*row[1:]))
     return {call_id: sorted(versions) for call_id, versions in found.items()}
-
-
-def _texts(values: Sequence[str]) -> Any:
-    return bindparam(None, list(values), ARRAY(Text))

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from select import POLLIN, poll
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
+import psycopg
 from psycopg import Connection as Session
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from etl.errors import UsageError, WarehouseError
@@ -27,6 +30,7 @@ OLDEST = 14
 
 _DRIVERS = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 _PATIENCE = timedelta(seconds=10)
+_FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive
 _SESSION = (
     "SET search_path TO public; SET TimeZone TO 'UTC'; SET statement_timeout TO 0; "
     "SET idle_in_transaction_session_timeout TO '60s'"  # what a stopped process holds is free again for its successor
@@ -120,11 +124,12 @@ class Database:
             connect_args=self._arguments,
             pool_size=sessions,
             max_overflow=0,
-            pool_pre_ping=True,
             pool_timeout=patience.total_seconds(),
             hide_parameters=True,  # what a statement carries is personal data
         )
         event.listen(self._engine, "connect", _set_up, insert=True)  # before the engine asks for its default schema
+        event.listen(self._engine, "checkin", _note_idle)
+        event.listen(self._engine, "checkout", _ping_if_doubtful)
 
     def __repr__(self) -> str:
         return f"Database({self.address!r})"
@@ -221,6 +226,33 @@ def _set_up(session: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     cursor.execute(_SESSION)
     cursor.close()
     session.commit()
+
+
+def _note_idle(_session: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    record.info["idle_since"] = monotonic()
+
+
+def _ping_if_doubtful(session: Session, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """
+    Have the pool replace a session that died while nobody used it.
+
+    The server is asked only after a while, or where it said something meanwhile (that it closes the session, say): asking it
+    before every page would be one more round trip for each.
+    """
+    idle = monotonic() - record.info.get("idle_since", monotonic())
+    if idle < _FRESH and not _has_news(session):
+        return
+    try:
+        session.execute("")
+        session.rollback()
+    except psycopg.Error as dead:
+        raise DisconnectionError from dead
+
+
+def _has_news(session: Session) -> bool:
+    socket = poll()
+    socket.register(session.fileno(), POLLIN)
+    return bool(socket.poll(0))
 
 
 def _major(version: int) -> str:

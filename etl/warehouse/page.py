@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
-from sqlalchemy import BigInteger, Connection, func, literal, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Connection, Insert, Text, Update, cast, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from etl.coverage import Spans
 from etl.errors import FenceLost
 from etl.model import JSON, AgentRow, Record
-from etl.run import Account, Counters, Due, Loaded
+from etl.run import Absent, Account, Counters, Due, Loaded, Observed
 from etl.state import StreamState
+from etl.warehouse.copying import array
 from etl.warehouse.database import Database
 from etl.warehouse.history import bury
 from etl.warehouse.load import Loader
@@ -35,15 +36,16 @@ class Page:
         self._account = account
         self._run_id = run_id
         self._loader = Loader(connection, account, run_id)
-        self._came: list[tuple[str, Sequence[Record], datetime]] = []
+        self._came: list[Observed] = []
         self._details_came: list[tuple[str, str, datetime]] = []
+        self._state: Insert | None = None
+        self._counted: Update | None = None
+        self._connection_values: dict[str, Any] = {}
 
-    def load(
-        self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans, due_at: datetime | None
-    ) -> Loaded:
+    def load(self, observed: Observed, *, covered: Spans) -> Loaded:
         """See `PageTransaction.load`."""
-        self._came.append((stream, records, observed_at))
-        return self._loader.load(stream=stream, records=records, observed_at=observed_at, covered=covered, due_at=due_at)
+        self._came.append(observed)
+        return self._loader.load(observed, covered)
 
     def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
         """See `PageTransaction.load_detail`."""
@@ -54,9 +56,9 @@ class Page:
 
     def resolve_rejects(self) -> None:
         """Note of the rejects whose calls came in this transaction, as they should, that they are none any more."""
-        for stream, records, observed_at in self._came:
-            came = [record.call_id for record in records if record.rejection is None and record.call_id is not None]
-            resolve_rejects(self._connection, self._account.connection, stream, came, observed_at)
+        for observed in self._came:
+            came = [record.call_id for record in observed.records if record.rejection is None and record.call_id is not None]
+            resolve_rejects(self._connection, self._account.connection, observed.stream, came, observed.observed_at)
         for stream, call_id, observed_at in self._details_came:
             resolve_refused(self._connection, self._account.connection, stream, call_id, observed_at)
 
@@ -68,18 +70,22 @@ class Page:
         """See `PageTransaction.bury`."""
         return bury(self._connection, self._account.connection, call_ids, gone_at=gone_at)
 
-    def held(self, *, stream: str, read: Spans) -> frozenset[str]:
-        """See `PageTransaction.held`."""
+    def absent(self, *, stream: str, read: Spans, seen: Collection[str]) -> Absent:
+        """See `PageTransaction.absent`."""
         if not read:
-            return frozenset()
+            return Absent(0, frozenset())
         inside = or_(*((calls.c.cursor_at >= span.start) & (calls.c.cursor_at < span.end) for span in read))
-        rows = self._connection.execute(
-            select(calls.c.call_id).where(calls.c.connection == self._account.connection, calls.c.stream == stream, inside)
-        )
-        return frozenset(row.call_id for row in rows)
+        # A hashed subplan: `<> ALL` compares every row with every id before PostgreSQL 15.
+        unseen = calls.c.call_id.not_in(select(func.unnest(cast(literal(array(seen), Text), ARRAY(Text)))))
+        held, ids = self._connection.execute(
+            select(func.count(), func.array_agg(calls.c.call_id).filter(unseen)).where(
+                calls.c.connection == self._account.connection, calls.c.stream == stream, inside
+            )
+        ).one()
+        return Absent(held, frozenset(ids or ()))
 
     def save_state(self, stream: str, state_: StreamState) -> None:
-        """See `PageTransaction.save_state`."""
+        """See `PageTransaction.save_state`; written when the page is finished."""
         values = {
             "high_water_mark": state_.high_water_mark,
             "coverage": _multirange(state_.coverage),
@@ -90,7 +96,7 @@ class Page:
             "updated_at": func.now(),
         }
         statement = insert(state).values(connection=self._account.connection, stream=stream, **values)
-        self._connection.execute(statement.on_conflict_do_update(index_elements=["connection", "stream"], set_=values))
+        self._state = statement.on_conflict_do_update(index_elements=["connection", "stream"], set_=values)
 
     def save_agents(self, rows: Sequence[AgentRow], *, observed_at: datetime) -> None:
         """See `PageTransaction.save_agents`; an agent that is as it was known is not touched, but for one sighting a day."""
@@ -125,19 +131,26 @@ class Page:
         )
 
     def pin_organization(self, organization: str) -> None:
-        """See `PageTransaction.pin_organization`."""
-        self._update_connection(pinned_organization=organization)
+        """See `PageTransaction.pin_organization`; written when the page is finished."""
+        self._connection_values["pinned_organization"] = organization
 
     def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
-        """See `PageTransaction.save_connection`."""
-        self._update_connection(capabilities=capabilities, request_log=request_log)
+        """See `PageTransaction.save_connection`; written when the page is finished."""
+        self._connection_values |= {"capabilities": capabilities, "request_log": request_log}
 
     def save_counters(self, counters: Counters) -> None:
-        """See `PageTransaction.save_counters`."""
-        self._connection.execute(update(runs).where(runs.c.id == self._run_id).values(**counted(counters)))
+        """See `PageTransaction.save_counters`; written when the page is finished."""
+        self._counted = update(runs).where(runs.c.id == self._run_id).values(**counted(counters))
 
-    def _update_connection(self, **values: Any) -> None:
-        self._connection.execute(update(connections).where(connections.c.connection == self._account.connection).values(**values))
+    def finish(self) -> None:
+        """Write state, counters and what is known of the connection: in one statement, since every round trip holds a page up."""
+        statements: list[Insert | Update] = [one for one in (self._state, self._counted) if one is not None]
+        if self._connection_values:
+            name = self._account.connection
+            statements.append(update(connections).where(connections.c.connection == name).values(**self._connection_values))
+        if statements:
+            *others, last = statements
+            self._connection.execute(last.add_cte(*(other.cte(f"other_{place}") for place, other in enumerate(others))))
 
 
 def counted(counters: Counters) -> dict[str, object]:
@@ -168,11 +181,16 @@ def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[
         yield connection
 
 
+PageKind = TypeVar("PageKind", bound=Page)
+
+
 @contextmanager
-def page_transaction(database: Database, account: Account, run_id: int) -> Iterator[Page]:
-    """Open a page's transaction at the fence; leaving the block commits. Raises what `behind_fence` raises."""
+def page_transaction(database: Database, account: Account, run_id: int, kind: type[PageKind]) -> Iterator[PageKind]:
+    """Open a page's transaction at the fence; leaving the block finishes and commits it. Raises what `behind_fence` raises."""
     with behind_fence(database, account, run_id) as connection:
-        yield Page(connection, account, run_id)
+        page = kind(connection, account, run_id)
+        yield page
+        page.finish()
 
 
 def _multirange(spans: Spans) -> Multirange[datetime]:

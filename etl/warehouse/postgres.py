@@ -11,9 +11,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from etl.errors import AlreadyRunning, ConnectionFailed, WarehouseError
 from etl.model import JSON, OPEN_STATUSES
-from etl.run import Account, DueCall, Held, Outcome, RunStatus
+from etl.run import Account, DueCall, Held, Observed, Outcome, RunStatus
 from etl.state import StreamState
 from etl.warehouse.database import Database
+from etl.warehouse.load import drafted
 from etl.warehouse.locks import Locks
 from etl.warehouse.page import Page, counted, page_transaction, spans_of
 from etl.warehouse.tables import calls, connections, rejected_records, runs, state
@@ -115,10 +116,14 @@ class PostgresWarehouse:
                 is not None
             )
 
+    def drafted(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Observed:
+        """See `RunWarehouse.drafted`."""
+        return drafted(observed, account, run_id=run_id, known=known)
+
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:
         """See `RunWarehouse.page`; where rejects are open, those that came right are resolved with it."""
-        with page_transaction(self._database, account, run_id) as page:
+        with page_transaction(self._database, account, run_id, Page) as page:
             yield page
             if account.connection in self._with_rejects:
                 page.resolve_rejects()

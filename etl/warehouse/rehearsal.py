@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Record
-from etl.run import Account, Counters, Due, DueCall, Loaded, Outcome
-from etl.state import StreamState
+from etl.run import Account, Due, DueCall, Loaded, Observed, Outcome
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.page import Page
@@ -40,6 +40,10 @@ class Rehearsal(PostgresWarehouse):
         """Return none: details say nothing about what a sync would bring that is worth their requests."""
         return ()
 
+    def drafted(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Observed:
+        """Return the observed as it is."""
+        return observed
+
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:
         """Open a transaction that only reads."""
@@ -49,19 +53,21 @@ class Rehearsal(PostgresWarehouse):
 
 
 class _Page(Page):
-    """A page that is compared with what is held, and with the pages before: nobody wrote what is new on them."""
+    """
+    A page that is compared with what is held, and with the pages before: nobody wrote what is new on them.
+
+    It is never finished, so what it was given to save is forgotten.
+    """
 
     def __init__(self, connection: Connection, account: Account, run_id: int, *, seen: set[tuple[str, str]]) -> None:
         super().__init__(connection, account, run_id)
         self._seen = seen
 
-    def load(
-        self, *, stream: str, records: Sequence[Record], observed_at: datetime, covered: Spans, due_at: datetime | None
-    ) -> Loaded:
+    def load(self, observed: Observed, *, covered: Spans) -> Loaded:
         name = self._account.connection
-        fresh = [record for record in records if record.call_id is None or (name, record.call_id) not in self._seen]
+        fresh = [record for record in observed.records if record.call_id is None or (name, record.call_id) not in self._seen]
         self._seen.update((name, record.call_id) for record in fresh if record.call_id is not None)
-        return self._loader.compare(stream=stream, records=fresh, observed_at=observed_at, covered=covered)
+        return self._loader.compare(replace(observed, records=fresh), covered)
 
     def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
         return Loaded()
@@ -72,17 +78,8 @@ class _Page(Page):
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
         return 0
 
-    def save_state(self, stream: str, state_: StreamState) -> None:
-        pass
-
     def save_agents(self, rows: Sequence[AgentRow], *, observed_at: datetime) -> None:
         pass
 
     def close_agent(self, agent_id: str, *, observed_at: datetime) -> None:
-        pass
-
-    def save_counters(self, counters: Counters) -> None:
-        pass
-
-    def _update_connection(self, **values: object) -> None:
         pass

@@ -18,10 +18,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from etl.derive import examine
 from etl.model import Derived, Drift, Record, Rejection
 from etl.replay import FIRST, Departures, Place, Rewritten, Tried
-from etl.run import Account
-from etl.warehouse.history import CHANGED, delete_children
+from etl.run import Account, Observed
+from etl.warehouse.changed import EMPTY_CHANGED
+from etl.warehouse.history import CHANGED
 from etl.warehouse.kinds import RunKind, note_kind
-from etl.warehouse.load import COLUMNS, CREATE_CHANGED, EMPTY_CHANGED, Loader
+from etl.warehouse.load import Loader
 from etl.warehouse.page import behind_fence
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.rederived import DERIVED, Again, derive_again
@@ -119,7 +120,7 @@ class _Replayer(Loader):
             return None
         differing = {again.call_id: again for again in found if again.differs}
         entries = [again.derived for again in differing.values() if again.derived is not None]
-        refused = self._write(entries, lambda some: self._write_again(some, differing))
+        refused = self._write(entries, lambda some, _: self._write_again(some, differing))
         departures: dict[tuple[str, str], tuple[int, str]] = {}
         for again in found:
             for note in again.derived.drift if again.derived is not None else ():
@@ -137,15 +138,13 @@ class _Replayer(Loader):
     def _write_again(self, entries: Sequence[Derived], differing: Mapping[str, Again]) -> None:
         rows = [entry.call for entry in entries if differing[entry.call.call_id].columns]
         if rows:
-            self._driver.execute(CREATE_CHANGED)
             # The records stay where they are, so they need not travel.
-            self._copy(f"pg_temp.{CHANGED}", COLUMNS, (row._replace(raw="null", detail=None) for row in rows))
+            self._copy_changed(row._replace(raw="null", detail=None) for row in rows)
             self._connection.execute(_REWRITE)
             self._driver.execute(EMPTY_CHANGED)
         parents = [entry for entry in entries if differing[entry.call.call_id].children]
         if parents:
-            delete_children(self._connection, self._account.connection, [entry.call.call_id for entry in parents])
-            self._copy_children(parents)
+            self._replace_children(parents)
 
     def try_rejects(self, after: Place, now: datetime) -> Tried | None:
         found = self._open_rejects(after)
@@ -154,7 +153,7 @@ class _Replayer(Loader):
         provider = self._account.provider
         records = {row: examine(provider, row.raw_text.encode(), cleaned=False) for row in found}
         usable = {row: record for row, record in records.items() if record.rejection is None}
-        gone, held = self._gone(usable), self._known([record.call_id for record in usable.values() if record.call_id])
+        gone, held = self._gone(usable), self._stored([record.call_id for record in usable.values() if record.call_id])
         past: list[Found] = []
         batches: dict[tuple[str, datetime], list[tuple[Found, Record]]] = defaultdict(list)
         for row, record in usable.items():
@@ -185,8 +184,11 @@ class _Replayer(Loader):
         """Load rejects that were last seen together; return how many calls are new and changed, and the rejects come right."""
         records = [record for _, record in batch]
         first_seen = {record.call_id: row.first_seen_at for row, record in batch}
-        outcome = self._sort(stream=stream, records=records, observed_at=seen_at, due_at=due_at)
-        new = [entry._replace(call=entry.call._replace(first_seen_at=first_seen[entry.call.call_id])) for entry in outcome.new]
+        outcome = self._sort(Observed(stream=stream, records=records, observed_at=seen_at, due_at=due_at))
+        new = [
+            entry._replace(call=entry.call._replace(first_seen_at=first_seen[entry.call.call_id]))
+            for entry in outcome.new.entries
+        ]
         refused = {call.call_id for call in self._write(new, self._insert) + self._write(outcome.changed, self._upsert)}
         still = {reject.record.digest for reject in outcome.rejects}
         right = [row for row, record in batch if record.digest not in still and record.call_id not in refused]

@@ -4,38 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import NamedTuple
 
 from etl.coverage import Spans
 from etl.model import OPEN_STATUSES, CallRow, Derived, Record, Rejection
-from etl.run import Loaded
+from etl.run import Drafts, Loaded
 from etl.warehouse.notes import Reject
-
-
-class Known(NamedTuple):
-    """What is held of a call: enough to tell whether a record of it is news."""
-
-    stream: str
-    content_hash: bytes
-    observed_at: datetime
-    status: str
-
-
-class Stored(NamedTuple):
-    """A held call's own records, from which its row is derived anew."""
-
-    raw: Record
-    observed_at: datetime
-    detail: Record | None
-    detail_observed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sorted:
     """A page's records by what has to be done with them."""
 
-    new: list[Derived]
+    new: Drafts
     changed: list[Derived]
     rejects: list[Reject]
     unchanged: int
@@ -46,17 +26,18 @@ class Sorted:
         ids = {row.call_id for row in refused}
         return replace(
             self,
-            new=[entry for entry in self.new if entry.call.call_id not in ids],
+            new=Drafts(tuple(entry for entry in self.new.entries if entry.call.call_id not in ids)),
             changed=[entry for entry in self.changed if entry.call.call_id not in ids],
             rejects=[*self.rejects, *(Reject(records[call_id], Rejection.DATABASE_REFUSED) for call_id in sorted(ids))],
         )
 
     def loaded(self, covered: Spans) -> Loaded:
         """Count it; new calls in `covered` are late by how far they lie below its end."""
-        lateness = [covered.last.end - entry.call.cursor_at for entry in self.new if entry.call.cursor_at in covered]
-        open_now = (entry.call.call_id for entry in (*self.new, *self.changed) if entry.call.status in OPEN_STATUSES)
+        new = self.new.entries
+        lateness = [covered.last.end - entry.call.cursor_at for entry in new if entry.call.cursor_at in covered]
+        open_now = (entry.call.call_id for entry in (*new, *self.changed) if entry.call.status in OPEN_STATUSES)
         return Loaded(
-            inserted=len(self.new),
+            inserted=len(new),
             updated=len(self.changed),
             unchanged=self.unchanged,
             rejected=len(self.rejects),

@@ -1,6 +1,6 @@
 """Knows the tables of the warehouse, as the newest migration leaves them; not the views and not how rows get in."""
 
-from etl.warehouse.tables.metadata import MACHINE, METADATA
+from etl.warehouse.tables.metadata import MACHINE, METADATA, texts
 from etl.warehouse.tables.people import (
     agents,
     call_events,
@@ -28,4 +28,5 @@ __all__ = [
     "runs",
     "schema_drift",
     "state",
+    "texts",
 ]

@@ -7,10 +7,11 @@ People's tables carry no schema name: every session of `Database` has `public` a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
 
-from sqlalchemy import CheckConstraint, Column, DateTime, MetaData, Text
+from sqlalchemy import BindParameter, CheckConstraint, Column, DateTime, MetaData, Text, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
 T = TypeVar("T")
@@ -55,3 +56,8 @@ def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
     """
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def texts(values: Collection[str]) -> BindParameter[Any]:
+    """Return an array of texts as the parameter of a statement."""
+    return bindparam(None, list(values), ARRAY(Text))

@@ -1,0 +1,88 @@
+"""Knows what is held of the calls on a page: enough of each to tell news from repetition, all of those that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+from sqlalchemy import Connection, Text, func, select
+
+from etl.derive import examine
+from etl.model import OPEN_STATUSES, Record
+from etl.run import Account
+from etl.warehouse.copying import array
+from etl.warehouse.tables import calls, texts
+
+_OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
+
+_LOOK_UP = f"""
+SELECT asked.place, held.stream, held.content_hash, held.observed_at, held.status
+FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS asked (call_id, content_hash, place)
+LEFT JOIN public.calls held ON held.connection = %s AND held.call_id = asked.call_id
+WHERE held.call_id IS NULL OR held.content_hash <> asked.content_hash OR held.stream <> %s OR held.status IN ({_OPEN})
+ORDER BY asked.place
+"""  # noqa: S608 - words of ours
+
+
+class Known(NamedTuple):
+    """What is held of a call: enough to tell whether a record of it is news."""
+
+    stream: str
+    content_hash: bytes
+    observed_at: datetime
+    status: str
+
+
+class Stored(NamedTuple):
+    """A held call's own records, from which its row is derived anew."""
+
+    raw: Record
+    observed_at: datetime
+    detail: Record | None
+    detail_observed_at: datetime | None
+
+
+def look_up(
+    driver: psycopg.Connection[Any], account: Account, *, stream: str, records: Sequence[Record]
+) -> list[tuple[Record, Known | None]]:
+    """
+    Return, in their order, the records that are not held (with None) and those that differ from what is held, or are still open.
+
+    A record that is not returned is held as it is, in this stream, and had ended: it need not travel back.
+    """
+    if not records:
+        return []
+    ids = array([record.call_id or "" for record in records])
+    hashes = array(["\\x" + record.digest.hex() for record in records])
+    rows = driver.execute(_LOOK_UP, (ids, hashes, account.connection, stream)).fetchall()
+    return [(records[place - 1], None if held is None else Known(held, *others)) for place, held, *others in rows]
+
+
+def stored(connection: Connection, account: Account, call_ids: Collection[str]) -> dict[str, Stored]:
+    """Return the records that are held of these calls."""
+    # As text: the records are decoded by the one decoder, whatever the driver would make of jsonb.
+    rows = connection.execute(
+        select(
+            calls.c.call_id,
+            calls.c.raw.cast(Text).label("raw"),
+            calls.c.observed_at,
+            calls.c.detail.cast(Text).label("detail"),
+            calls.c.detail_observed_at,
+            calls.c.content_hash,
+        ).where(calls.c.connection == account.connection, calls.c.call_id == func.any(texts(call_ids)))
+    )
+    return {
+        row.call_id: Stored(
+            raw=_examined(account, row.raw)._replace(digest=bytes(row.content_hash)),
+            observed_at=row.observed_at,
+            detail=_examined(account, row.detail) if row.detail is not None else None,
+            detail_observed_at=row.detail_observed_at,
+        )
+        for row in rows
+    }
+
+
+def _examined(account: Account, record: str) -> Record:
+    return examine(account.provider, record.encode(), cleaned=False)
