@@ -105,14 +105,13 @@ class _Reading:
     def walk_window(self, span: Span) -> None:
         """Read ascending, extended to the calls held next to the window: at once to the nearest, then to the hundredth."""
         anchors = self._anchors(span.end)
-        if anchors:
-            tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (anchors[0], anchors[-1])]
-        else:
-            anchors = self.task.warehouse.oldest(
-                connection=self.task.connection, stream=self.stream, since=span.end, limit=ANCHORS
-            )
-            ends = [anchor.cursor + timedelta(seconds=2) for anchor in (anchors[:1] + anchors[-1:])] or [span.end]
-            tries = [Span(span.start, end) for end in ends]
+        tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (*anchors[:1], *anchors[-1:])]
+        if not anchors or anchors[-1].cursor >= span.start:
+            # Nothing is held below the window (and what is held in it may be gone): what stands above proves it as well.
+            above = self.task.warehouse.oldest(connection=self.task.connection, stream=self.stream, since=span.end, limit=ANCHORS)
+            anchors = anchors or above
+            tries += [Span(span.start, anchor.cursor + timedelta(seconds=2)) for anchor in (*above[:1], *above[-1:])]
+        tries = tries or [span]
         for attempt in dict.fromkeys(tries):
             last = attempt == tries[-1]
             if self.task.capabilities.unsorted:
