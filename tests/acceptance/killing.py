@@ -118,7 +118,11 @@ class Killing:
         started: SimpleQueue[int] = SimpleQueue()
         self.hook.arm(number, lambda: os.kill(started.get(), signal.SIGKILL))
         started.put(self.nursery.start(*self.command))
-        assert self.nursery.end().code == -signal.SIGKILL
+        ended = self.nursery.end()
+        self.hook.arm(0, lambda: None)
+        # Threads that ask for details side by side find out at the same time which form of an id is known: a few requests
+        # more or less, so that the last ones may never be sent.
+        assert ended.code in (-signal.SIGKILL, 0), ended
 
     def _page(self, number: int) -> None:
         with psycopg.connect(self.program.url, autocommit=True) as session:
