@@ -8,7 +8,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
@@ -128,8 +128,10 @@ class Killing:
         with psycopg.connect(self.program.url, autocommit=True) as session:
             session.execute("LISTEN stage_pages")
             child = self.nursery.start(*self.command)
-            assert len(list(session.notifies(timeout=60, stop_after=number))) >= number
-            os.kill(child, signal.SIGKILL)
+            left = number
+            while left > 0 and alive(child):
+                left -= len(list(session.notifies(timeout=0.2, stop_after=left)))
+            kill(child)
         assert self.nursery.end().code in (-signal.SIGKILL, 0)  # after the last page it may have ended
 
     def _inside(self, number: int) -> None:
@@ -139,9 +141,10 @@ class Killing:
         with psycopg.connect(self.program.url, autocommit=True) as session:
             session.execute(f"SELECT pg_advisory_lock({LOCK})".encode())
             child = self.nursery.start(*self.command)
-            wait_until(self.program.url, waiting)
-            os.kill(child, signal.SIGKILL)
-        assert self.nursery.end().code == -signal.SIGKILL
+            while session.execute(waiting.encode()).fetchone() != (True,) and alive(child):
+                session.execute("SELECT pg_sleep(0.002)")
+            kill(child)
+        assert self.nursery.end().code in (-signal.SIGKILL, 0)
         execute(self.program.url, f'ALTER DATABASE "{name}" RESET stage.stop_at')
 
     def held(self) -> dict[str, list[Any]]:
@@ -185,6 +188,21 @@ class Whole:
     requests: int
     transactions: int
     statements: int
+
+
+def alive(child: int) -> bool:
+    """Whether a process has not ended yet."""
+    try:
+        os.kill(child, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def kill(child: int) -> None:
+    """Kill a process, unless it has ended."""
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
 
 
 def whole(killing: Killing) -> Whole:
