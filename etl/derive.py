@@ -6,18 +6,17 @@ import json
 import re
 from datetime import datetime
 from hashlib import blake2b
-from typing import NoReturn
 
 import msgspec
 
 from etl import parse
 from etl.children import children
-from etl.model import JSON, OPEN_STATUSES, CallRow, Context, Derived, Drift, DriftNote, Record, Rejection, Status
+from etl.jsontext import decoded
+from etl.model import JSON, LATER, OPEN_STATUSES, CallRow, Context, Derived, Drift, DriftNote, Record, Rejection, Status
 from etl.parse import Unfit
 from etl.plan import BLANK, CALL, NOTES, ROOT, Plan, fill, note_unknown, plan_of, type_name
 from etl.provider import Provider
 
-_LONG_INTEGER = 300  # digits; beyond, Python would not read it as an integer, and no column could hold it
 _ANSWERED = (Status.COMPLETED, Status.VOICEMAIL)
 _STATUS_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,63}")
 _DIGITS = re.compile(r"\d{4}")  # a number of a person rather than of a word
@@ -26,37 +25,41 @@ _CREATED, _STARTED, _ENDED = CALL["created_at"], CALL["started_at"], CALL["ended
 _AGENT, _COST, _CURRENCY, _TEST, _ATTRIBUTES, _RAW = (
     CALL[column] for column in ("agent_id", "cost", "currency", "is_test", "attributes", "raw")
 )
-_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def examine(provider: Provider, text: bytes, *, cleaned: bool) -> Record:
     """
-    Look at one record's JSON text (UTF-8): decode it, find its id and its cursor, and say whether it can become a row.
+    Look at one record's JSON text (UTF-8): find its id and its cursor, and say whether it can become a row.
 
-    Never raises: a record that cannot become a row says why in `rejection`, and has its id where it has one.
+    Never raises: a record that cannot become a row says why in `rejection`, and has its id where it has one. Nothing else of it
+    is decoded: most records of most runs are held already.
     """
     digest = blake2b(text, digest_size=16).digest()
-    value = _decoded(text)
-    if not isinstance(value, dict):
-        return Record(None, None, Rejection.NOT_AN_OBJECT, text, value, digest, cleaned)
-    call_id = cursor = None
-    rejection = None
+    value: JSON = LATER
     try:
-        call_id = parse.identifier(value.get(provider.call_id))
+        given, placed = plan_of(provider).skim(text)
+    except (msgspec.MsgspecError, RecursionError):
+        value = decoded(text)
+        if not isinstance(value, dict):
+            return Record(None, None, Rejection.NOT_AN_OBJECT, text, value, digest, cleaned)
+        given, placed = value.get(provider.call_id), value.get(provider.cursor)
+    call_id = cursor = rejection = None
+    try:
+        call_id = parse.identifier(given)
         if call_id is None or not call_id.strip():
             call_id, rejection = None, Rejection.MISSING_ID
     except Unfit as unfit:
         rejection = Rejection.ID_TOO_LONG if unfit.kind is Drift.OUT_OF_RANGE else Rejection.MISSING_ID
-        given = value.get(provider.call_id)
         call_id = given if rejection is Rejection.ID_TOO_LONG and isinstance(given, str) else None
     try:
-        cursor = parse.instant(value.get(provider.cursor))
+        cursor = parse.instant(placed)
     except Unfit:
         cursor = None
     if rejection is None and cursor is None:
         rejection = Rejection.BAD_CURSOR
-    record = Record(call_id, cursor, rejection, text, value, digest, cleaned)
+    # As the call would do it, without the call: every record of every page passes here.
+    record = tuple.__new__(Record, (call_id, cursor, rejection, text, value, digest, cleaned))
     return record if rejection is None else as_reject(provider, record)
 
 
@@ -66,9 +69,10 @@ def as_reject(provider: Provider, record: Record) -> Record:
 
     Values that change at every reading (presigned URLs) take no part in it, lest one bad record became a new reject every run.
     """
-    if not isinstance(record.value, dict) or provider.volatile.isdisjoint(record.value):
+    held = record.value
+    if not isinstance(held, dict) or provider.volatile.isdisjoint(held):
         return record
-    steady = {key: value for key, value in record.value.items() if key not in provider.volatile}
+    steady = {key: value for key, value in held.items() if key not in provider.volatile}
     try:
         text = json.dumps(steady, sort_keys=True).encode("utf-8", "surrogatepass")
     except (RecursionError, ValueError):
@@ -216,22 +220,3 @@ def _same(one: JSON, other: JSON) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_same, one, other))
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
-
-
-def _decoded(text: bytes) -> JSON:
-    """Return the decoded text; None where nothing can read it. Numbers that no type can hold become infinite."""
-    try:
-        return _decode(text)
-    except (msgspec.MsgspecError, RecursionError):
-        try:
-            return json.loads(text, parse_int=_integer, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            return None
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) < _LONG_INTEGER else float(digits)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -8,6 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from etl.jsontext import decoded
+
 JSON = Any
 """A decoded JSON value; the one place where the type checker is told nothing."""
 
@@ -63,22 +65,32 @@ class Verdict(StrEnum):
     UNVERIFIABLE = "unverifiable"
 
 
+LATER: JSON = object()
+"""Stands for what is decoded when somebody asks for it."""
+
+
 class Record(NamedTuple):
     """
     One record of a page, looked at once: what identifies and places it, and whether it can become a row.
 
     Either `rejection` is None and `call_id` and `cursor` are set, or the record is a reject (`call_id` where it has one).
     `value` is None where the record is not decodable on its own; `text` is the record's JSON as UTF-8, already free of
-    NUL characters and lone surrogates, and `cleaned` says whether any had to be removed.
+    NUL characters and lone surrogates, and `cleaned` says whether any had to be removed. `decoded` is `value` where that
+    was already needed, else `LATER`.
     """
 
     call_id: str | None
     cursor: datetime | None
     rejection: Rejection | None
     text: bytes
-    value: JSON
+    decoded: JSON
     digest: bytes
     cleaned: bool
+
+    @property
+    def value(self) -> JSON:
+        """The decoded record; decoded anew at each use unless it was needed early."""
+        return decoded(self.text) if self.decoded is LATER else self.decoded
 
 
 class DriftNote(NamedTuple):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from etl import parse
 from etl.model import JSON, CallRow, Drift, DriftNote, EventRow, MessageRow, ParticipantRow, Status
@@ -28,6 +31,10 @@ Row = TypeVar("Row", bound=ParticipantRow | MessageRow | EventRow)
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}")
 _DIGITS = re.compile(r"\d{4}")
+
+
+Skim = Callable[[bytes], tuple[JSON, JSON]]
+"""Reads a call's id and cursor from its record's text, and nothing else. Raises msgspec.MsgspecError, RecursionError."""
 
 
 class Column(NamedTuple):
@@ -62,6 +69,7 @@ class Plan(NamedTuple):
     """A provider's form, made ready to be applied many times."""
 
     provider: Provider
+    skim: Skim
     fields: tuple[Column, ...]
     shape: Shape
     words: dict[str, Status]
@@ -92,6 +100,7 @@ def _made_plan(provider: Provider) -> Plan:
     keys += [inside.key for inside in (provider.participants, provider.messages, provider.events) if inside is not None]
     return Plan(
         provider=provider,
+        skim=_skim(provider),
         fields=_columns(provider.fields, CALL),
         shape=_shape(keys),
         words={parse.unified_word(word): status for word, status in provider.statuses.items()},
@@ -102,6 +111,16 @@ def _made_plan(provider: Provider) -> Plan:
         messages=_children_plan(provider.messages, MessageRow, provider.ignored),
         events=_children_plan(provider.events, EventRow, provider.ignored),
     )
+
+
+def _skim(provider: Provider) -> Skim:
+    keys = list(dict.fromkeys((provider.call_id, provider.cursor)))
+    names = [f"_{place}" for place in range(len(keys))]
+    skimmed = msgspec.defstruct(
+        "Skimmed", [(name, Any, None) for name in names], rename=dict(zip(names, keys, strict=True)), gc=False
+    )
+    decode, both = msgspec.json.Decoder(skimmed).decode, attrgetter(names[0], names[-1])
+    return lambda text: both(decode(text))
 
 
 def _children_plan(children: Children | None, row: type[Row], ignored: Iterable[str]) -> ChildrenPlan[Row] | None:

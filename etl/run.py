@@ -101,35 +101,20 @@ class Loaded(NamedTuple):
     open_ids: frozenset[str] = frozenset()
 
 
-class Block(NamedTuple):
-    """Rows in the binary form of one COPY into `columns` of `table`, in that order."""
-
-    table: str
-    columns: tuple[str, ...]
-    data: bytes
-
-
-class Drafts(NamedTuple):
-    """New calls made ready to be written: what they become, and the same as the database takes it, if that was made as well."""
-
-    entries: tuple[Derived, ...]
-    blocks: tuple[Block, ...] | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """
     The records of one page of a stream, to be loaded together; of one id the last counts.
 
-    `due_at` is when the details of what is written are to be asked for; None: never. `drafts` is what was done in advance for the
-    records that were expected to be new; what is written does not depend on it.
+    `due_at` is when the details of what is written are to be asked for; None: never. `drafts` is the warehouse's own: what it did
+    in advance for the records that were expected to be new; what is written does not depend on it.
     """
 
     stream: str
     records: Sequence[Record]
     observed_at: datetime
     due_at: datetime | None
-    drafts: Drafts | None = None
+    drafts: object = None
 
 
 class Absent(NamedTuple):

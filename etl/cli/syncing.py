@@ -13,6 +13,7 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
+from etl.cli import interpreter
 from etl.cli.output import say, show_error, show_json, show_table, warn
 from etl.cli.progress import watching
 from etl.cli.wiring import CONNECTIONS_AT_ONCE, Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
@@ -56,13 +57,6 @@ def sync_connections(invocation: Invocation, order: Order, *, as_json: bool) -> 
     return exit_code(outcomes)
 
 
-SWITCH_INTERVAL = 0.0002
-"""
-Seconds after which a thread at work lets another one in. A thread that loads waits for the database several times a page; at
-Python's usual 5 ms it would stand behind the one that decodes the next page each time, and the database idle.
-"""
-
-
 def run_syncs(
     settings: Settings,
     chosen: dict[str, ConnectionSettings],
@@ -77,7 +71,7 @@ def run_syncs(
     from etl.warehouse.postgres import PostgresWarehouse
     from etl.warehouse.rehearsal import Rehearsal
 
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    interpreter.set_up()
     with Locks(opened.database) as locks, watching(quiet=quiet) as watcher, interruptible() as stop:
         clock = SystemClock(stop)
         warehouse = (Rehearsal if dry_run else PostgresWarehouse)(opened.database, locks)

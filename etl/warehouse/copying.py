@@ -12,18 +12,27 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.types.numeric import DecimalBinaryDumper
 from sqlalchemy import BigInteger, Boolean, DateTime, Integer, LargeBinary, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from etl.bulk import Bulk, Columns, Same
 from etl.model import CallRow, Derived, EventRow, MessageRow, ParticipantRow
-from etl.run import Block
 from etl.warehouse.tables import call_events, call_messages, call_participants, calls
 
 Encode = Callable[[Sequence[Any]], list[bytes]]
 """Encodes the values of a column, none of them None, each with its length before it."""
+
+
+class Block(NamedTuple):
+    """Rows in the binary form of one COPY into `columns` of `table`, in that order."""
+
+    table: str
+    columns: tuple[str, ...]
+    data: bytes
+
 
 NULL = b"\xff\xff\xff\xff"
 _BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -51,6 +60,12 @@ def children_of(entries: Iterable[Derived]) -> tuple[Block, ...]:
     return tuple(block(table, fields, rows) for table, fields, rows in tables if rows)
 
 
+def blocks_in_bulk(bulk: Bulk) -> tuple[Block, ...]:
+    """Return the same for calls that were made columns at once."""
+    tables = ((calls, bulk.calls, bulk.count), (call_participants, bulk.participants, bulk.participations))
+    return tuple(_block(table, columns, count) for table, columns, count in tables if columns)
+
+
 def block(table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Block:
     """
     Return the COPY of `rows` (at least one), each with a value or None for each of `names`, columns of `table`.
@@ -60,25 +75,38 @@ def block(table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     """
     if not rows:
         raise ValueError("nothing to copy")
-    varying: list[tuple[str, Sequence[bytes]]] = []
+    return _block(
+        table, {name: _condensed(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}, len(rows)
+    )
+
+
+def _condensed(column: Sequence[Any]) -> Sequence[Any] | Same:
+    first = column[0]
+    # The last is looked at first: most columns that vary show it at once.
+    return Same(first) if column[-1] == first and column.count(first) == len(column) else column
+
+
+def _block(table: Table, columns: Columns, count: int) -> Block:
+    names: list[str] = []
+    varying: list[Sequence[bytes]] = []
     common: list[tuple[str, bytes]] = []
-    for name, column in zip(names, zip(*rows, strict=True), strict=True):
-        first = column[0]
-        # The last is looked at first: most columns that vary show it at once.
-        if column[-1] == first and column.count(first) == len(column):
-            if first is not None:
-                common.append((name, _ENCODERS[table.name, name]((first,))[0]))
-        else:
-            varying.append((name, _encoded(_ENCODERS[table.name, name], column)))
-    begin = _columns(len(varying) + len(common))
-    end = b"".join(value for _, value in common)
-    if varying:
-        lines = (end + begin).join(map(b"".join, zip(*(values for _, values in varying), strict=True)))
-    else:
-        lines = (end + begin) * (len(rows) - 1)
+    encoded: dict[tuple[int, Encode], Sequence[bytes]] = {}  # a column may stand under several names
+    for name, column in columns.items():
+        encode = _ENCODERS[table.name, name]
+        if isinstance(column, Same):
+            if column.value is not None:
+                common.append((name, encode((column.value,))[0]))
+        elif (nulls := column.count(None)) < len(column):
+            key = (id(column), encode)
+            if key not in encoded:
+                encoded[key] = _encoded(encode, column) if nulls else encode(column)
+            names.append(name)
+            varying.append(encoded[key])
+    begin, end = _columns(len(names) + len(common)), b"".join([value for _, value in common])
+    lines = (end + begin).join(map(b"".join, zip(*varying, strict=True)) if varying else [b""] * count)
     return Block(
         table=f"public.{table.name}",
-        columns=(*(name for name, _ in varying), *(name for name, _ in common)),
+        columns=(*names, *(name for name, _ in common)),
         data=b"".join((_BEGIN, begin, lines, end, _END)),
     )
 
@@ -94,10 +122,8 @@ def array(values: Collection[str]) -> str:
 
 
 def _encoded(encode: Encode, column: Sequence[Any]) -> Sequence[bytes]:
-    if None not in column:
-        return encode(column)
-    values = iter(encode([value for value in column if value is not None]))
-    return [NULL if value is None else next(values) for value in column]
+    following = iter(encode([value for value in column if value is not None]))
+    return [NULL if value is None else next(following) for value in column]
 
 
 def _with_length(value: bytes) -> bytes:
@@ -109,8 +135,8 @@ def _strings(values: Sequence[str]) -> list[bytes]:
     return [_with_length(value.encode()) for value in values]
 
 
-def _documents(values: Sequence[str]) -> list[bytes]:
-    return [_with_length(b"\x01" + value.encode()) for value in values]
+def _documents(values: Sequence[str | bytes]) -> list[bytes]:
+    return [_with_length(b"\x01" + (value if isinstance(value, bytes) else value.encode())) for value in values]
 
 
 def _instants(values: Sequence[datetime]) -> list[bytes]:

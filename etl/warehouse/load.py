@@ -1,8 +1,6 @@
 """
 Knows how a page's records become rows: looked up once, new ones copied straight in, changed ones through a temporary table,
 unchanged ones not sent at all. Runs inside a page's transaction, which holds the fence: nobody else writes the connection.
-
-What is new is mostly known in advance (a backfill), so `drafted` makes such rows ready while the page before is written.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 
 import psycopg
@@ -22,17 +19,15 @@ from sqlalchemy.exc import DBAPIError
 from etl.coverage import Spans
 from etl.derive import as_reject, derive, same_content
 from etl.model import OPEN_STATUSES, CallRow, Context, Derived, Record, Rejection
-from etl.run import Account, Block, Drafts, Due, Loaded, Observed
+from etl.run import Account, Due, Loaded, Observed
 from etl.warehouse.changed import COLUMNS, CREATE_CHANGED, EMPTY_CHANGED, REWRITE, UPSERT
-from etl.warehouse.copying import block, blocks_of, children_of
+from etl.warehouse.copying import Block, block, blocks_of, children_of
+from etl.warehouse.drafts import NOTHING, Drafts, context_of, derived, draft, latest
 from etl.warehouse.history import CHANGED, delete_children, supersede
 from etl.warehouse.lookup import Stored, look_up, stored
 from etl.warehouse.notes import Reject, note_drift, note_rejects
 from etl.warehouse.sorting import Sorted
 from etl.warehouse.tables import calls, texts
-
-Blocks = tuple[Block, ...] | None
-"""What was made ready to be copied, if it was."""
 
 REFUSALS = (
     psycopg.DataError,
@@ -41,15 +36,6 @@ REFUSALS = (
     psycopg.errors.NotNullViolation,
 )
 """What the database says of a row that it cannot hold; everything else is no fault of the row."""
-
-
-def drafted(observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Observed:
-    """See `RunWarehouse.drafted`."""
-    expected = [record for call_id, record in _latest(observed.records).items() if call_id not in known]
-    if not expected:
-        return observed
-    entries = _new(observed, account, expected, run_id=run_id)
-    return replace(observed, drafts=Drafts(entries, blocks_of(entries)))
 
 
 class Loader:
@@ -66,31 +52,46 @@ class Loader:
 
     def load(self, observed: Observed, covered: Spans) -> Loaded:
         """Write the records of a page that are new or changed; within a page the last sighting of an id wins."""
-        sorted_out = self._sort(observed)
-        new, changed = sorted_out.new, sorted_out.changed
-        refused = self._write(new.entries, self._insert, blocks=new.blocks) + self._write(changed, self._upsert)
+        drafts = observed.drafts
+        written = drafts if isinstance(drafts, Drafts) and self._copied(drafts) else NOTHING
+        sorted_out = self._sort(observed, written)
+        rows = self._write_new(observed, sorted_out.new) + self._write(sorted_out.changed, self._upsert)
+        refused = {row.call_id for row in rows}
         if refused:
-            provider = self._account.provider
-            sorted_out = sorted_out.without(refused, {record.call_id: as_reject(provider, record) for record in observed.records})
+            left = [record for record in sorted_out.new.records if record.call_id not in refused]
+            records = {record.call_id: as_reject(self._account.provider, record) for record in observed.records}
+            sorted_out = sorted_out.without(refused, new=self._draft(observed, left), records=records)
+        sorted_out = sorted_out.with_written(written)
         name = self._account.connection
         note_rejects(self._connection, name, observed.stream, sorted_out.rejects, observed.observed_at)
-        drift = Counter(note for entry in (*sorted_out.new.entries, *sorted_out.changed) for note in entry.drift)
-        note_drift(self._connection, name, drift, observed.observed_at)
+        note_drift(self._connection, name, sorted_out.drift, observed.observed_at)
         return sorted_out.loaded(covered)
 
     def compare(self, observed: Observed, covered: Spans) -> Loaded:
         """Return what `load` would do, and write nothing."""
-        return self._sort(observed).loaded(covered)
+        return self._sort(observed, NOTHING).loaded(covered)
 
-    def _sort(self, observed: Observed) -> Sorted:
+    def _copied(self, drafts: Drafts) -> bool:
+        """Copy what is expected to be new; where a key shows that it is not, or a row is refused, nothing is written."""
+        try:
+            with self._savepoint():
+                for rows in drafts.blocks:
+                    self._copy(rows)
+        except (*REFUSALS, psycopg.errors.UniqueViolation):
+            return False
+        return True
+
+    def _sort(self, observed: Observed, written: Drafts) -> Sorted:
+        """Look up what is held of all calls but those written already."""
         stream, observed_at = observed.stream, observed.observed_at
         rejects = [Reject(record, record.rejection) for record in observed.records if record.rejection is not None]
-        latest = list(_latest(observed.records).values())
+        done = set(written.call_ids)
+        usable = [record for call_id, record in latest(observed.records).items() if call_id not in done]
         new: list[Record] = []
         differing: dict[str, Record] = {}
         known_open: list[str] = []
         in_two_streams = 0
-        for record, known in look_up(self._driver, self._account, stream=stream, records=latest):
+        for record, known in look_up(self._driver, self._account, stream=stream, records=usable):
             call_id = record.call_id
             if known is None or call_id is None:
                 new.append(record)
@@ -109,19 +110,15 @@ class Loader:
             if not same_content(self._account.provider, held[call_id].raw.value, record.value)
         ]
         return Sorted(
-            new=self._drafts(observed, new),
+            new=self._draft(observed, new),
             changed=changed,
             rejects=rejects,
-            unchanged=len(latest) - len(new) - len(changed) - in_two_streams,
+            unchanged=len(usable) - len(new) - len(changed) - in_two_streams,
             known_open=frozenset(known_open),
         )
 
-    def _drafts(self, observed: Observed, new: Sequence[Record]) -> Drafts:
-        """Return what new records become: as drafted where just these were expected to be new, else drafted now."""
-        drafts = observed.drafts
-        if drafts is not None and [record.call_id for record in new] == [entry.call.call_id for entry in drafts.entries]:
-            return drafts
-        return Drafts(_new(observed, self._account, new, run_id=self._run_id))
+    def _draft(self, observed: Observed, records: Sequence[Record]) -> Drafts:
+        return draft(observed, self._account, records, run_id=self._run_id)
 
     def _changed(self, observed: Observed, record: Record, held: Stored) -> Derived:
         return derive(
@@ -179,24 +176,24 @@ class Loader:
         )
 
     def _context(self, stream: str) -> Context:
-        return _context(self._account, stream, self._run_id)
+        return context_of(self._account, stream, run_id=self._run_id)
 
     def _stored(self, call_ids: Collection[str]) -> dict[str, Stored]:
         return stored(self._connection, self._account, call_ids) if call_ids else {}
 
-    def _write(
-        self,
-        entries: Sequence[Derived],
-        write: Callable[[Sequence[Derived], Blocks], None],
-        *,
-        blocks: Blocks = None,
-    ) -> list[CallRow]:
+    def _write_new(self, observed: Observed, drafts: Drafts) -> list[CallRow]:
+        """Copy new calls, all but those that the database refuses; return these."""
+        if not drafts.records or self._copied(drafts):
+            return []
+        return self._write(derived(observed, self._account, drafts.records, run_id=self._run_id), self._insert)
+
+    def _write(self, entries: Sequence[Derived], write: Callable[[Sequence[Derived]], None]) -> list[CallRow]:
         """Write all entries but those that the database refuses; return these. Halves until each culprit stands alone."""
         if not entries:
             return []
         try:
             with self._savepoint():
-                write(entries, blocks)
+                write(entries)
         except (psycopg.Error, DBAPIError) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             if isinstance(cause, psycopg.errors.UniqueViolation) and write == self._insert:
@@ -221,12 +218,12 @@ class Loader:
                 self._driver.execute("ROLLBACK TO SAVEPOINT rows")
             raise
 
-    def _insert(self, entries: Sequence[Derived], blocks: Blocks = None) -> None:
+    def _insert(self, entries: Sequence[Derived]) -> None:
         """Copy calls that are not held straight into the tables."""
-        for rows in blocks or blocks_of(entries):
+        for rows in blocks_of(entries):
             self._copy(rows)
 
-    def _upsert(self, entries: Sequence[Derived], _blocks: Blocks = None) -> None:
+    def _upsert(self, entries: Sequence[Derived]) -> None:
         """Write calls that are held, each unless what is held was observed later; replace the children of those written."""
         self._copy_changed(entry.call for entry in entries)
         supersede(self._connection, self._account.connection)
@@ -263,19 +260,3 @@ class Loader:
         )
         with self._driver.cursor() as cursor, cursor.copy(statement) as copy:
             copy.write(rows.data)
-
-
-def _latest(records: Sequence[Record]) -> dict[str, Record]:
-    """Return the records that can become rows, of each id the last."""
-    return {record.call_id: record for record in records if record.rejection is None and record.call_id is not None}
-
-
-def _new(observed: Observed, account: Account, records: Sequence[Record], *, run_id: int) -> tuple[Derived, ...]:
-    """Return what records of calls that are not held become."""
-    context, provider = _context(account, observed.stream, run_id), account.provider
-    observed_at, due_at = observed.observed_at, observed.due_at
-    return tuple([derive(provider, context, record, observed_at=observed_at, detail_due_at=due_at) for record in records])
-
-
-def _context(account: Account, stream: str, run_id: int) -> Context:
-    return Context(connection=account.connection, stream=stream, currency=account.currency, run_id=run_id)

@@ -9,15 +9,14 @@ from typing import Any, TypeVar
 
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
-from sqlalchemy import BigInteger, Connection, Insert, Text, Update, cast, func, literal, or_, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import BigInteger, Connection, Insert, Update, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from etl.coverage import Spans
 from etl.errors import FenceLost
 from etl.model import JSON, AgentRow, Record
 from etl.run import Absent, Account, Counters, Due, Loaded, Observed
 from etl.state import StreamState
-from etl.warehouse.copying import array
 from etl.warehouse.database import Database
 from etl.warehouse.history import bury
 from etl.warehouse.load import Loader
@@ -75,14 +74,10 @@ class Page:
         if not read:
             return Absent(0, frozenset())
         inside = or_(*((calls.c.cursor_at >= span.start) & (calls.c.cursor_at < span.end) for span in read))
-        # A hashed subplan: `<> ALL` compares every row with every id before PostgreSQL 15.
-        unseen = calls.c.call_id.not_in(select(func.unnest(cast(literal(array(seen), Text), ARRAY(Text)))))
-        held, ids = self._connection.execute(
-            select(func.count(), func.array_agg(calls.c.call_id).filter(unseen)).where(
-                calls.c.connection == self._account.connection, calls.c.stream == stream, inside
-            )
-        ).one()
-        return Absent(held, frozenset(ids or ()))
+        held = self._connection.scalars(
+            select(calls.c.call_id).where(calls.c.connection == self._account.connection, calls.c.stream == stream, inside)
+        ).all()
+        return Absent(len(held), frozenset(held).difference(seen))
 
     def save_state(self, stream: str, state_: StreamState) -> None:
         """See `PageTransaction.save_state`; written when the page is finished."""

@@ -14,7 +14,7 @@ from etl.model import JSON, OPEN_STATUSES
 from etl.run import Account, DueCall, Held, Observed, Outcome, RunStatus
 from etl.state import StreamState
 from etl.warehouse.database import Database
-from etl.warehouse.load import drafted
+from etl.warehouse.drafts import drafted
 from etl.warehouse.locks import Locks
 from etl.warehouse.page import Page, counted, page_transaction, spans_of
 from etl.warehouse.tables import calls, connections, rejected_records, runs, state

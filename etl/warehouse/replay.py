@@ -20,6 +20,7 @@ from etl.model import Derived, Drift, Record, Rejection
 from etl.replay import FIRST, Departures, Place, Rewritten, Tried
 from etl.run import Account, Observed
 from etl.warehouse.changed import EMPTY_CHANGED
+from etl.warehouse.drafts import NOTHING, derived
 from etl.warehouse.history import CHANGED
 from etl.warehouse.kinds import RunKind, note_kind
 from etl.warehouse.load import Loader
@@ -120,7 +121,7 @@ class _Replayer(Loader):
             return None
         differing = {again.call_id: again for again in found if again.differs}
         entries = [again.derived for again in differing.values() if again.derived is not None]
-        refused = self._write(entries, lambda some, _: self._write_again(some, differing))
+        refused = self._write(entries, lambda some: self._write_again(some, differing))
         departures: dict[tuple[str, str], tuple[int, str]] = {}
         for again in found:
             for note in again.derived.drift if again.derived is not None else ():
@@ -184,10 +185,11 @@ class _Replayer(Loader):
         """Load rejects that were last seen together; return how many calls are new and changed, and the rejects come right."""
         records = [record for _, record in batch]
         first_seen = {record.call_id: row.first_seen_at for row, record in batch}
-        outcome = self._sort(Observed(stream=stream, records=records, observed_at=seen_at, due_at=due_at))
+        observed = Observed(stream=stream, records=records, observed_at=seen_at, due_at=due_at)
+        outcome = self._sort(observed, NOTHING)
         new = [
             entry._replace(call=entry.call._replace(first_seen_at=first_seen[entry.call.call_id]))
-            for entry in outcome.new.entries
+            for entry in derived(observed, self._account, outcome.new.records, run_id=self._run_id)
         ]
         refused = {call.call_id for call in self._write(new, self._insert) + self._write(outcome.changed, self._upsert)}
         still = {reject.record.digest for reject in outcome.rejects}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from etl.coverage import Spans
-from etl.model import OPEN_STATUSES, CallRow, Derived, Record, Rejection
-from etl.run import Drafts, Loaded
+from etl.model import OPEN_STATUSES, Derived, DriftNote, Record, Rejection
+from etl.run import Loaded
+from etl.warehouse.drafts import Drafts
 from etl.warehouse.notes import Reject
 
 
@@ -21,21 +23,35 @@ class Sorted:
     unchanged: int
     known_open: frozenset[str]  # the calls on the page that are held and had not ended before it
 
-    def without(self, refused: Sequence[CallRow], records: Mapping[str | None, Record]) -> Sorted:
-        """Return the same with the rows that the database refused among the rejects."""
-        ids = {row.call_id for row in refused}
+    def without(self, refused: Collection[str], *, new: Drafts, records: Mapping[str | None, Record]) -> Sorted:
+        """Return the same with the rows that the database refused among the rejects; `new` is what is left of the new ones."""
         return replace(
             self,
-            new=Drafts(tuple(entry for entry in self.new.entries if entry.call.call_id not in ids)),
-            changed=[entry for entry in self.changed if entry.call.call_id not in ids],
-            rejects=[*self.rejects, *(Reject(records[call_id], Rejection.DATABASE_REFUSED) for call_id in sorted(ids))],
+            new=new,
+            changed=[entry for entry in self.changed if entry.call.call_id not in refused],
+            rejects=[*self.rejects, *(Reject(records[call_id], Rejection.DATABASE_REFUSED) for call_id in sorted(refused))],
         )
+
+    def with_written(self, written: Drafts) -> Sorted:
+        """Return the same with new calls that were written before the others were looked up."""
+        new = Drafts(
+            records=[*written.records, *self.new.records],
+            open_ids=written.open_ids | self.new.open_ids,
+            drift=written.drift + self.new.drift,
+        )
+        return replace(self, new=new)
+
+    @property
+    def drift(self) -> Counter[DriftNote]:
+        """What was odd about the new and the changed calls."""
+        return self.new.drift + Counter(note for entry in self.changed for note in entry.drift)
 
     def loaded(self, covered: Spans) -> Loaded:
         """Count it; new calls in `covered` are late by how far they lie below its end."""
-        new = self.new.entries
-        lateness = [covered.last.end - entry.call.cursor_at for entry in new if entry.call.cursor_at in covered]
-        open_now = (entry.call.call_id for entry in (*new, *self.changed) if entry.call.status in OPEN_STATUSES)
+        new = self.new.records
+        cursors = [record.cursor for record in new if record.cursor is not None] if covered else []
+        lateness = [covered.last.end - cursor for cursor in cursors if cursor in covered]
+        open_now = (entry.call.call_id for entry in self.changed if entry.call.status in OPEN_STATUSES)
         return Loaded(
             inserted=len(new),
             updated=len(self.changed),
@@ -43,5 +59,5 @@ class Sorted:
             rejected=len(self.rejects),
             late=len(lateness),
             max_lateness=max(lateness, default=None),
-            open_ids=self.known_open.union(open_now),
+            open_ids=self.known_open.union(self.new.open_ids, open_now),
         )
