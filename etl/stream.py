@@ -77,7 +77,7 @@ class _Reading:
         self.recent: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)
         self.held = self.missed = 0
         self.mostly_new = not state.coverage  # so it is expected of the next page
-        self.drafted: frozenset[str] = frozenset()  # the calls of the page before, which repeat at the seam
+        self.sighted: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)  # the calls of the pages fetched last
 
     def wanted(self, end: datetime) -> Spans:
         """Return what this run is to read, up to `end`."""
@@ -146,10 +146,10 @@ class _Reading:
         """Make ready what will probably be written; runs beside the loading of the page before."""
         task = self.task
         observed = Observed(stream=self.stream, records=step.records, observed_at=step.sent_at, due_at=task.details_due_at())
-        seen = frozenset(record.call_id for record in step.records if record.call_id is not None)
         if self.mostly_new:
-            observed = task.warehouse.drafted(observed, task.account, run_id=task.run_id, known=self.drafted)
-        self.drafted = seen
+            known = frozenset[str]().union(*self.sighted)  # they repeat at the seams, and where a page is asked for again
+            observed = task.warehouse.drafted(observed, task.account, run_id=task.run_id, known=known)
+        self.sighted.append(frozenset(record.call_id for record in step.records if record.call_id is not None))
         return step, observed
 
     def _commit(self, step: Step, observed: Observed, before: StreamState) -> None:

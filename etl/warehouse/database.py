@@ -221,6 +221,14 @@ class Database:
             )
 
 
+def driver_of(connection: Connection) -> Session:
+    """Return the driver's session under a connection, for what is written in its terms: COPY, and statements of every page."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, Session):
+        raise TypeError("the warehouse is reached through psycopg")
+    return driver
+
+
 def _set_up(session: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     cursor = session.cursor()
     cursor.execute(_SESSION)

@@ -6,7 +6,7 @@ unchanged ones not sent at all. Runs inside a page's transaction, which holds th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -22,9 +22,10 @@ from etl.model import OPEN_STATUSES, CallRow, Context, Derived, Record, Rejectio
 from etl.run import Account, Due, Loaded, Observed
 from etl.warehouse.changed import COLUMNS, CREATE_CHANGED, EMPTY_CHANGED, REWRITE, UPSERT
 from etl.warehouse.copying import Block, block, blocks_of, children_of
+from etl.warehouse.database import driver_of
 from etl.warehouse.drafts import NOTHING, Drafts, context_of, derived, draft, latest
 from etl.warehouse.history import CHANGED, delete_children, supersede
-from etl.warehouse.lookup import Stored, look_up, stored
+from etl.warehouse.lookup import Glimpse, Stored, held_in, look_up, stored
 from etl.warehouse.notes import Reject, note_drift, note_rejects
 from etl.warehouse.sorting import Sorted
 from etl.warehouse.tables import calls, texts
@@ -45,10 +46,13 @@ class Loader:
         self._connection = connection
         self._account = account
         self._run_id = run_id
-        driver = connection.connection.driver_connection
-        if not isinstance(driver, psycopg.Connection):
-            raise TypeError("the warehouse is reached through psycopg")
-        self._driver: psycopg.Connection[tuple[object, ...]] = driver
+        self._driver = driver_of(connection)
+        self._glimpsed: Mapping[str, Glimpse] = {}  # what the transaction saw already of calls of the stream being loaded
+
+    def glimpse(self, stream: str, spans: Spans) -> Mapping[str, Glimpse]:
+        """Return what is held of the calls in `spans`; what is loaded of the stream next is compared with it first."""
+        self._glimpsed = held_in(self._driver, self._account, stream=stream, spans=spans)
+        return self._glimpsed
 
     def load(self, observed: Observed, covered: Spans) -> Loaded:
         """Write the records of a page that are new or changed; within a page the last sighting of an id wins."""
@@ -86,12 +90,16 @@ class Loader:
         stream, observed_at = observed.stream, observed.observed_at
         rejects = [Reject(record, record.rejection) for record in observed.records if record.rejection is not None]
         done = set(written.call_ids)
-        usable = [record for call_id, record in latest(observed.records).items() if call_id not in done]
+        usable = {call_id: record for call_id, record in latest(observed.records).items() if call_id not in done}
         new: list[Record] = []
         differing: dict[str, Record] = {}
-        known_open: list[str] = []
         in_two_streams = 0
-        for record, known in look_up(self._driver, self._account, stream=stream, records=usable):
+        repeated = {
+            id_ for id_, record in usable.items() if (seen := self._glimpsed.get(id_)) and seen.content_hash == record.digest
+        }
+        known_open = [id_ for id_ in repeated if self._glimpsed[id_].is_open]
+        doubtful = [record for id_, record in usable.items() if id_ not in repeated]
+        for record, known in look_up(self._driver, self._account, stream=stream, records=doubtful):
             call_id = record.call_id
             if known is None or call_id is None:
                 new.append(record)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import psycopg
 from sqlalchemy import Connection, Text, func, select
 
+from etl.coverage import Spans
 from etl.derive import examine
 from etl.model import OPEN_STATUSES, Record
 from etl.run import Account
@@ -17,12 +18,32 @@ from etl.warehouse.tables import calls, texts
 
 _OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
 
+# A subquery with a limit is run for each id, by the primary key. A plain join would be left to the planner, and that reads all
+# calls of a connection for a page's ids as long as it has no statistics: during the first backfill, of all times.
 _LOOK_UP = f"""
 SELECT asked.place, held.stream, held.content_hash, held.observed_at, held.status
 FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS asked (call_id, content_hash, place)
-LEFT JOIN public.calls held ON held.connection = %s AND held.call_id = asked.call_id
+LEFT JOIN LATERAL (
+    SELECT c.call_id, c.stream, c.content_hash, c.observed_at, c.status
+    FROM public.calls c WHERE c.connection = %s AND c.call_id = asked.call_id LIMIT 1
+) held ON true
 WHERE held.call_id IS NULL OR held.content_hash <> asked.content_hash OR held.stream <> %s OR held.status IN ({_OPEN})
 ORDER BY asked.place
+"""  # noqa: S608 - words of ours
+
+_ANY_HELD = """
+SELECT held.call_id
+FROM unnest(%s::text[]) AS asked (call_id)
+CROSS JOIN LATERAL (
+    SELECT c.call_id, c.stream FROM public.calls c WHERE c.connection = %s AND c.call_id = asked.call_id LIMIT 1
+) held
+WHERE held.stream = %s
+"""
+
+_HELD_IN = f"""
+SELECT call_id, content_hash, status IN ({_OPEN})
+FROM public.calls
+WHERE connection = %s AND stream = %s AND cursor_at >= %s AND cursor_at < %s
 """  # noqa: S608 - words of ours
 
 
@@ -35,6 +56,13 @@ class Known(NamedTuple):
     status: str
 
 
+class Glimpse(NamedTuple):
+    """What is held of a call: enough to tell whether a record of it repeats what is held."""
+
+    content_hash: bytes
+    is_open: bool
+
+
 class Stored(NamedTuple):
     """A held call's own records, from which its row is derived anew."""
 
@@ -42,6 +70,20 @@ class Stored(NamedTuple):
     observed_at: datetime
     detail: Record | None
     detail_observed_at: datetime | None
+
+
+def held_among(driver: psycopg.Connection[Any], connection: str, *, stream: str, call_ids: Collection[str]) -> frozenset[str]:
+    """Return which of the ids are held in the stream."""
+    return frozenset(row[0] for row in driver.execute(_ANY_HELD, (array(call_ids), connection, stream)).fetchall())
+
+
+def held_in(driver: psycopg.Connection[Any], account: Account, *, stream: str, spans: Spans) -> dict[str, Glimpse]:
+    """Return what is held of the calls of a stream whose cursors lie in `spans`, by their ids."""
+    found: dict[str, Glimpse] = {}
+    for span in spans:
+        rows = driver.execute(_HELD_IN, (account.connection, stream, span.start, span.end)).fetchall()
+        found.update({call_id: Glimpse._make(others) for call_id, *others in rows})
+    return found
 
 
 def look_up(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
-from sqlalchemy import BigInteger, Connection, Insert, Update, func, literal, or_, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from etl.coverage import Spans
@@ -18,10 +18,11 @@ from etl.model import JSON, AgentRow, Record
 from etl.run import Absent, Account, Counters, Due, Loaded, Observed
 from etl.state import StreamState
 from etl.warehouse.database import Database
+from etl.warehouse.framing import finish, owns
 from etl.warehouse.history import bury
 from etl.warehouse.load import Loader
 from etl.warehouse.notes import resolve_refused, resolve_rejects
-from etl.warehouse.tables import agents, calls, connections, runs, state
+from etl.warehouse.tables import agents
 
 SIGHTING = timedelta(days=1)
 """How old the last sighting of an agent may be while it is listed at every run."""
@@ -37,9 +38,9 @@ class Page:
         self._loader = Loader(connection, account, run_id)
         self._came: list[Observed] = []
         self._details_came: list[tuple[str, str, datetime]] = []
-        self._state: Insert | None = None
-        self._counted: Update | None = None
-        self._connection_values: dict[str, Any] = {}
+        self._state: dict[str, object] = {}
+        self._counted: dict[str, object] = {}
+        self._kept: dict[str, object] = {}
 
     def load(self, observed: Observed, *, covered: Spans) -> Loaded:
         """See `PageTransaction.load`."""
@@ -73,25 +74,20 @@ class Page:
         """See `PageTransaction.absent`."""
         if not read:
             return Absent(0, frozenset())
-        inside = or_(*((calls.c.cursor_at >= span.start) & (calls.c.cursor_at < span.end) for span in read))
-        held = self._connection.scalars(
-            select(calls.c.call_id).where(calls.c.connection == self._account.connection, calls.c.stream == stream, inside)
-        ).all()
-        return Absent(len(held), frozenset(held).difference(seen))
+        held = self._loader.glimpse(stream, read)
+        return Absent(len(held), frozenset(held.keys() - seen))
 
     def save_state(self, stream: str, state_: StreamState) -> None:
         """See `PageTransaction.save_state`; written when the page is finished."""
-        values = {
+        self._state = {
+            "stream": stream,
             "high_water_mark": state_.high_water_mark,
             "coverage": _multirange(state_.coverage),
             "settled": _multirange(state_.settled),
             "horizon": state_.horizon,
             "domain_start": state_.start,
             "closed_at": state_.closed_at,
-            "updated_at": func.now(),
         }
-        statement = insert(state).values(connection=self._account.connection, stream=stream, **values)
-        self._state = statement.on_conflict_do_update(index_elements=["connection", "stream"], set_=values)
 
     def save_agents(self, rows: Sequence[AgentRow], *, observed_at: datetime) -> None:
         """See `PageTransaction.save_agents`; an agent that is as it was known is not touched, but for one sighting a day."""
@@ -127,25 +123,26 @@ class Page:
 
     def pin_organization(self, organization: str) -> None:
         """See `PageTransaction.pin_organization`; written when the page is finished."""
-        self._connection_values["pinned_organization"] = organization
+        self._kept["pinned_organization"] = organization
 
     def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
         """See `PageTransaction.save_connection`; written when the page is finished."""
-        self._connection_values |= {"capabilities": capabilities, "request_log": request_log}
+        self._kept |= {"capabilities": capabilities, "request_log": request_log}
 
     def save_counters(self, counters: Counters) -> None:
         """See `PageTransaction.save_counters`; written when the page is finished."""
-        self._counted = update(runs).where(runs.c.id == self._run_id).values(**counted(counters))
+        self._counted = counted(counters)
 
     def finish(self) -> None:
-        """Write state, counters and what is known of the connection: in one statement, since every round trip holds a page up."""
-        statements: list[Insert | Update] = [one for one in (self._state, self._counted) if one is not None]
-        if self._connection_values:
-            name = self._account.connection
-            statements.append(update(connections).where(connections.c.connection == name).values(**self._connection_values))
-        if statements:
-            *others, last = statements
-            self._connection.execute(last.add_cte(*(other.cte(f"other_{place}") for place, other in enumerate(others))))
+        """Write state, counters and what is known of the connection, together: every round trip holds a page up."""
+        finish(
+            self._connection,
+            self._account.connection,
+            self._run_id,
+            state_values=self._state,
+            run_values=self._counted,
+            connection_values=self._kept,
+        )
 
 
 def counted(counters: Counters) -> dict[str, object]:
@@ -161,13 +158,7 @@ def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[
     Raises FenceLost where another run has become the connection's owner, WarehouseError where the database fails.
     """
     with database.begin() as connection:
-        owner = connection.execute(
-            select(literal(1, BigInteger))
-            .select_from(connections)
-            .where(connections.c.connection == account.connection, connections.c.owner_run == run_id)
-            .with_for_update()
-        ).first()
-        if owner is None:
+        if not owns(connection, account.connection, run_id):
             raise FenceLost(
                 f"Connection {account.connection}: another run has taken over.",
                 safe="This run stopped writing; what it had committed stays, and the other run continues from there.",

@@ -6,16 +6,17 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import Select, Text, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from etl.errors import AlreadyRunning, ConnectionFailed, WarehouseError
 from etl.model import JSON, OPEN_STATUSES
 from etl.run import Account, DueCall, Held, Observed, Outcome, RunStatus
 from etl.state import StreamState
-from etl.warehouse.database import Database
+from etl.warehouse.database import Database, driver_of
 from etl.warehouse.drafts import drafted
 from etl.warehouse.locks import Locks
+from etl.warehouse.lookup import held_among
 from etl.warehouse.page import Page, counted, page_transaction, spans_of
 from etl.warehouse.tables import calls, connections, rejected_records, runs, state
 
@@ -159,10 +160,8 @@ class PostgresWarehouse:
 
     def held_among(self, *, connection: str, stream: str, call_ids: Collection[str]) -> frozenset[str]:
         """See `RunWarehouse.held_among`."""
-        asked = bindparam("asked", list(call_ids), ARRAY(Text))
         with self._database.begin() as session:
-            rows = session.execute(_held(connection, stream).where(calls.c.call_id == func.any(asked)))
-            return frozenset(row.call_id for row in rows)
+            return held_among(driver_of(session), connection, stream=stream, call_ids=call_ids)
 
     def position(self, *, connection: str, stream: str, instant: datetime) -> int:
         """See `RunWarehouse.position`."""
