@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from etl.errors import EtlError
@@ -81,7 +82,7 @@ class Allowance:
     def answered(self, now: datetime, quota: Quota | None) -> None:
         """A request was answered, and the answer said this of what is left."""
         self._end(now)
-        if quota is None or quota.resets_at > now + LONGEST_WAIT:
+        if quota is None or quota.resets_at > now + LONGEST_WAIT or self._explains(quota, now):
             return
         known = self._quota
         if known is None or quota.window >= known.window + _SAME_WINDOW:
@@ -94,7 +95,7 @@ class Allowance:
         """A request ended without an answer; it may have been counted."""
         self._end(now)
         if self._quota is not None:
-            self._quota = Quota(remaining=self._quota.remaining - 1, resets_at=self._quota.resets_at, window=self._quota.window)
+            self._quota = replace(self._quota, remaining=self._quota.remaining - 1)
 
     def unsent(self, now: datetime) -> None:
         """A request has certainly not arrived."""
@@ -105,6 +106,18 @@ class Allowance:
     def pause(self, until: datetime) -> None:
         """Let nothing be sent before this instant."""
         self._paused_until = max(until, self._paused_until or until)
+
+    def _explains(self, quota: Quota, now: datetime) -> bool:
+        """
+        Whether our own requests account for all that a limit kept here has lost, so that the server says nothing new.
+
+        Its window ends at a whole second by a clock that we know to a second: to wait for it would halve a limit per second.
+        """
+        for limit in self.limits:
+            if limit.requests == quota.limit and quota.resets_at <= now + limit.per + 2 * _SAME_WINDOW:
+                recent = sum(instant > now - limit.per * MARGIN for instant in self._done)
+                return recent + self._in_flight >= quota.limit - quota.remaining
+        return False
 
     # ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

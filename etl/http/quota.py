@@ -20,12 +20,13 @@ class Quota:
     """
     What a response says of the requests left: `remaining` until `resets_at`, by our clock and rather too late than too early.
 
-    `window` tells the server's windows apart.
+    `window` tells the server's windows apart; `limit` is how many requests one holds, if it says so.
     """
 
     remaining: int
     resets_at: datetime
     window: datetime
+    limit: int | None = None
 
 
 class ServerClock:
@@ -77,4 +78,5 @@ def quota(headers: Mapping[str, str], clock: ServerClock, *, now: datetime) -> Q
     resets_at = clock.ours(window)
     if not now < resets_at <= now + _DAY + _SECOND:
         return None
-    return Quota(remaining=int(remaining / _SECOND), resets_at=resets_at, window=window)
+    whole = int(limit / _SECOND) if limit is not None else None
+    return Quota(remaining=int(remaining / _SECOND), resets_at=resets_at, window=window, limit=whole)

@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import json
+import math
 import random
 import threading
 from collections import Counter
@@ -387,6 +388,64 @@ def test_an_unknown_limit_is_kept_by_what_the_server_says(seed: int) -> None:
 
     print(f"seed {seed}: {counts.total() / 1200:.1%} of the allowance, at most {max(counts.values())}")  # noqa: T201 - a number to look at
     assert (max(counts.values()), counts.total() / 1200 > 0.9) == (20, True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_server_that_repeats_what_we_know_does_not_slow_us_down(seed: int) -> None:
+    """
+    10 in any second, kept here, and told with every answer, the reset rounded up to a whole second as KrosAI gives it.
+
+    What it says is no news: all that are gone were ours. None is refused, and 90 % are used although answers take up to 100 ms.
+    """
+    chance = random.Random(seed)
+    limit = Limit(requests=10, per=seconds(1))
+    allowance, clock = Allowance(limits=[limit], daily=None), ServerClock()
+    ahead = seconds(chance.uniform(-5000, 5000))
+    now, idle, order = START, 4, itertools.count()
+    events: list[tuple[datetime, int, Callable[[], None]]] = []
+    arrivals: list[datetime] = []
+
+    def arrive(sent: datetime, latency: timedelta) -> None:
+        arrivals.append(now)
+        counted = [arrival for arrival in arrivals[-11:] if arrival > now - limit.per]
+        theirs = now + ahead
+        reset = math.ceil((counted[0] + limit.per + ahead).timestamp())
+        left = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": str(10 - len(counted)), "x-ratelimit-reset": str(reset)}
+
+        def answer() -> None:
+            clock.heard(theirs.replace(microsecond=0), sent=sent, received=now)
+            allowance.answered(now, quota(left, clock, now=now))
+
+        heapq.heappush(events, (sent + latency, next(order), answer))
+
+    while now < START + timedelta(minutes=5):
+        wait = allowance.wait(now) if idle else None
+        if wait == timedelta():
+            allowance.sent(now)
+            idle -= 1
+            latency = seconds(chance.uniform(0.01, 0.1))
+            heapq.heappush(events, (now + latency * chance.random(), next(order), partial(arrive, now, latency)))
+        elif events and (wait is None or events[0][0] <= now + wait):
+            now, _, happen = heapq.heappop(events)
+            idle += not isinstance(happen, partial)
+            happen()
+        else:
+            now += wait or seconds(1)
+
+    used, most = len(arrivals) / 3000, most_in_a_window(arrivals, limit.per)
+    print(f"seed {seed}: {used:.1%} of the allowance, at most {most}")  # noqa: T201 - a number to look at
+    assert (most, used > 0.9) == (10, True)
+
+
+def test_a_server_that_has_less_left_than_we_took_is_believed(make_clock: Callable[[], Any]) -> None:
+    """Somebody else uses the same account: then its reset is waited for."""
+    clock = make_clock()
+    limiter = Limiter(limit=Limit(requests=10, per=seconds(1)), daily=None, clock=clock)
+    headers = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"}
+    limiter.acquire("voice").answered(headers, None)
+    limiter.acquire("voice")
+
+    assert clock.slept == [2.0]
 
 
 def test_answers_that_overtake_each_other_do_not_raise_the_allowance(make_clock: Callable[[], Any]) -> None:
