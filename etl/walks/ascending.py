@@ -56,8 +56,8 @@ class _Walk:
         while self.since < self.until:
             page = self.pages.page(1, since=self.since, until=self.until)
             instants = instants or Instants.of(page)
-            window = Span(self.since, self.until)
-            shape = outline([c for record in page.records if (c := record.cursor) is not None and c in window], descending=False)
+            since, until = self.since, self.until
+            shape = outline([c for record in page.records if (c := record.cursor) and since <= c < until], descending=False)
             if shape.violated:
                 yield self._step(page, instants, Spans(), takes_back=True, notes=(Note.ORDER_VIOLATED,))
                 self.pages.note_unsorted()

@@ -50,7 +50,7 @@ def outline(cursors: Sequence[datetime], *, descending: bool) -> Outline:
     sign = -1 if descending else 1
     ahead = [sign * cursor.timestamp() for cursor in cursors]
     steps = [after - before for before, after in pairwise(ahead)]
-    if all(0 <= step <= JUMP.total_seconds() for step in steps):
+    if not steps or 0 <= min(steps) <= max(steps) <= JUMP.total_seconds():
         return Outline(cursors=tuple(cursors), first=cursors[0], last=cursors[-1], disorder=NO_TIME)
     chain = _longest_ascending(ahead)
     trusted = [index for index in range(len(ahead)) if _near(ahead[index], index=index, chain=chain, ahead=ahead)]

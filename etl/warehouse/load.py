@@ -6,7 +6,7 @@ unchanged ones not sent at all. Runs inside a page's transaction, which holds th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -47,12 +47,12 @@ class Loader:
         self._account = account
         self._run_id = run_id
         self._driver = driver_of(connection)
-        self._glimpsed: Mapping[str, Glimpse] = {}  # what the transaction saw already of calls of the stream being loaded
+        self._glimpsed = Glimpse({}, frozenset())  # what the transaction saw already of the stream that is being loaded
 
-    def glimpse(self, stream: str, spans: Spans) -> Mapping[str, Glimpse]:
-        """Return what is held of the calls in `spans`; what is loaded of the stream next is compared with it first."""
+    def glimpse(self, stream: str, spans: Spans) -> Collection[str]:
+        """Return which calls are held in `spans`; what is loaded of the stream next is compared with them first."""
         self._glimpsed = held_in(self._driver, self._account, stream=stream, spans=spans)
-        return self._glimpsed
+        return self._glimpsed.hashes.keys()
 
     def load(self, observed: Observed, covered: Spans) -> Loaded:
         """Write the records of a page that are new or changed; within a page the last sighting of an id wins."""
@@ -94,11 +94,10 @@ class Loader:
         new: list[Record] = []
         differing: dict[str, Record] = {}
         in_two_streams = 0
-        repeated = {
-            id_ for id_, record in usable.items() if (seen := self._glimpsed.get(id_)) and seen.content_hash == record.digest
-        }
-        known_open = [id_ for id_ in repeated if self._glimpsed[id_].is_open]
-        doubtful = [record for id_, record in usable.items() if id_ not in repeated]
+        hashes = self._glimpsed.hashes
+        repeated = {call_id for call_id, record in usable.items() if hashes.get(call_id) == record.digest}
+        known_open = [*(repeated & self._glimpsed.open_ids)]
+        doubtful = [record for held_id, record in usable.items() if held_id not in repeated]
         for record, known in look_up(self._driver, self._account, stream=stream, records=doubtful):
             call_id = record.call_id
             if known is None or call_id is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -57,10 +57,10 @@ class Known(NamedTuple):
 
 
 class Glimpse(NamedTuple):
-    """What is held of a call: enough to tell whether a record of it repeats what is held."""
+    """What is held in a stretch of time: enough to tell which records repeat it. By the calls' ids; and those that are open."""
 
-    content_hash: bytes
-    is_open: bool
+    hashes: Mapping[str, bytes]
+    open_ids: frozenset[str]
 
 
 class Stored(NamedTuple):
@@ -77,13 +77,11 @@ def held_among(driver: psycopg.Connection[Any], connection: str, *, stream: str,
     return frozenset(row[0] for row in driver.execute(_ANY_HELD, (array(call_ids), connection, stream)).fetchall())
 
 
-def held_in(driver: psycopg.Connection[Any], account: Account, *, stream: str, spans: Spans) -> dict[str, Glimpse]:
-    """Return what is held of the calls of a stream whose cursors lie in `spans`, by their ids."""
-    found: dict[str, Glimpse] = {}
-    for span in spans:
-        rows = driver.execute(_HELD_IN, (account.connection, stream, span.start, span.end)).fetchall()
-        found.update({call_id: Glimpse._make(others) for call_id, *others in rows})
-    return found
+def held_in(driver: psycopg.Connection[Any], account: Account, *, stream: str, spans: Spans) -> Glimpse:
+    """Return what is held of the calls of a stream whose cursors lie in `spans`."""
+    name = account.connection
+    rows = [row for span in spans for row in driver.execute(_HELD_IN, (name, stream, span.start, span.end)).fetchall()]
+    return Glimpse({row[0]: row[1] for row in rows}, frozenset([row[0] for row in rows if row[2]]))
 
 
 def look_up(

@@ -75,7 +75,7 @@ class Page:
         if not read:
             return Absent(0, frozenset())
         held = self._loader.glimpse(stream, read)
-        return Absent(len(held), frozenset(held.keys() - seen))
+        return Absent(len(held), frozenset(held).difference(seen))
 
     def save_state(self, stream: str, state_: StreamState) -> None:
         """See `PageTransaction.save_state`; written when the page is finished."""
