@@ -272,6 +272,6 @@ class _Reading:
             return
         task = self.task
         if task.account.provider.detail is not None:
-            page.ask_for(absent, due_at=task.provider_now())
+            page.ask_for(absent, due_at=task.at_once())
         elif step.records:
             task.counters.deleted += page.bury(absent, gone_at=step.sent_at)

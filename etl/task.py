@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 
 from etl.errors import ForeignOrganization, Interrupted
@@ -11,6 +11,9 @@ from etl.model import Record
 from etl.ports import Clock, Watcher
 from etl.run import Account, Counters, Finding, PageTransaction, RunWarehouse, Want
 from etl.source import Capabilities, Source
+
+DATE_SLACK = timedelta(seconds=2)
+"""A `Date` has whole seconds, and a provider's hosts differ: what another run takes its clock to show may lie so far before."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,9 +78,13 @@ class Task:
             self.latest = max(self.clock.now() + self.source.ahead, self.latest or datetime.min.replace(tzinfo=UTC))
             return self.latest
 
+    def at_once(self) -> datetime:
+        """Return an instant that has passed for this run, and for the next one as well, should this one be killed."""
+        return self.provider_now() - DATE_SLACK
+
     def details_due_at(self) -> datetime | None:
         """Return when the details of calls just listed are due: at once, or never where the provider has none."""
-        return self.provider_now() if self.account.provider.detail is not None else None
+        return self.at_once() if self.account.provider.detail is not None else None
 
     def find(self, finding: Finding) -> None:
         """Keep what the run has to tell, once."""
