@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import tracemalloc
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from etl.cli.wiring import account
 from etl.model import Status
 from etl.provider import Provider
 from etl.replay import Surroundings, replay_connection
-from etl.run import Outcome, RunStatus
+from etl.run import Outcome, RunStatus, Want
 from etl.sandbox import History
 from etl.warehouse.locks import Locks
 from etl.warehouse.replay import PostgresReplay
@@ -66,7 +67,32 @@ def reject(stage: Stage, name: str, record: Any, *, seen_at: datetime) -> None:
         )
 
 
+def peak_of_a_replay(stage: Stage) -> int:
+    """Return the most bytes that a replay held at once."""
+    tracemalloc.start()
+    try:
+        assert replayed(stage, "tuple", without("tuple", "duration_seconds")).error is None
+        assert replayed(stage, "tuple").error is None
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 # ── Rows ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_memory_of_a_replay_does_not_grow_with_the_calls(stage: Stage) -> None:
+    """Twice as many calls, every one of them written anew, twice: the most that is held at once stays as it was."""
+    for minute in range(20):
+        stage.history.add("tuple", at=START - 40 * HOUR + minute * timedelta(minutes=1), number=100)
+    assert stage.sync("tuple").error is None
+    few = peak_of_a_replay(stage)
+    for minute in range(20):
+        stage.history.add("tuple", at=START - 30 * HOUR + minute * timedelta(minutes=1), number=100)
+    assert stage.sync("tuple", want=Want(full=True)).error is None
+    assert stage.rows("SELECT count(*) FROM calls") == [{"count": 4_000}]
+
+    assert peak_of_a_replay(stage) < few * 1.3
 
 
 @pytest.mark.parametrize("seed", range(3))
