@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from select import POLLIN, poll
+from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -248,9 +248,9 @@ def _ping_if_doubtful(session: Session, record: ConnectionPoolEntry, _proxy: obj
     before every page would be one more round trip for each.
     """
     idle = monotonic() - record.info.get("idle_since", monotonic())
-    if idle < _FRESH and not _has_news(session):
-        return
     try:
+        if idle < _FRESH and not _has_news(session):
+            return
         session.execute("")
         session.rollback()
     except psycopg.Error as dead:
@@ -258,9 +258,9 @@ def _ping_if_doubtful(session: Session, record: ConnectionPoolEntry, _proxy: obj
 
 
 def _has_news(session: Session) -> bool:
-    socket = poll()
-    socket.register(session.fileno(), POLLIN)
-    return bool(socket.poll(0))
+    with DefaultSelector() as sockets:
+        sockets.register(session, EVENT_READ)
+        return bool(sockets.select(0))
 
 
 def _major(version: int) -> str:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from etl.errors import UsageError, WarehouseError
-from etl.warehouse.database import Database, parse_url, refuse_unfit
+from etl.warehouse.database import Database, driver_of, parse_url, refuse_unfit
 
 PASSWORD = "a-made-up-password"
 
@@ -118,6 +118,15 @@ def test_a_session_lost_while_idle_is_replaced(database: Database, server_url: s
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (name,)
         ).fetchall()
     assert ended == [(True,)] * 3
+    with database.begin() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+
+
+def test_a_session_that_was_closed_here_is_replaced(database: Database) -> None:
+    """One that is no connection any more cannot even be asked whether the server said something."""
+    with database.begin() as connection:
+        session = driver_of(connection)
+    session.close()
     with database.begin() as connection:
         assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
 
