@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -20,10 +20,6 @@ from etl import parse
 from etl.model import JSON, OPEN_STATUSES, CallRow, Context, ParticipantRow, Record, Status
 from etl.plan import ChildrenPlan, Plan, Shape, plan_of
 from etl.provider import Provider
-
-_DATE_ONLY = 10  # characters of `2026-03-15`
-_INT32 = 2**31 - 1
-_ID_LIMIT = 2**1024
 
 
 class Same(NamedTuple):
@@ -146,11 +142,8 @@ def _participants(
         return None
     inside = form.below[plan.key]
     owners = [call_id for call_id, own in zip(ids, parts, strict=True) for _ in own]
-    given = inside.values(every, (plan.id_key,))
-    # Distinct whole numbers: what all of them are; a text, a null or a second one of a call takes the long way.
-    if set(map(type, given)) != {int} or not -_ID_LIMIT < min(given) <= max(given) < _ID_LIMIT:
-        raise Odd
-    if len(set(zip(owners, given, strict=True))) < len(given):
+    given = list(map(parse.identifier, inside.values(every, (plan.id_key,))))
+    if None in given or len(set(zip(owners, given, strict=True))) < len(given):  # none, or the same twice in one call
         raise Odd
     fields: dict[str, Sequence[JSON]] = {
         ParticipantRow._fields[field.place]: _parsed(field.parse, inside.values(every, field.path or (field.key,)))
@@ -159,7 +152,7 @@ def _participants(
     nothing = [None] * len(every)
     stays = _stays(fields.get("joined_at", nothing), fields.get("left_at", nothing))
     fields["duration_seconds"] = _first_of(fields.get("duration_seconds", nothing), stays)
-    return {"connection": Same(context.connection), "call_id": owners, "participant_id": list(map(str, given)), **fields}
+    return {"connection": Same(context.connection), "call_id": owners, "participant_id": given, **fields}
 
 
 def _stays(joined: Sequence[datetime | None], left: Sequence[datetime | None]) -> list[int | None]:
@@ -169,37 +162,29 @@ def _stays(joined: Sequence[datetime | None], left: Sequence[datetime | None]) -
         for start, end in zip(joined, left, strict=True)
     ]
     known = [stay for stay in stays if stay is not None]
-    if known and not 0 <= min(known) <= max(known) <= _INT32:
+    if known and not 0 <= min(known) <= max(known) <= parse.LARGEST:
         raise Odd
     return stays
 
 
 def _parsed(parser: Callable[[JSON], object], column: list[JSON]) -> list[JSON]:
-    """Parse each value of a column that is not null. Raises Unfit, Odd, ValueError and TypeError."""
-    nulls = column.count(None)
-    if nulls == len(column):
-        return column
-    values = [value for value in column if value is not None] if nulls else column
+    """Parse each value of a column that is not null. Raises Odd, ValueError (Unfit is one) and TypeError."""
     if parser is parse.instant:
-        values = _instants(values)
-    elif parser is not parse.text:
-        values = list(map(parser, values))
-    elif set(map(type, values)) != {str}:
-        raise Odd
-    if not nulls:
-        return values
-    following = iter(values)
-    return [None if value is None else next(following) for value in column]
+        return where_given(parse.instants, column)
+    if parser is parse.text:
+        if not set(map(type, column)) <= {str, type(None)}:
+            raise Odd
+        return column
+    return where_given(lambda values: list(map(parser, values)), column)
 
 
-def _instants(values: Sequence[str]) -> list[datetime]:
-    """Parse texts as `parse.instant` does, as long as all of them are plain date-times in UTC."""
-    found = list(map(datetime.fromisoformat, values))
-    if set(map(attrgetter("tzinfo"), found)) != {UTC} or min(map(len, values)) <= _DATE_ONLY:
-        raise Odd
-    if min(found).year <= 1 or max(found).year >= 9999:
-        raise Odd
-    return found
+def where_given(apply: Callable[[Sequence[JSON]], list[JSON]], column: Sequence[JSON], *, null: JSON = None) -> list[JSON]:
+    """Return what `apply` makes of the values of a column that are not None, and `null` in the place of each that is."""
+    if column and None not in column:
+        return apply(column)
+    given = [value for value in column if value is not None]
+    following = iter(apply(given) if given else ())
+    return [null if value is None else next(following) for value in column]
 
 
 def _before(ones: Sequence[datetime | None], others: Sequence[datetime | None]) -> Iterator[bool]:
@@ -228,10 +213,7 @@ class Form(NamedTuple):
         values = list(map(attrgetter(self.names[key]), found))
         if not rest:
             return values
-        inside = self.below[key]
-        present = [value for value in values if value is not None]
-        following = iter(inside.values(present, tuple(rest)))
-        return [None if value is None else next(following) for value in values]
+        return where_given(lambda given: self.below[key].values(given, tuple(rest)), values)
 
 
 _forms: dict[int, Form | None] = {}  # by identity, as plans are

@@ -9,10 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from etl.model import JSON, Context, Drift, DriftNote, EventRow, ParticipantRow
-from etl.parse import Unfit, identifier
+from etl.parse import LARGEST, Unfit, identifier
 from etl.plan import ChildrenPlan, Row, fill, note_unknown, type_name
 
-_INT32 = 2**31 - 1
 _JOINED, _LEFT, _STAYED = (ParticipantRow._fields.index(name) for name in ("joined_at", "left_at", "duration_seconds"))
 _POSITION, _DATA = EventRow._fields.index("position"), EventRow._fields.index("data")  # a message has its position there too
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -52,10 +51,10 @@ def children(plan: ChildrenPlan[Row], context: Context, call_id: str, merged: JS
             if joined is not None and left is not None:
                 stay = left - joined
                 seconds = stay.days * 86_400 + stay.seconds
-                if not 0 <= seconds <= _INT32:
+                if not 0 <= seconds <= LARGEST:
                     oddity = Drift.END_BEFORE_START if seconds < 0 else Drift.OUT_OF_RANGE
                     notes.append(DriftNote(prefix + "left_at", oddity, "string"))
-                if row[_STAYED] is None and abs(seconds) <= _INT32:
+                if row[_STAYED] is None and abs(seconds) <= LARGEST:
                     row[_STAYED] = seconds
         else:
             row[_POSITION] = position

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
+from operator import attrgetter
 
 from etl.model import JSON, Drift, Status
 
 ID_BYTES = 512
 """Longer ids, in bytes of UTF-8, are refused: they would not fit into the indexes they stand in."""
 
-_INT32 = 2**31 - 1
+LARGEST = 2**31 - 1
+"""The largest whole number (seconds, milliseconds) that a column holds."""
+
 _ID_BITS = 1024  # an integer id of more bits would be longer than any id in use, and slow to print
 _CENTS = Context(prec=60, traps=[Inexact, InvalidOperation])
 _CENTS_LIMIT = Decimal("1e18")
@@ -61,6 +64,20 @@ def instant(value: JSON) -> datetime | None:
     raise Unfit(Drift.OUT_OF_RANGE)
 
 
+def instants(values: Sequence[JSON]) -> list[datetime]:
+    """
+    Return what `instant` makes of each value, as long as all of them (at least one) are plain date-times in UTC.
+
+    Raises ValueError (Unfit is one) and TypeError where any is not, though `instant` may know what to make of it.
+    """
+    found = list(map(datetime.fromisoformat, values))
+    if set(map(attrgetter("tzinfo"), found)) != {UTC} or min(map(len, values)) <= _DATE_ONLY:
+        raise Unfit(Drift.WRONG_TYPE)
+    if not 1 < min(found).year <= max(found).year < 9999:
+        raise Unfit(Drift.OUT_OF_RANGE)
+    return found
+
+
 def text(value: JSON) -> str | None:
     """Return a string as given, None for null. Raises Unfit (`wrong_type`)."""
     if value is None or isinstance(value, str):
@@ -94,13 +111,13 @@ def whole(value: JSON) -> int | None:
 
     Raises Unfit: `wrong_type` (a string, a boolean, a fraction), `out_of_range` (negative, infinite, too large for the column).
     """
-    if type(value) is int and 0 <= value <= _INT32:  # nearly all
+    if type(value) is int and 0 <= value <= LARGEST:  # nearly all
         return value
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unfit(Drift.WRONG_TYPE)
-    if not 0 <= value <= _INT32:
+    if not 0 <= value <= LARGEST:
         raise Unfit(Drift.OUT_OF_RANGE)
     if value != int(value):
         raise Unfit(Drift.WRONG_TYPE)

@@ -18,7 +18,7 @@ from psycopg.types.numeric import DecimalBinaryDumper
 from sqlalchemy import BigInteger, Boolean, DateTime, Integer, LargeBinary, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from etl.bulk import Bulk, Columns, Same
+from etl.bulk import Bulk, Columns, Same, where_given
 from etl.model import CallRow, Derived, EventRow, MessageRow, ParticipantRow
 from etl.warehouse.tables import call_events, call_messages, call_participants, calls
 
@@ -96,10 +96,10 @@ def _block(table: Table, columns: Columns, count: int) -> Block:
         if isinstance(column, Same):
             if column.value is not None:
                 common.append((name, encode((column.value,))[0]))
-        elif (nulls := column.count(None)) < len(column):
+        elif column.count(None) < len(column):
             key = (id(column), encode)
             if key not in encoded:
-                encoded[key] = _encoded(encode, column) if nulls else encode(column)
+                encoded[key] = where_given(encode, column, null=NULL)
             names.append(name)
             varying.append(encoded[key])
     begin, end = _columns(len(names) + len(common)), b"".join([value for _, value in common])
@@ -119,11 +119,6 @@ def array(values: Collection[str]) -> str:
     if "\\" in whole or '"' in whole:
         values = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
     return '{"' + '","'.join(values) + '"}'
-
-
-def _encoded(encode: Encode, column: Sequence[Any]) -> Sequence[bytes]:
-    following = iter(encode([value for value in column if value is not None]))
-    return [NULL if value is None else next(following) for value in column]
 
 
 def _with_length(value: bytes) -> bytes:
