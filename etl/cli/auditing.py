@@ -8,7 +8,7 @@ from typing import Any
 
 from etl.audit.loop import Auditing, audit_connection, repair_connection
 from etl.audit.terms import BEGINNING, AuditOutcome
-from etl.cli.output import say, show_error, show_json, show_table, warn
+from etl.cli.output import error_document, say, show_error, show_json, show_table, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.syncing import interruptible
 from etl.cli.wiring import (
@@ -104,8 +104,8 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
 
 def exit_code(outcomes: Sequence[AuditOutcome]) -> int:
     """Return the exit code: of 2, 1, 3 and 0 the first that is there; a mismatch that stands is 1."""
-    codes = {outcome.error.exit_code for outcome in outcomes if outcome.error} | {1 for outcome in outcomes if outcome.stands}
-    return next((code for code in (2, 1, 3) if code in codes), 0)
+    errors = [outcome.error.exit_code for outcome in outcomes if outcome.error]
+    return worst_code([*errors, *(1 for outcome in outcomes if outcome.stands)])
 
 
 def _document(outcome: AuditOutcome) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _document(outcome: AuditOutcome) -> dict[str, Any]:
         "mended": outcome.mended,
         "named": [found._asdict() for found in outcome.named],
         "findings": [{"stream": one.stream, "code": one.code, "text": one.text} for one in outcome.findings],
-        "error": {"code": error.code, "happened": error.happened, "safe": error.safe, "hint": error.hint} if error else None,
+        "error": error_document(error) if error else None,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 
-from etl.cli.output import say, show_error, show_json
+from etl.cli.output import error_document, say, show_error, show_json, worst_code
 from etl.cli.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
 from etl.config import ConnectionSettings, Settings
 from etl.errors import EtlError
@@ -37,8 +37,7 @@ def check_everything(invocation: Invocation, *, as_json: bool) -> int:
             else:
                 say(f"failed  {one.subject}")
                 show_error(one.error)
-    codes = {one.error.exit_code for one in findings if one.error}
-    return next((code for code in (2, 1, 3) if code in codes), 0)
+    return worst_code(one.error.exit_code for one in findings if one.error)
 
 
 def _database(settings: Settings) -> list[Finding]:
@@ -83,5 +82,5 @@ def _document(one: Finding) -> dict[str, object]:
     error = one.error
     document: dict[str, object] = {"subject": one.subject, "ok": error is None, "text": one.text}
     if error is not None:
-        document["error"] = {"code": error.code, "happened": error.happened, "safe": error.safe, "hint": error.hint}
+        document["error"] = error_document(error)
     return document

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -25,6 +25,17 @@ def show_error(error: EtlError) -> None:
     for line in (error.safe, error.hint):
         if line:
             console.print(escape(line))
+
+
+def error_document(error: EtlError) -> dict[str, str]:
+    """Return an error as every `--json` shows it."""
+    return {"code": error.code, "happened": error.happened, "safe": error.safe, "hint": error.hint}
+
+
+def worst_code(codes: Iterable[int]) -> int:
+    """Return the exit code of several things that ended with these: of 2, 1, 3 and 0 the first that is there."""
+    found = set(codes)
+    return next((code for code in (2, 1, 3) if code in found), 0)
 
 
 def show_json(document: JSON) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etl.cli.output import show_error, show_json, show_table, warn
+from etl.cli.output import error_document, show_error, show_json, show_table, warn
 from etl.cli.progress import watching
 from etl.cli.syncing import exit_code, interruptible
 from etl.cli.wiring import Invocation, Opened, SystemClock, account, open_warehouse, require_warehouse, settings_of
@@ -80,5 +80,5 @@ def _document(outcome: Outcome) -> dict[str, object]:
         "unchanged": counters.unchanged,
         "rejected": counters.rejected,
         "findings": [{"code": one.code, "text": one.text} for one in outcome.findings],
-        "error": {"code": error.code, "happened": error.happened, "safe": error.safe, "hint": error.hint} if error else None,
+        "error": error_document(error) if error else None,
     }

@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 from etl.cli import interpreter
-from etl.cli.output import say, show_error, show_json, show_table, warn
+from etl.cli.output import error_document, say, show_error, show_json, show_table, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.wiring import CONNECTIONS_AT_ONCE, Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
 from etl.config import ConnectionSettings, Settings
@@ -121,8 +121,7 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """Return the exit code of several outcomes: of 2, 1, 3 and 0 the first that is there."""
-    codes = {outcome.error.exit_code if outcome.error else 0 for outcome in outcomes}
-    return next((code for code in (2, 1, 3) if code in codes), 0)
+    return worst_code(outcome.error.exit_code for outcome in outcomes if outcome.error)
 
 
 def _want(order: Order) -> Want:
@@ -187,5 +186,5 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status.value if outcome.run_id is not None else "not_run",
         **counters,
         "findings": [{"stream": one.stream, "code": one.code, "text": one.text} for one in outcome.findings],
-        "error": {"code": error.code, "happened": error.happened, "safe": error.safe, "hint": error.hint} if error else None,
+        "error": error_document(error) if error else None,
     }

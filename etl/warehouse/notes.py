@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Text, Update, bindparam, func, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Connection, Update, func, update
+from sqlalchemy.dialects.postgresql import insert
 
 from etl.model import DriftNote, Record, Rejection
-from etl.warehouse.tables import rejected_records, schema_drift
+from etl.warehouse.tables import rejected_records, schema_drift, texts
 
 
 class Reject(NamedTuple):
@@ -54,7 +54,7 @@ def note_rejects(connection: Connection, name: str, stream: str, rejects: Sequen
 
 def resolve_rejects(connection: Connection, name: str, stream: str, call_ids: Sequence[str], observed_at: datetime) -> None:
     """Resolve the rejects of these calls, which were read as they should be at `observed_at`, unless seen then or later."""
-    ids = bindparam(None, list(call_ids), ARRAY(Text))
+    ids = texts(call_ids)
     connection.execute(_resolving(name, stream, observed_at).where(rejected_records.c.call_id == func.any(ids)))
 
 

@@ -13,13 +13,12 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, Text, bindparam, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, Row, Text, func, select
 
 from etl.derive import derive, examine
 from etl.model import JSON, CallRow, Context, Derived, EventRow, MessageRow, ParticipantRow
 from etl.run import Account
-from etl.warehouse.tables import call_events, call_messages, call_participants, calls
+from etl.warehouse.tables import call_events, call_messages, call_participants, calls, texts
 
 OBSERVED = (
     "connection",
@@ -107,7 +106,7 @@ def _children(
 ) -> Mapping[str, set[tuple[Any, ...]]]:
     """Return the rows that are held of those calls, by call."""
     columns = (table.c[name].cast(Text).label(name) if name == "data" else table.c[name] for name in fields)
-    asked = bindparam(None, list(call_ids), ARRAY(Text))
+    asked = texts(call_ids)
     rows = connection.execute(
         select(*columns).where(table.c.connection == account.connection, table.c.call_id == func.any(asked))
     )

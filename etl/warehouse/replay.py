@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Text, bindparam, delete, func, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 
 from etl.derive import examine
 from etl.model import Derived, Drift, Record, Rejection
@@ -27,7 +27,7 @@ from etl.warehouse.load import Loader
 from etl.warehouse.page import behind_fence
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.rederived import DERIVED, Again, derive_again
-from etl.warehouse.tables import call_history, calls, rejected_records, schema_drift
+from etl.warehouse.tables import call_history, calls, rejected_records, schema_drift, texts
 
 ROWS = 1_000
 """So many calls are derived again in one transaction."""
@@ -215,7 +215,7 @@ class _Replayer(Loader):
 
     def _gone(self, usable: Mapping[Found, Record]) -> dict[str | None, datetime]:
         """Return when those of the calls that were once found gone were so last."""
-        ids = bindparam(None, [record.call_id for record in usable.values()], ARRAY(Text))
+        ids = texts([record.call_id for record in usable.values() if record.call_id is not None])
         rows = self._connection.execute(
             select(call_history.c.call_id, func.max(call_history.c.valid_to).label("gone_at"))
             .where(
