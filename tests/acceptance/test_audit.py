@@ -274,6 +274,19 @@ def test_an_outage_that_answers_nothing_deletes_nothing(stage: Stage, provider: 
     assert stage.ids(provider) == before
 
 
+def test_an_outage_of_a_list_without_totals_deletes_nothing(stage: Stage) -> None:
+    """A repair reads the whole list; that it is empty proves nothing, and is told."""
+    loaded(stage, "salpre")
+    before = stage.ids("salpre")
+    stage.sandbox.faults.add("outage_empty", provider="salpre")
+
+    outcome = audited(stage, "salpre", repair=True)
+
+    assert verdict(outcome) is Verdict.UNVERIFIABLE
+    assert [finding.code for finding in outcome.findings] == ["anchor_not_met"]
+    assert stage.ids("salpre") == before
+
+
 def test_rejected_records_count_as_known(stage: Stage) -> None:
     """Records that could not become calls are held as rejects, so the counts agree."""
     loaded(stage, "krosai")

@@ -349,42 +349,63 @@ def test_a_lost_answer_may_have_been_counted(make_clock: Callable[[], Any]) -> N
     assert clock.slept == [30.0]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_an_unknown_limit_is_kept_by_what_the_server_says(seed: int) -> None:
-    """20 in each 10 seconds of the server's clock, six threads, no limit configured: none too many, and 90 % are used."""
-    chance = random.Random(seed)
-    ahead = seconds(chance.uniform(-5000, 5000))
-    allowance, clock = Allowance(limits=[], daily=None), ServerClock()
-    now, idle, order = START, 6, itertools.count()
-    events: list[tuple[datetime, int, Callable[[], None]]] = []
-    counts: Counter[int] = Counter()
+def ask_by_headers(
+    limit: Limit | None,
+    *,
+    workers: int,
+    slowest: tuple[float, float],
+    length: timedelta,
+    seed: int,
+    count: Callable[[datetime, timedelta], tuple[dict[str, str], datetime]],
+) -> None:
+    """
+    Let `workers` ask without a pause a server that tells with every answer what is left.
 
-    def arrive(sent: datetime, latency: timedelta, part: float) -> None:
-        theirs = sent + latency * part + ahead
-        window = int(theirs.timestamp()) // 10
-        counts[window] += 1
-        headers = {"x-ratelimit-remaining": str(20 - counts[window]), "x-ratelimit-reset": str((window + 1) * 10)}
-        date = theirs.replace(microsecond=0)
+    A request takes a time between those of `slowest`, and arrives anywhere in it; then `count` gets the instant and how far the
+    server's clock is ahead of it, and returns the headers and the server's time.
+    """
+    chance = random.Random(seed)
+    allowance, clock = Allowance(limits=[limit] if limit else [], daily=None), ServerClock()
+    ahead = seconds(chance.uniform(-5000, 5000))
+    now, idle, order = START, workers, itertools.count()
+    events: list[tuple[datetime, int, Callable[[], None]]] = []
+
+    def arrive(sent: datetime, latency: timedelta) -> None:
+        headers, date = count(now, ahead)
 
         def answer() -> None:
-            clock.heard(date, sent=sent, received=now)
+            clock.heard(date.replace(microsecond=0), sent=sent, received=now)
             allowance.answered(now, quota(headers, clock, now=now))
 
         heapq.heappush(events, (sent + latency, next(order), answer))
 
-    while now < START + timedelta(minutes=10):
+    while now < START + length:
         wait = allowance.wait(now) if idle else None
         if wait == timedelta():
             allowance.sent(now)
             idle -= 1
-            latency, part = seconds(chance.uniform(0.05, 0.6)), chance.random()
-            heapq.heappush(events, (now + latency * part, next(order), partial(arrive, now, latency, part)))
+            latency, part = seconds(chance.uniform(*slowest)), chance.random()
+            heapq.heappush(events, (now + latency * part, next(order), partial(arrive, now, latency)))
         elif events and (wait is None or events[0][0] <= now + wait):
             now, _, happen = heapq.heappop(events)
             idle += not isinstance(happen, partial)
             happen()
         else:
             now += wait or seconds(1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_unknown_limit_is_kept_by_what_the_server_says(seed: int) -> None:
+    """20 in each 10 seconds of the server's clock, six threads, no limit configured: none too many, and 90 % are used."""
+    counts: Counter[int] = Counter()
+
+    def count(now: datetime, ahead: timedelta) -> tuple[dict[str, str], datetime]:
+        theirs = now + ahead
+        window = int(theirs.timestamp()) // 10
+        counts[window] += 1
+        return {"x-ratelimit-remaining": str(20 - counts[window]), "x-ratelimit-reset": str((window + 1) * 10)}, theirs
+
+    ask_by_headers(None, workers=6, slowest=(0.05, 0.6), length=timedelta(minutes=10), seed=seed, count=count)
 
     print(f"seed {seed}: {counts.total() / 1200:.1%} of the allowance, at most {max(counts.values())}")  # noqa: T201 - a number to look at
     assert (max(counts.values()), counts.total() / 1200 > 0.9) == (20, True)
@@ -397,40 +418,17 @@ def test_a_server_that_repeats_what_we_know_does_not_slow_us_down(seed: int) -> 
 
     What it says is no news: all that are gone were ours. None is refused, and 90 % are used although answers take up to 100 ms.
     """
-    chance = random.Random(seed)
     limit = Limit(requests=10, per=seconds(1))
-    allowance, clock = Allowance(limits=[limit], daily=None), ServerClock()
-    ahead = seconds(chance.uniform(-5000, 5000))
-    now, idle, order = START, 4, itertools.count()
-    events: list[tuple[datetime, int, Callable[[], None]]] = []
     arrivals: list[datetime] = []
 
-    def arrive(sent: datetime, latency: timedelta) -> None:
+    def count(now: datetime, ahead: timedelta) -> tuple[dict[str, str], datetime]:
         arrivals.append(now)
         counted = [arrival for arrival in arrivals[-11:] if arrival > now - limit.per]
-        theirs = now + ahead
         reset = math.ceil((counted[0] + limit.per + ahead).timestamp())
         left = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": str(10 - len(counted)), "x-ratelimit-reset": str(reset)}
+        return left, now + ahead
 
-        def answer() -> None:
-            clock.heard(theirs.replace(microsecond=0), sent=sent, received=now)
-            allowance.answered(now, quota(left, clock, now=now))
-
-        heapq.heappush(events, (sent + latency, next(order), answer))
-
-    while now < START + timedelta(minutes=5):
-        wait = allowance.wait(now) if idle else None
-        if wait == timedelta():
-            allowance.sent(now)
-            idle -= 1
-            latency = seconds(chance.uniform(0.01, 0.1))
-            heapq.heappush(events, (now + latency * chance.random(), next(order), partial(arrive, now, latency)))
-        elif events and (wait is None or events[0][0] <= now + wait):
-            now, _, happen = heapq.heappop(events)
-            idle += not isinstance(happen, partial)
-            happen()
-        else:
-            now += wait or seconds(1)
+    ask_by_headers(limit, workers=4, slowest=(0.01, 0.1), length=timedelta(minutes=5), seed=seed, count=count)
 
     used, most = len(arrivals) / 3000, most_in_a_window(arrivals, limit.per)
     print(f"seed {seed}: {used:.1%} of the allowance, at most {most}")  # noqa: T201 - a number to look at
