@@ -18,7 +18,7 @@ import msgspec
 
 from etl import parse
 from etl.model import JSON, OPEN_STATUSES, CallRow, Context, ParticipantRow, Record, Status
-from etl.plan import ChildrenPlan, Plan, Shape, plan_of
+from etl.plan import ChildrenPlan, Plan, Shape, list_decoder, plan_of
 from etl.provider import Provider
 
 
@@ -65,7 +65,7 @@ def in_bulk(
     if form is None or any(record.cleaned for record in records):
         return None
     try:
-        found = [form.read(record.text) for record in records]
+        found = form.read([record.text for record in records])
         return _bulk(plan, form, context, records, found, observed_at=observed_at, detail_due_at=detail_due_at)
     except (msgspec.MsgspecError, Odd, ValueError, TypeError, RecursionError):
         return None
@@ -142,7 +142,7 @@ def _participants(
         return None
     inside = form.below[plan.key]
     owners = [call_id for call_id, own in zip(ids, parts, strict=True) for _ in own]
-    given = list(map(parse.identifier, inside.values(every, (plan.id_key,))))
+    given = parse.identifiers(inside.values(every, (plan.id_key,)))
     if None in given or len(set(zip(owners, given, strict=True))) < len(given):  # none, or the same twice in one call
         raise Odd
     fields: dict[str, Sequence[JSON]] = {
@@ -180,9 +180,9 @@ def _parsed(parser: Callable[[JSON], object], column: list[JSON]) -> list[JSON]:
 
 def where_given(apply: Callable[[Sequence[JSON]], list[JSON]], column: Sequence[JSON], *, null: JSON = None) -> list[JSON]:
     """Return what `apply` makes of the values of a column that are not None, and `null` in the place of each that is."""
-    if column and None not in column:
-        return apply(column)
     given = [value for value in column if value is not None]
+    if len(given) == len(column) > 0:
+        return apply(column)
     following = iter(apply(given) if given else ())
     return [null if value is None else next(following) for value in column]
 
@@ -194,15 +194,15 @@ def _before(ones: Sequence[datetime | None], others: Sequence[datetime | None]) 
 
 def _first_of(column: Sequence[JSON], *others: Sequence[JSON]) -> Sequence[JSON]:
     """Return a column that takes the first value that is not null."""
-    if not others or None not in column:
+    if not others or not [True for value in column if value is None]:  # `in` would compare each value first
         return column
     return [one if one is not None else other for one, other in zip(column, _first_of(*others), strict=True)]
 
 
 class Form(NamedTuple):
-    """How a record's text is read strictly, and by which names its keys are found in what was read."""
+    """How texts of records are read strictly, and by which names their keys are found in what was read."""
 
-    read: Callable[[bytes], Any]
+    read: Callable[[Sequence[bytes]], list[Any]]
     kind: type[Any]
     names: Mapping[str, str]
     below: Mapping[str, Form]
@@ -242,4 +242,4 @@ def _made_form(shape: Shape, children: ChildrenPlan[ParticipantRow] | None = Non
         fields.append((names[children.key], list.__class_getitem__(below[children.key].kind) | None, None))
     renamed = {name: key for key, name in names.items()}
     kind = msgspec.defstruct("Read", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
-    return Form(msgspec.json.Decoder(kind).decode, kind, names, below)
+    return Form(list_decoder(kind), kind, names, below)

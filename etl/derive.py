@@ -1,18 +1,15 @@
-"""Knows how a record becomes a row: what identifies it, what its fields mean, what was odd; a pure function of observations."""
+"""Knows how a record becomes a row: what its fields mean, what was odd; a pure function of observations."""
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import datetime
-from hashlib import blake2b
 
 import msgspec
 
 from etl import parse
 from etl.children import children
-from etl.jsontext import decoded
-from etl.model import JSON, LATER, OPEN_STATUSES, CallRow, Context, Derived, Drift, DriftNote, Record, Rejection, Status
+from etl.model import JSON, OPEN_STATUSES, CallRow, Context, Derived, Drift, DriftNote, Record, Status
 from etl.parse import Unfit
 from etl.plan import BLANK, CALL, NOTES, ROOT, Plan, fill, note_unknown, plan_of, type_name
 from etl.provider import Provider
@@ -26,58 +23,6 @@ _AGENT, _COST, _CURRENCY, _TEST, _ATTRIBUTES, _RAW = (
     CALL[column] for column in ("agent_id", "cost", "currency", "is_test", "attributes", "raw")
 )
 _encode = msgspec.json.Encoder(order="sorted").encode
-
-
-def examine(provider: Provider, text: bytes, *, cleaned: bool) -> Record:
-    """
-    Look at one record's JSON text (UTF-8): find its id and its cursor, and say whether it can become a row.
-
-    Never raises: a record that cannot become a row says why in `rejection`, and has its id where it has one. Nothing else of it
-    is decoded: most records of most runs are held already.
-    """
-    digest = blake2b(text, digest_size=16).digest()
-    value: JSON = LATER
-    try:
-        given, placed = plan_of(provider).skim(text)
-    except (msgspec.MsgspecError, RecursionError):
-        value = decoded(text)
-        if not isinstance(value, dict):
-            return Record(None, None, Rejection.NOT_AN_OBJECT, text, value, digest, cleaned)
-        given, placed = value.get(provider.call_id), value.get(provider.cursor)
-    call_id = cursor = rejection = None
-    try:
-        call_id = parse.identifier(given)
-        if call_id is None or not call_id.strip():
-            call_id, rejection = None, Rejection.MISSING_ID
-    except Unfit as unfit:
-        rejection = Rejection.ID_TOO_LONG if unfit.kind is Drift.OUT_OF_RANGE else Rejection.MISSING_ID
-        call_id = given if rejection is Rejection.ID_TOO_LONG and isinstance(given, str) else None
-    try:
-        cursor = parse.instant(placed)
-    except Unfit:
-        cursor = None
-    if rejection is None and cursor is None:
-        rejection = Rejection.BAD_CURSOR
-    # As the call would do it, without the call: every record of every page passes here.
-    record = tuple.__new__(Record, (call_id, cursor, rejection, text, value, digest, cleaned))
-    return record if rejection is None else as_reject(provider, record)
-
-
-def as_reject(provider: Provider, record: Record) -> Record:
-    """
-    Return the record with the digest by which it is known as a reject.
-
-    Values that change at every reading (presigned URLs) take no part in it, lest one bad record became a new reject every run.
-    """
-    held = record.value
-    if not isinstance(held, dict) or provider.volatile.isdisjoint(held):
-        return record
-    steady = {key: value for key, value in held.items() if key not in provider.volatile}
-    try:
-        text = json.dumps(steady, sort_keys=True).encode("utf-8", "surrogatepass")
-    except (RecursionError, ValueError):
-        return record
-    return record._replace(digest=blake2b(text, digest_size=16).digest())
 
 
 def derive(

@@ -105,6 +105,13 @@ def identifier(value: JSON) -> str | None:
     return value or None
 
 
+def identifiers(values: Sequence[JSON]) -> list[str | None]:
+    """Return what `identifier` makes of each value. Raises Unfit where it does of any."""
+    if set(map(type, values)) == {int} and max(map(int.bit_length, values)) <= _ID_BITS:
+        return list(map(str, values))
+    return list(map(identifier, values))
+
+
 def whole(value: JSON) -> int | None:
     """
     Return a whole number from 0 to 2147483647 (seconds, milliseconds), also from a float such as 42.0; None for null.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -20,6 +20,12 @@ ROOT = "$"
 NOTES = 100
 """More distinct notes than one call can sensibly have: an object used as a dictionary must not fill the warehouse."""
 
+TOGETHER = 64
+"""
+So many texts are decoded together: enough that the call costs nothing, few enough that memory for their copy need not be
+fetched from the system anew each time, and that another thread is not kept waiting.
+"""
+
 CALL = {name: place for place, name in enumerate(CallRow._fields)}
 """The place of each column in a `CallRow`."""
 
@@ -33,8 +39,15 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}")
 _DIGITS = re.compile(r"\d{4}")
 
 
-Skim = Callable[[bytes], tuple[JSON, JSON]]
-"""Reads a call's id and cursor from its record's text, and nothing else. Raises msgspec.MsgspecError, RecursionError."""
+class Skim(NamedTuple):
+    """
+    How a call's id and cursor are read from its record's text, and nothing else of it: of one, or of many in one go.
+
+    Both raise msgspec.MsgspecError and RecursionError; `many`, ValueError too, where a text is not exactly one JSON value.
+    """
+
+    one: Callable[[bytes], tuple[JSON, JSON]]
+    many: Callable[[Sequence[bytes]], tuple[list[JSON], list[JSON]]]
 
 
 class Column(NamedTuple):
@@ -119,8 +132,33 @@ def _skim(provider: Provider) -> Skim:
     skimmed = msgspec.defstruct(
         "Skimmed", [(name, Any, None) for name in names], rename=dict(zip(names, keys, strict=True)), gc=False
     )
-    decode, both = msgspec.json.Decoder(skimmed).decode, attrgetter(names[0], names[-1])
-    return lambda text: both(decode(text))
+    first, last = attrgetter(names[0]), attrgetter(names[-1])
+    decode, decode_all, both = msgspec.json.Decoder(skimmed).decode, list_decoder(skimmed), attrgetter(names[0], names[-1])
+
+    def many(texts: Sequence[bytes]) -> tuple[list[JSON], list[JSON]]:
+        found = decode_all(texts)
+        return list(map(first, found)), list(map(last, found))
+
+    return Skim(one=lambda text: both(decode(text)), many=many)
+
+
+def list_decoder(kind: type[Any]) -> Callable[[Sequence[bytes]], list[Any]]:
+    """
+    Return what decodes many texts, each one JSON value, as `kind`, `TOGETHER` at a time: one by one takes twice as long.
+
+    It raises msgspec.MsgspecError and RecursionError, and ValueError where a text is not exactly one value.
+    """
+    decode = msgspec.json.Decoder(list.__class_getitem__(kind)).decode
+
+    def decode_all(texts: Sequence[bytes]) -> list[Any]:
+        found: list[Any] = []
+        for start in range(0, len(texts), TOGETHER):
+            found += decode(b"[" + b",".join(texts[start : start + TOGETHER]) + b"]")
+        if len(found) != len(texts):
+            raise ValueError("a text that is not exactly one value")
+        return found
+
+    return decode_all
 
 
 def _children_plan(children: Children | None, row: type[Row], ignored: Iterable[str]) -> ChildrenPlan[Row] | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from etl.coverage import Spans
@@ -101,10 +102,10 @@ class Loaded(NamedTuple):
     open_ids: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Observed:
     """
-    The records of one page of a stream, to be loaded together; of one id the last counts.
+    The records of one page of a stream, to be loaded together; of one id the last counts. Its records do not change.
 
     `due_at` is when the details of what is written are to be asked for; None: never. `drafts` is the warehouse's own: what it did
     in advance for the records that were expected to be new; what is written does not depend on it.
@@ -115,6 +116,16 @@ class Observed:
     observed_at: datetime
     due_at: datetime | None
     drafts: object = None
+
+    @cached_property
+    def latest(self) -> Mapping[str, Record]:
+        """The records that can become rows, by their ids: of each id the last."""
+        return {record.call_id: record for record in self.records if record.rejection is None and record.call_id is not None}
+
+    @cached_property
+    def call_ids(self) -> frozenset[str]:
+        """The ids that stand on the page, those of rejects among them."""
+        return frozenset([record.call_id for record in self.records if record.call_id is not None])
 
 
 class Absent(NamedTuple):
@@ -172,8 +183,8 @@ class PageTransaction(Protocol):
         """Write one held call anew from what its detail says; `due` tells when to ask again."""
         ...
 
-    def absent(self, *, stream: str, read: Spans, seen: Collection[str]) -> Absent:
-        """Count the calls held in `read`, and return those of them that are not among `seen`."""
+    def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
+        """Count the calls held in `read`, and return those of them that are in none of `seen`."""
         ...
 
     def ask_for(self, call_ids: Collection[str], *, due_at: datetime) -> None:
@@ -232,9 +243,9 @@ class RunWarehouse(Protocol):
         """Return capabilities, request log and pinned organisation, as kept."""
         ...
 
-    def drafted(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Observed:
+    def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> object:
         """
-        Return the records with drafts of all calls on the page but those `known`; touches no database, and may run in any thread.
+        Return drafts of all calls on the page but those `known`; touches no database, and may run in any thread.
 
         The page's transaction compares the records with what is held all the same, and drafts itself where others are new.
         """

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from etl.derive import examine
 from etl.errors import NotFound, PagingBroken, ProviderRefused
+from etl.examine import examine, examine_all
 from etl.model import JSON, AgentRow, Record
 from etl.parse import Unfit, instant
 from etl.ports import Api
@@ -91,9 +91,7 @@ class Source:
         if facts.next_link is not None:
             self.api.check_link(facts.next_link)
         return Page(
-            records=tuple(
-                examine(self.provider, text, cleaned=index in answer.cleaned) for index, text in enumerate(answer.records)
-            ),
+            records=examine_all(self.provider, answer.records, cleaned=answer.cleaned),
             facts=facts,
             date=answer.date,
             sent_at=answer.sent_at,

@@ -147,9 +147,10 @@ class _Reading:
         task = self.task
         observed = Observed(stream=self.stream, records=step.records, observed_at=step.sent_at, due_at=task.details_due_at())
         if self.mostly_new:
-            known = frozenset[str]().union(*self.sighted)  # they repeat at the seams, and where a page is asked for again
-            observed = task.warehouse.drafted(observed, task.account, run_id=task.run_id, known=known)
-        self.sighted.append(frozenset(record.call_id for record in step.records if record.call_id is not None))
+            # They repeat at the seams, and where a page is asked for again.
+            known = frozenset[str]().union(*(observed.call_ids & others for others in self.sighted))
+            observed.drafts = task.warehouse.drafts(observed, task.account, run_id=task.run_id, known=known)
+        self.sighted.append(observed.call_ids)
         return step, observed
 
     def _commit(self, step: Step, observed: Observed, before: StreamState) -> None:
@@ -166,7 +167,7 @@ class _Reading:
     def _write(self, step: Step, observed: Observed, before: StreamState) -> None:
         task = self.task
         state = before if step.takes_back else self.state.after(step, lookback=task.account.lookback)
-        self.recent.append(frozenset(record.call_id for record in step.records if record.call_id is not None))
+        self.recent.append(observed.call_ids)
         with task.warehouse.page(task.account, run_id=task.run_id) as page:
             task.check_organization(step.records, page)
             absent = self._absent(page, step)
@@ -253,7 +254,7 @@ class _Reading:
 
     def _absent(self, page: PageTransaction, step: Step) -> frozenset[str]:
         """Return the calls held where the walk read and did not see them. Raises AnchorNotMet where they are too many."""
-        held, absent = page.absent(stream=self.stream, read=step.read, seen=step.seen.union(*self.recent))
+        held, absent = page.absent(stream=self.stream, read=step.read, seen=(step.seen, *self.recent))
         self.held, self.missed = self.held + held, self.missed + len(absent)
         task = self.task
         if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):

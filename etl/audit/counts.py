@@ -15,7 +15,7 @@ from types import MappingProxyType
 from etl.audit.sides import Side, open_side
 from etl.audit.terms import BEGINNING, AuditWarehouse, Disagreement
 from etl.coverage import Span
-from etl.derive import examine
+from etl.examine import examine
 from etl.task import Task
 from etl.walks.ascending import whole_second
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from etl.audit.terms import AuditWarehouse, Batch, Disagreement, Version
-from etl.derive import derive, examine
+from etl.derive import derive
+from etl.examine import examine
 from etl.model import JSON, CallRow, Context, Derived, Record
 from etl.sync import CALLS
 from etl.task import Task

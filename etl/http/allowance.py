@@ -8,7 +8,7 @@ server's window too, whenever it arrived. What a server says itself (`Quota`) ca
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -122,9 +122,11 @@ class Allowance:
     # ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def memory(self, now: datetime) -> JSON:
-        """Return what a later run must know; what is in flight counts as answered now."""
+        """Return what a later run must know; what is in flight counts as answered now, what has left every window not at all."""
         self._look_at(now)
-        instants = (self._done + [now] * self._in_flight)[-self._kept :] if self._kept else []
+        longest = max((limit.per for limit in self.limits), default=timedelta()) * MARGIN
+        recent = self._done[bisect_right(self._done, now - longest) :]
+        instants = (recent + [now] * self._in_flight)[-self._kept :] if self._kept else []
         return {
             "answered": [(instant - _EPOCH) // _MICROSECOND for instant in instants],
             "day": self._day.isoformat(),

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import repeat
+from operator import sub
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -96,18 +98,20 @@ def _block(table: Table, columns: Columns, count: int) -> Block:
         if isinstance(column, Same):
             if column.value is not None:
                 common.append((name, encode((column.value,))[0]))
-        elif column.count(None) < len(column):
+        elif column[0] is not None or column.count(None) < len(column):
             key = (id(column), encode)
             if key not in encoded:
                 encoded[key] = where_given(encode, column, null=NULL)
             names.append(name)
             varying.append(encoded[key])
     begin, end = _columns(len(names) + len(common)), b"".join([value for _, value in common])
-    lines = (end + begin).join(map(b"".join, zip(*varying, strict=True)) if varying else [b""] * count)
+    lines = list(map(b"".join, zip(*varying, strict=True))) if varying else [b""] * count
+    lines[0] = _BEGIN + begin + lines[0]
+    lines[-1] += end + _END
     return Block(
         table=f"public.{table.name}",
         columns=(*names, *(name for name, _ in common)),
-        data=b"".join((_BEGIN, begin, lines, end, _END)),
+        data=(end + begin).join(lines),
     )
 
 
@@ -121,32 +125,34 @@ def array(values: Collection[str]) -> str:
     return '{"' + '","'.join(values) + '"}'
 
 
-def _with_length(value: bytes) -> bytes:
-    size = len(value)
-    return (_LENGTHS[size] if size < len(_LENGTHS) else _length(size)) + value
+def _with_lengths(values: Sequence[bytes]) -> list[bytes]:
+    try:
+        return [_LENGTHS[len(value)] + value for value in values]
+    except IndexError:
+        return [_length(len(value)) + value for value in values]
 
 
 def _strings(values: Sequence[str]) -> list[bytes]:
-    return [_with_length(value.encode()) for value in values]
+    return _with_lengths(list(map(str.encode, values)))
 
 
 def _documents(values: Sequence[str | bytes]) -> list[bytes]:
-    return [_with_length(b"\x01" + (value if isinstance(value, bytes) else value.encode())) for value in values]
+    return _with_lengths([b"\x01" + (value if isinstance(value, bytes) else value.encode()) for value in values])
 
 
 def _instants(values: Sequence[datetime]) -> list[bytes]:
-    return [_big_integer(8, (value - _EPOCH) // _MICROSECOND) for value in values]
+    return [_big_integer(8, since // _MICROSECOND) for since in map(sub, values, repeat(_EPOCH))]
 
 
 _BY_TYPE: tuple[tuple[type, Encode], ...] = (  # the first that fits: a big integer is an integer to SQLAlchemy
     (Text, _strings),
     (JSONB, _documents),
     (DateTime, _instants),
-    (BigInteger, lambda values: [_big_integer(8, value) for value in values]),
-    (Integer, lambda values: [_integer(4, value) for value in values]),
+    (BigInteger, lambda values: list(map(_big_integer, repeat(8), values))),
+    (Integer, lambda values: list(map(_integer, repeat(4), values))),
     (Boolean, lambda values: [b"\0\0\0\1\1" if value else b"\0\0\0\1\0" for value in values]),
-    (Numeric, lambda values: [_with_length(bytes(_decimal(value) or b"")) for value in values]),
-    (LargeBinary, lambda values: list(map(_with_length, values))),
+    (Numeric, lambda values: _with_lengths([bytes(_decimal(value) or b"") for value in values])),
+    (LargeBinary, _with_lengths),
 )
 
 

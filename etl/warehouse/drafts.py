@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from etl.bulk import in_bulk
 from etl.derive import derive
@@ -35,10 +35,10 @@ class Drafts:
 NOTHING = Drafts(records=(), drift=Counter())
 
 
-def drafted(observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Observed:
-    """See `RunWarehouse.drafted`."""
-    expected = [record for call_id, record in latest(observed.records).items() if call_id not in known]
-    return replace(observed, drafts=draft(observed, account, expected, run_id=run_id))
+def drafts(observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Drafts:
+    """See `RunWarehouse.drafts`."""
+    expected = [record for call_id, record in observed.latest.items() if call_id not in known]
+    return draft(observed, account, expected, run_id=run_id)
 
 
 def draft(observed: Observed, account: Account, records: Sequence[Record], *, run_id: int) -> Drafts:
@@ -63,11 +63,6 @@ def derived(observed: Observed, account: Account, records: Sequence[Record], *, 
     context, provider = context_of(account, observed.stream, run_id=run_id), account.provider
     observed_at, due_at = observed.observed_at, observed.due_at
     return [derive(provider, context, record, observed_at=observed_at, detail_due_at=due_at) for record in records]
-
-
-def latest(records: Sequence[Record]) -> dict[str, Record]:
-    """Return the records that can become rows, of each id the last."""
-    return {record.call_id: record for record in records if record.rejection is None and record.call_id is not None}
 
 
 def context_of(account: Account, stream: str, *, run_id: int) -> Context:

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import compress
+from operator import attrgetter, eq, not_
 
 import psycopg
 from psycopg import sql
@@ -17,13 +19,14 @@ from sqlalchemy import Connection, func, update
 from sqlalchemy.exc import DBAPIError
 
 from etl.coverage import Spans
-from etl.derive import as_reject, derive, same_content
+from etl.derive import derive, same_content
+from etl.examine import as_reject
 from etl.model import OPEN_STATUSES, CallRow, Context, Derived, Record, Rejection
 from etl.run import Account, Due, Loaded, Observed
 from etl.warehouse.changed import COLUMNS, CREATE_CHANGED, EMPTY_CHANGED, REWRITE, UPSERT
 from etl.warehouse.copying import Block, block, blocks_of, children_of
 from etl.warehouse.database import driver_of
-from etl.warehouse.drafts import NOTHING, Drafts, context_of, derived, draft, latest
+from etl.warehouse.drafts import NOTHING, Drafts, context_of, derived, draft
 from etl.warehouse.history import CHANGED, delete_children, supersede
 from etl.warehouse.lookup import Glimpse, Stored, held_in, look_up, stored
 from etl.warehouse.notes import Reject, note_drift, note_rejects
@@ -89,15 +92,17 @@ class Loader:
         """Look up what is held of all calls but those written already."""
         stream, observed_at = observed.stream, observed.observed_at
         rejects = [Reject(record, record.rejection) for record in observed.records if record.rejection is not None]
-        done = set(written.call_ids)
-        usable = {call_id: record for call_id, record in latest(observed.records).items() if call_id not in done}
+        usable = observed.latest
+        if written.records:
+            done = set(written.call_ids)
+            usable = {call_id: record for call_id, record in usable.items() if call_id not in done}
         new: list[Record] = []
         differing: dict[str, Record] = {}
         in_two_streams = 0
-        hashes = self._glimpsed.hashes
-        repeated = {call_id for call_id, record in usable.items() if hashes.get(call_id) == record.digest}
-        known_open = [*(repeated & self._glimpsed.open_ids)]
-        doubtful = [record for held_id, record in usable.items() if held_id not in repeated]
+        held_as = map(self._glimpsed.hashes.get, usable)
+        repeated = list(map(eq, held_as, map(attrgetter("digest"), usable.values())))
+        known_open = [*self._glimpsed.open_ids.intersection(compress(usable, repeated))]
+        doubtful = list(compress(usable.values(), map(not_, repeated)))
         for record, known in look_up(self._driver, self._account, stream=stream, records=doubtful):
             call_id = record.call_id
             if known is None or call_id is None:

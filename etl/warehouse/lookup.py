@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, Text, func, select
 
 from etl.coverage import Spans
-from etl.derive import examine
+from etl.examine import examine
 from etl.model import OPEN_STATUSES, Record
 from etl.run import Account
 from etl.warehouse.copying import array
@@ -81,7 +82,7 @@ def held_in(driver: psycopg.Connection[Any], account: Account, *, stream: str, s
     """Return what is held of the calls of a stream whose cursors lie in `spans`."""
     name = account.connection
     rows = [row for span in spans for row in driver.execute(_HELD_IN, (name, stream, span.start, span.end)).fetchall()]
-    return Glimpse({row[0]: row[1] for row in rows}, frozenset([row[0] for row in rows if row[2]]))
+    return Glimpse(dict(map(itemgetter(0, 1), rows)), frozenset([row[0] for row in rows if row[2]]))
 
 
 def look_up(

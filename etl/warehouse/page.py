@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -70,12 +70,12 @@ class Page:
         """See `PageTransaction.bury`."""
         return bury(self._connection, self._account.connection, call_ids, gone_at=gone_at)
 
-    def absent(self, *, stream: str, read: Spans, seen: Collection[str]) -> Absent:
+    def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
         """See `PageTransaction.absent`."""
         if not read:
             return Absent(0, frozenset())
         held = self._loader.glimpse(stream, read)
-        return Absent(len(held), frozenset(held).difference(seen))
+        return Absent(len(held), frozenset(held).difference(*seen))
 
     def save_state(self, stream: str, state_: StreamState) -> None:
         """See `PageTransaction.save_state`; written when the page is finished."""

@@ -14,7 +14,7 @@ from etl.model import JSON, OPEN_STATUSES
 from etl.run import Account, DueCall, Held, Observed, Outcome, RunStatus
 from etl.state import StreamState
 from etl.warehouse.database import Database, driver_of
-from etl.warehouse.drafts import drafted
+from etl.warehouse.drafts import Drafts, drafts
 from etl.warehouse.locks import Locks
 from etl.warehouse.lookup import held_among
 from etl.warehouse.page import Page, counted, page_transaction, spans_of
@@ -117,9 +117,9 @@ class PostgresWarehouse:
                 is not None
             )
 
-    def drafted(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Observed:
-        """See `RunWarehouse.drafted`."""
-        return drafted(observed, account, run_id=run_id, known=known)
+    def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Drafts:
+        """See `RunWarehouse.drafts`."""
+        return drafts(observed, account, run_id=run_id, known=known)
 
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:

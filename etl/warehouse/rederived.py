@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, Row, Text, func, select
 
-from etl.derive import derive, examine
+from etl.derive import derive
+from etl.examine import examine
 from etl.model import JSON, CallRow, Context, Derived, EventRow, MessageRow, ParticipantRow
 from etl.run import Account
 from etl.warehouse.tables import call_events, call_messages, call_participants, calls, texts

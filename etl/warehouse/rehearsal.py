@@ -13,6 +13,7 @@ from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Record
 from etl.run import Account, Due, DueCall, Loaded, Observed, Outcome
 from etl.warehouse.database import Database
+from etl.warehouse.drafts import NOTHING, Drafts
 from etl.warehouse.locks import Locks
 from etl.warehouse.page import Page
 from etl.warehouse.postgres import PostgresWarehouse
@@ -40,9 +41,9 @@ class Rehearsal(PostgresWarehouse):
         """Return none: details say nothing about what a sync would bring that is worth their requests."""
         return ()
 
-    def drafted(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Observed:
-        """Return the observed as it is."""
-        return observed
+    def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Drafts:
+        """Return none: nothing will be written."""
+        return NOTHING
 
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from etl.derive import examine
+from etl.examine import examine
 from etl.model import Derived, Drift, Record, Rejection
 from etl.replay import FIRST, Departures, Place, Rewritten, Tried
 from etl.run import Account, Observed

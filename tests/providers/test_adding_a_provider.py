@@ -8,7 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from etl.derive import derive, examine
+from etl.derive import derive
+from etl.examine import examine
 from etl.model import Context
 from etl.provider import Ask, Failure, PageFacts, Provider
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl import providers
-from etl.derive import derive, examine, is_open, late_parts_missing, same_content
+from etl.derive import derive, is_open, late_parts_missing, same_content
+from etl.examine import examine
 from etl.model import AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
 from etl.parse import unified_word
 from etl.provider import Ask, Failure, Order, PageFacts, Provider

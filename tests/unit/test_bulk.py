@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from etl import providers
 from etl.bulk import Columns, Same, in_bulk
-from etl.derive import derive, examine
+from etl.derive import derive
+from etl.examine import examine
 from etl.model import OPEN_STATUSES, CallRow, Context, ParticipantRow, Record, Status
 from etl.parse import address, decimal_cents, direction, flag, identifier, instant, text, whole
 from etl.provider import Children, Field, Provider

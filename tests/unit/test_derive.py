@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl import providers
-from etl.derive import derive, examine, is_open, late_parts_missing, same_content
+from etl.derive import derive, is_open, late_parts_missing, same_content
+from etl.examine import examine
 from etl.model import Context, Derived, Drift, DriftNote, EventRow, MessageRow, Record, Rejection, Status
 from etl.parse import whole
 from etl.provider import Field, Provider

@@ -118,6 +118,15 @@ def test_every_row_is_held_as_it_was_given(database: Database, table: Table, kin
         check()
 
 
+@pytest.mark.parametrize("size", [4_094, 4_095, 4_096, 100_000], ids=str)
+def test_a_long_value_is_held_whole(database: Database, size: int) -> None:
+    """Texts and documents of any length, beside short ones."""
+    long: dict[str, Any] = {"call_id": "x" * size, "raw": json.dumps("y" * (size - 2)), "content_hash": b"z" * size}
+    rows = [tuple(given.get(name) for name in CallRow._fields) for given in (long, {"call_id": "1", "raw": "{}"})]
+    with database.engine.connect() as connection:
+        assert copied(connection, calls, CallRow._fields, rows) == rows
+
+
 def test_an_array_is_read_as_it_was_given(database: Database) -> None:
     """Quotes, backslashes, braces, commas, the empty text and the word NULL are values like any other."""
     with database.engine.connect() as connection:

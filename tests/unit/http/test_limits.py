@@ -214,6 +214,20 @@ def test_a_memory_that_makes_no_sense_is_none(memory: object, make_clock: Callab
     assert (clock.slept, limiter.memory()["count"]) == ([], 1)
 
 
+def test_what_has_left_every_window_is_not_remembered() -> None:
+    """A generous limit would else make a long memory of a long run, written with every page."""
+    minute, second = timedelta(minutes=1), timedelta(seconds=1)
+    allowance = Allowance(limits=[Limit(requests=10_000, per=second), Limit(requests=60, per=minute)], daily=None)
+    for tick in range(100):
+        now = START + tick * second
+        allowance.sent(now)
+        allowance.answered(now, None)
+    # A window is taken for a thousandth longer than it is.
+    kept = [START + tick * second for tick in range(39, 100)]
+    assert allowance.memory(now)["answered"] == [round(instant.timestamp() * 1_000_000) for instant in kept]
+    assert allowance.memory(now + 2 * minute)["answered"] == []
+
+
 def test_a_memory_from_the_future_costs_one_window(make_clock: Callable[[], Any]) -> None:
     """After a clock was set back by a year nobody waits for a year."""
     clock = make_clock()
