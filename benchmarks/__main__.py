@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import picture, report
+from benchmarks import peers, picture, report
 from benchmarks.bench import Found, stage
 from benchmarks.dataset import default_folder
-from benchmarks.lanes import allowance, backfill, fleet, idle, lists, scale
+from benchmarks.lanes import allowance, backfill, fleet, idle, lists, rivals, scale
 from benchmarks.process import LaneFailed
 
-SETS = ("backfill", "idle", "lists", "fleet", "allowance", "scale")
+SETS = ("backfill", "rivals", "idle", "lists", "fleet", "allowance", "scale")
 """In the order in which `all` runs them: what has ratios first, what takes longest last."""
 
 
@@ -26,11 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     options.results.mkdir(parents=True, exist_ok=True)
     file = options.results / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-{options.lanes}.json"
-    sizes = {name: getattr(options, name) for name in ("calls", "list_calls", "scale_calls", "connections", "repeat")}
+    sizes = {
+        name: getattr(options, name) for name in ("calls", "rival_calls", "list_calls", "scale_calls", "connections", "repeat")
+    }
     found, failed = Found(list), dict[str, str]()
     with stage(data=options.data, repeat=options.repeat, say=say) as played:
         lanes: dict[str, Callable[[], None]] = {
             "backfill": lambda: backfill.measure(played, found, calls=options.calls, lanes=options.only or backfill.LANES),
+            "rivals": lambda: rivals.measure(played, found, calls=options.rival_calls, names=options.against or peers.NAMES),
             "idle": lambda: idle.measure(played, found),
             "lists": lambda: lists.measure(played, found, calls=options.list_calls),
             "fleet": lambda: fleet.measure(played, found, connections=options.connections),
@@ -65,7 +68,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("lanes", nargs="?", default="all", choices=("all", *SETS, "draw"), help="what to run (default: all)")
     parser.add_argument("--calls", type=int, default=1_000_000, help="calls of the backfill (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=5, help="rounds (default: %(default)s)")
+    parser.add_argument("--rival-calls", type=int, default=300_000, help="calls of the rivals (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=backfill.LANES, metavar="LANE", help="lanes of the backfill only")
+    parser.add_argument("--against", nargs="+", choices=peers.NAMES, metavar="RIVAL", help="rivals only (default: all)")
     parser.add_argument("--list-calls", type=int, default=50_000, help="calls of each list (default: %(default)s)")
     parser.add_argument("--scale-calls", type=int, default=10_000_000, help="calls of the long backfill (default: %(default)s)")
     parser.add_argument("--connections", type=int, default=500, help="connections of the fleet (default: %(default)s)")

@@ -8,6 +8,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from benchmarks.goals import Spread, spread, values
+from benchmarks.lanes.rivals import LANES
 
 NAMES = {
     "copy": "COPY of the finished rows (the limit)",
@@ -15,13 +16,15 @@ NAMES = {
     "ours": "etl sync, backfill",
     "reread": "etl sync --full, nothing changed",
     "reread_fresh": "the same, at once after the backfill",
+    "ours_beside": "etl sync, backfill, beside the rivals",
+    "copy_beside": "COPY of the finished rows, beside them",
     "dlt": "dlt, merge by deleting and inserting",
     "dlt_upsert": "dlt, merge by upsert",
     "dlt_csv": "dlt, the first with csv instead of parquet",
     "singer": "Singer target-postgres (from a file)",
     "ingestr": "ingestr, merge (from a file)",
 }
-ORDER = ("copy", "copy_paged", "ours", "reread", "reread_fresh", "ingestr", "singer", "dlt", "dlt_upsert", "dlt_csv")
+ORDER = ("copy", "copy_paged", "ours", "reread", "reread_fresh", *LANES)
 WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 860, 300, 130, 64, 34, 20
 STYLE = """
 text { font-family: system-ui, sans-serif; font-size: 13px; fill: #1f2328; }
@@ -62,10 +65,10 @@ def svg(document: dict[str, Any]) -> str:
     shown = [(lane, spread(values(lanes, lane, "rate"))) for lane in ORDER if lane in lanes]
     most = max(found.most for _, found in shown if found is not None)
     scale = (WIDTH - LEFT - RIGHT) / most
-    machine, calls = document["machine"], document["sizes"]["calls"]
+    machine, sizes = document["machine"], document["sizes"]
     about = (
-        f"{calls:,} Tuple calls with their participants; {machine['cores']} cores shared by API, program and PostgreSQL "
-        f"{machine['postgres'].get('server_version', '')}; {document['date'][:10]}"
+        f"{sizes['calls']:,} Tuple calls with their participants, beside the rivals {sizes['rival_calls']:,}; {machine['cores']} "
+        f"cores shared by API, program and PostgreSQL {machine['postgres'].get('server_version', '')}; {document['date'][:10]}"
     )
     height = TOP + ROW * len(shown) + 34
     parts = [

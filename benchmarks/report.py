@@ -14,10 +14,11 @@ from typing import Any
 
 from benchmarks.bench import Sample
 from benchmarks.goals import GOALS, MB, Lanes, ratios, spread, values
-from benchmarks.lanes.backfill import LANES
+from benchmarks.lanes import backfill, rivals
 
 COLUMNS = (
     # heading, name of the value, what it is divided by, digits
+    ("calls", "calls", 1.0, 0),
     ("calls/s", "rate", 1.0, 0),
     ("seconds", "wall", 1.0, 2),
     ("cpu s", "cpu", 1.0, 2),
@@ -97,7 +98,8 @@ def _lane_rows(lanes: Lanes) -> list[list[str]]:
         if lane.startswith("allowance: "):
             continue
         cells = [_shown(values(lanes, lane, name), scale, digits) for _, name, scale, digits in COLUMNS]
-        beside = _shown(ratios(lanes, "ours", lane), 1.0, 2, "×") if lane in LANES and lane != "ours" else ""
+        ours = "ours" if lane in backfill.LANES else "ours_beside" if lane in rivals.LANES else lane
+        beside = _shown(ratios(lanes, ours, lane), 1.0, 2, "×") if lane != ours else ""
         measured = sum("unfit" not in sample for sample in samples)
         rows.append([lane, str(measured) if measured else NONE, *cells, beside if beside != NONE else ""])
     return rows

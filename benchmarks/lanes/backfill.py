@@ -1,6 +1,6 @@
 """
 Knows the lanes that load the same calls into an empty database, one after the other in each round, so that their ratios hold
-whatever the machine does: ours, ours again (nothing changed), straight COPY in two rhythms, and the rivals.
+whatever the machine does: ours, ours again (nothing changed), straight COPY in two rhythms.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import peers
 from benchmarks.bench import Found, Sample, Stage, configure, etl
 from benchmarks.dataset import lasting
 from benchmarks.finished import dump, read_plan
@@ -22,24 +21,25 @@ RATE = "200/s"
 """Allows 200,000 calls a second, more than any lane takes, and makes the limiter remember no more than in life."""
 
 COPIES = {"copy": "whole", "copy_paged": "paged"}
-LANES = ("ours", "reread_fresh", "reread", *COPIES, *peers.NAMES)
+LANES = ("ours", "reread_fresh", "reread", *COPIES)
 TABLES = ("calls", "call_participants", "call_history")
 
 
 def measure(stage: Stage, found: Found, *, calls: int, lanes: Sequence[str] = LANES) -> None:
-    """Add the samples of each lane, one for each round; a peer that cannot run has one with its reason."""
+    """Add the samples of each lane, one for each round."""
     with pages(lasting("tuple", calls), folder=stage.data) as served:
-        rivals = [peers.Peer(stage, served, lane, calls) for lane in lanes if lane in peers.NAMES]
         for number in range(stage.repeat):
             stage.say(f"backfill of {calls:,} Tuple calls, round {number + 1} of {stage.repeat}")
-            if {"ours", "reread_fresh", "reread", *COPIES} & set(lanes):
-                _ours(stage, served, calls, found, lanes)
-            for lane, rhythm in COPIES.items():
-                if lane in lanes:
-                    found[lane].append(_copied(stage, calls, rhythm))
-            for rival in rivals:
-                found[rival.name].append(rival.measure())
+            play(stage, served, found, calls=calls, lanes=lanes)
     shutil.rmtree(stage.scratch / "finished", ignore_errors=True)
+
+
+def play(stage: Stage, served: Pages, found: Found, *, calls: int, lanes: Sequence[str]) -> None:
+    """Run each lane once. The finished rows that are copied are kept in the stage's scratch folder for the next round."""
+    _ours(stage, served, calls, found, lanes)
+    for lane, rhythm in COPIES.items():
+        if lane in lanes:
+            found[lane].append(_copied(stage, calls, rhythm))
 
 
 def connection(calls: int) -> dict[str, str | bool]:

@@ -15,6 +15,12 @@ from benchmarks.process import LaneFailed
 from benchmarks.serving import Pages
 
 NAMES = tuple(CALLERS)
+WORK_MEM = "256MB"
+"""
+For the rivals: dlt asks for what is NOT IN a table of all participants. Where that does not fit into what Postgres gives an
+operation by itself (4 MB), the table is read anew for each row, for hours.
+"""
+
 _HERE = Path(__file__).parent
 
 
@@ -39,6 +45,7 @@ class Peer:
         scratch.mkdir()
         try:
             with self._stage.postgres.database(migrated=False) as lane:
+                self._stage.postgres.execute(f"ALTER DATABASE {lane.name} SET work_mem = '{WORK_MEM}'")
                 place = Place(
                     home=self._home, scratch=scratch, data=self._stage.data, lane=lane, pages=self._served, calls=self._calls
                 )
