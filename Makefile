@@ -2,6 +2,7 @@
 
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= auto
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -27,8 +28,8 @@ help: ## show this list
 demo: $(INSTALLED) ## set everything up and watch the main job run: no account, no Docker, no system Postgres
 	@$(BIN)/etl demo $(ARGS)
 
-test: $(INSTALLED) ## set everything up and run all tests (some of them: make test ARGS="tests/unit -k durations")
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED) ## set everything up and run all tests (some of them: make test ARGS="tests/unit -k durations"; one by one: WORKERS=0)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(INSTALLED) ## check style, types, who imports whom, and docker-compose.yml
 	@$(BIN)/ruff check .
