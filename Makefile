@@ -2,7 +2,7 @@
 
 VENV ?= .venv
 ARGS ?=
-WORKERS ?= auto
+WORKERS ?= auto # tests at once, `auto` is one for each core; 0: one by one, for a debugger
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -28,7 +28,7 @@ help: ## show this list
 demo: $(INSTALLED) ## set everything up and watch the main job run: no account, no Docker, no system Postgres
 	@$(BIN)/etl demo $(ARGS)
 
-test: $(INSTALLED) ## set everything up and run all tests (some of them: make test ARGS="tests/unit -k durations"; one by one: WORKERS=0)
+test: $(INSTALLED) ## set everything up and run all tests (some of them: make test ARGS="tests/unit -k durations")
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(INSTALLED) ## check style, types, who imports whom, and docker-compose.yml

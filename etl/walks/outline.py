@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice, pairwise
-from operator import ge, le
+from itertools import pairwise
+from operator import sub
 
 JUMP = timedelta(days=30)
 """A cursor that leaves the order by more than this takes no part in claims."""
@@ -47,15 +47,13 @@ def outline(cursors: Sequence[datetime], *, descending: bool) -> Outline:
     """Read the outline of a page whose cursors are given in its order."""
     if not cursors:
         return Outline(cursors=(), first=None, last=None, disorder=NO_TIME)
-    in_order = all(map(ge if descending else le, cursors, islice(cursors, 1, None)))
-    if in_order and abs(cursors[-1] - cursors[0]) <= JUMP:  # so is each step of nearly all pages
+    following = cursors[1:]
+    steps = list(map(sub, cursors, following) if descending else map(sub, following, cursors))
+    if not steps or NO_TIME <= min(steps) <= max(steps) <= JUMP:  # nearly all pages
         return Outline(cursors=tuple(cursors), first=cursors[0], last=cursors[-1], disorder=NO_TIME)
     # Seconds forward in reading order: ascending for both walks.
     sign = -1 if descending else 1
     ahead = [sign * cursor.timestamp() for cursor in cursors]
-    steps = [after - before for before, after in pairwise(ahead)]
-    if not steps or 0 <= min(steps) <= max(steps) <= JUMP.total_seconds():
-        return Outline(cursors=tuple(cursors), first=cursors[0], last=cursors[-1], disorder=NO_TIME)
     chain = _longest_ascending(ahead)
     trusted = [index for index in range(len(ahead)) if _near(ahead[index], index=index, chain=chain, ahead=ahead)]
     confirmed = _before_last_jump([ahead[index] for index in trusted])
