@@ -2,13 +2,14 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY requirements.lock requirements-runtime.lock ./
-RUN python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
-RUN python -m venv /opt/etl && /opt/etl/bin/pip install --no-cache-dir --require-hashes -r requirements-runtime.lock
+RUN python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements.lock
+RUN python -m venv /opt/etl && /opt/etl/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements-runtime.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY etl etl
 COPY migrations migrations
 RUN /opt/build/bin/python -m hatchling build --target wheel \
     && /opt/etl/bin/pip install --no-cache-dir --no-deps dist/*.whl \
+    && /opt/etl/bin/pip check \
     && /opt/etl/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim

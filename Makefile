@@ -66,6 +66,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) with $$("$(PYTHON)" --version) (once; takes a minute) …" >&2
 	@$(BIN)/python -c '$(FITS)' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV) || { echo \
 		"$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip check
 	@touch $@
