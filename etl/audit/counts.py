@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
-from etl.audit.sides import Side, open_side
-from etl.audit.terms import BEGINNING, AuditWarehouse, Disagreement
+from etl.audit.port import BEGINNING, AuditWarehouse, Disagreement
+from etl.audit.provider_counts import Side, open_side
 from etl.coverage import Span
-from etl.examine import examine
-from etl.task import Task
-from etl.walks.ascending import whole_second
+from etl.reading.walks.ascending import whole_second
+from etl.records.identify import identify
+from etl.runs.context import Task
 
 SECOND = timedelta(seconds=1)
 
@@ -81,7 +81,7 @@ class Rejects:
             self.keys.add(reject.key)
             if reject.call_id is not None:
                 self.ids.add(reject.call_id)
-            cursor = examine(task.account.provider, reject.text.encode(), cleaned=False).cursor
+            cursor = identify(task.account.provider, reject.text.encode(), cleaned=False).cursor
             if cursor is None:
                 self.placeless.add(reject.key)
                 placeless[reject.key] = reject.call_id or reject.key

@@ -8,16 +8,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from etl.audit.counts import END, SECOND, Located
-from etl.audit.itself import Wrong, restored
-from etl.audit.sides import Uncountable, open_side
-from etl.audit.terms import BEGINNING, AuditWarehouse, Disagreement
+from etl.audit.port import BEGINNING, AuditWarehouse, Disagreement
+from etl.audit.provider_counts import Uncountable, open_side
+from etl.audit.self_check import Wrong, restored
 from etl.coverage import Span, Spans
 from etl.model import CallRow, Derived, Record
-from etl.run import Want
-from etl.state import StreamState
-from etl.stream import sync_stream
-from etl.task import Task
-from etl.walks.ascending import whole_second
+from etl.reading.walks.ascending import whole_second
+from etl.runs.context import Task
+from etl.runs.state import StreamState
+from etl.runs.stream import sync_stream
+from etl.runs.terms import Want
 
 
 def mend_batch(task: Task, warehouse: AuditWarehouse, wrong: Wrong) -> Iterator[Disagreement]:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from etl.audit.loop import Auditing, audit_connection, repair_connection
-from etl.audit.terms import BEGINNING, AuditOutcome
+from etl.audit.lifecycle import Auditing, audit_connection, repair_connection
+from etl.audit.port import BEGINNING, AuditOutcome
 from etl.cli.output import error_document, say, show_error, show_json, show_table, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.syncing import interruptible
-from etl.cli.wiring import (
+from etl.config import ConnectionSettings, Settings
+from etl.model import Verdict
+from etl.wiring import (
     CONNECTIONS_AT_ONCE,
     Invocation,
     Opened,
@@ -22,8 +24,6 @@ from etl.cli.wiring import (
     require_warehouse,
     settings_of,
 )
-from etl.config import ConnectionSettings, Settings
-from etl.model import Verdict
 
 SHOWN = 20
 """So many disagreements of a connection are shown; `--json` names up to a thousand."""

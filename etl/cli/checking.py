@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from etl.cli.output import error_document, say, show_error, show_json, worst_code
-from etl.cli.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
 from etl.config import ConnectionSettings, Settings
 from etl.errors import EtlError
-from etl.source import Source
+from etl.reading.source import Source
+from etl.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
 
 
 class Finding(NamedTuple):

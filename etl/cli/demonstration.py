@@ -9,9 +9,9 @@ from pathlib import Path
 
 from etl.cli.output import say, show_error, show_table
 from etl.cli.syncing import exit_code, run_syncs, show_outcomes
-from etl.cli.wiring import open_warehouse
 from etl.errors import EtlError, UsageError
-from etl.run import Want
+from etl.runs.terms import Want
+from etl.wiring import open_warehouse
 
 QUESTIONS = (
     (
@@ -54,7 +54,7 @@ def run_demo() -> int:
     from etl.config import load
     from etl.log import configure
     from etl.sandbox import Sandbox, config, demo_history
-    from etl.warehouse import report
+    from etl.warehouse.reports import status
 
     with tempfile.TemporaryDirectory(prefix="call-warehouse-demo-") as folder, Sandbox(demo_history()) as sandbox:
         place = Path(folder)
@@ -80,7 +80,7 @@ def run_demo() -> int:
                 say(f"\n   {question}\n")
                 say("\n".join(f"   {line}" for line in query.splitlines()) + "\n")
                 try:
-                    show_table(*report.ask(opened.database, query))
+                    show_table(*status.ask(opened.database, query))
                 except EtlError as error:
                     show_error(error)
                     return error.exit_code

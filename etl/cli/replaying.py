@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from etl.cli.output import error_document, show_error, show_json, show_table, warn
 from etl.cli.progress import watching
 from etl.cli.syncing import exit_code, interruptible
-from etl.cli.wiring import Invocation, Opened, SystemClock, account, open_warehouse, require_warehouse, settings_of
 from etl.config import ConnectionSettings
-from etl.replay import Surroundings, replay_connection
-from etl.run import Outcome
+from etl.runs.replay import Surroundings, replay_connection
+from etl.runs.terms import Outcome
+from etl.wiring import Invocation, Opened, SystemClock, account, open_warehouse, require_warehouse, settings_of
 
 
 def replay_connections(invocation: Invocation, names: tuple[str, ...], *, as_json: bool) -> int:

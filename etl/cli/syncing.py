@@ -16,12 +16,12 @@ from typing import Any
 from etl.cli import interpreter
 from etl.cli.output import error_document, say, show_error, show_json, show_table, warn, worst_code
 from etl.cli.progress import watching
-from etl.cli.wiring import CONNECTIONS_AT_ONCE, Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
 from etl.config import ConnectionSettings, Settings
 from etl.errors import UsageError
-from etl.parse import Unfit, instant
-from etl.run import Outcome, Want
-from etl.sync import Surroundings, sync_connection
+from etl.records.parse import Unfit, instant
+from etl.runs.sync import Surroundings, sync_connection
+from etl.runs.terms import Outcome, Want
+from etl.wiring import CONNECTIONS_AT_ONCE, Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,8 +29,8 @@ from etl.http.links import absolute, check_base_url, check_same_origin, next_lin
 from etl.http.refusal import Refusals
 from etl.http.retry import LONGEST_WAIT, Cause, Failed, Patience, Throttled
 from etl.model import JSON
-from etl.ports import Answer, Clock
 from etl.provider import Provider
+from etl.reading.api import Answer, Clock
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class _Question:
 
 class Client:
     """
-    `etl.ports.Api` over HTTP. `credentials` maps the settings that the provider's headers name to their values.
+    `etl.reading.api.Api` over HTTP. `credentials` maps the settings that the provider's headers name to their values.
 
     A context manager; safe to share by threads. Raises UsageError where the address or a credential cannot be used.
     """
@@ -113,14 +113,14 @@ class Client:
         """Close all connections."""
         self._exchange.close()
 
-    # ── etl.ports.Api ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── etl.reading.api.Api ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
-        """Ask for a page; see `etl.ports.Api`."""
+        """Ask for a page; see `etl.reading.api.Api`."""
         return self._ask(_Question(path=path, params=params, read=lambda body: read_list(body, records)))
 
     def get_one(self, path: str, record: str | None) -> Answer:
-        """Ask for one object; see `etl.ports.Api`."""
+        """Ask for one object; see `etl.reading.api.Api`."""
         return self._ask(_Question(path=path, params={}, read=lambda body: read_one(body, record)))
 
     def check_link(self, url: str) -> None:

@@ -20,7 +20,7 @@ from etl.http.compression import decoded
 from etl.http.limits import Slot
 from etl.http.links import is_loopback, origin
 from etl.http.retry import Failed, http_date
-from etl.ports import Clock
+from etl.reading.api import Clock
 
 # httpx writes every address with its query into its log at INFO.
 logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -15,8 +15,8 @@ from etl.http.allowance import Allowance, DaySpent
 from etl.http.quota import ServerClock, quota
 from etl.http.retry import LONGEST_WAIT
 from etl.model import JSON
-from etl.ports import Clock
 from etl.provider import Limit
+from etl.reading.api import Clock
 
 SAFE = "What was loaded before stays, and the next sync continues there."
 

@@ -1,4 +1,4 @@
-"""Knows what a run needs of the warehouse (`etl.run.RunWarehouse`): locks, runs, the fence's owner, and what is held."""
+"""Knows what a run needs of the warehouse (`etl.runs.port.RunWarehouse`): locks, runs, the fence's owner, and what is held."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from etl.errors import AlreadyRunning, ConnectionFailed, WarehouseError
 from etl.model import JSON, OPEN_STATUSES
-from etl.run import Account, DueCall, Held, Observed, Outcome, RunStatus
-from etl.state import StreamState
+from etl.runs.account import Account
+from etl.runs.state import StreamState
+from etl.runs.terms import DueCall, Held, Observed, Outcome, RunStatus
 from etl.warehouse.database import Database, driver_of
-from etl.warehouse.drafts import Drafts, drafts
+from etl.warehouse.loading.lookup import held_among
+from etl.warehouse.loading.prepared import Drafts, drafts
+from etl.warehouse.loading.transaction import Page, counted, page_transaction, spans_of
 from etl.warehouse.locks import Locks
-from etl.warehouse.lookup import held_among
-from etl.warehouse.page import Page, counted, page_transaction, spans_of
 from etl.warehouse.tables import calls, connections, rejected_records, runs, state
 
 

@@ -11,11 +11,13 @@ from sqlalchemy import Connection
 
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Record
-from etl.run import Account, Due, DueCall, Loaded, Observed, Outcome
+from etl.runs.account import Account
+from etl.runs.port import Due
+from etl.runs.terms import DueCall, Loaded, Observed, Outcome
 from etl.warehouse.database import Database
-from etl.warehouse.drafts import NOTHING, Drafts
+from etl.warehouse.loading.prepared import NOTHING, Drafts
+from etl.warehouse.loading.transaction import Page
 from etl.warehouse.locks import Locks
-from etl.warehouse.page import Page
 from etl.warehouse.postgres import PostgresWarehouse
 
 

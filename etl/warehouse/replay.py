@@ -1,5 +1,5 @@
 """
-Knows how the rows of a connection are written again from the records they were made of (`etl.replay.ReplayWarehouse`).
+Knows how the rows of a connection are written again from the records they were made of (`etl.runs.replay.ReplayWarehouse`).
 
 What a mapping makes otherwise is written over the held row: no version becomes history and `last_changed_at` stays, since nothing
 changed at the provider. A reject that has become a row is loaded like any record, as of when it was last seen.
@@ -15,16 +15,17 @@ from typing import NamedTuple
 from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from etl.examine import examine
 from etl.model import Derived, Drift, Record, Rejection
-from etl.replay import FIRST, Departures, Place, Rewritten, Tried
-from etl.run import Account, Observed
-from etl.warehouse.changed import EMPTY_CHANGED
-from etl.warehouse.drafts import NOTHING, derived
-from etl.warehouse.history import CHANGED
+from etl.records.identify import identify
+from etl.runs.account import Account
+from etl.runs.replay import FIRST, Departures, Place, Rewritten, Tried
+from etl.runs.terms import Observed
 from etl.warehouse.kinds import RunKind, note_kind
-from etl.warehouse.load import Loader
-from etl.warehouse.page import behind_fence
+from etl.warehouse.loading.history import CHANGED
+from etl.warehouse.loading.load import Loader
+from etl.warehouse.loading.prepared import NOTHING, derived
+from etl.warehouse.loading.transaction import behind_fence
+from etl.warehouse.loading.upsert import EMPTY_CHANGED
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.rederived import DERIVED, Again, derive_again
 from etl.warehouse.tables import call_history, calls, rejected_records, schema_drift, texts
@@ -152,7 +153,7 @@ class _Replayer(Loader):
         if not found:
             return None
         provider = self._account.provider
-        records = {row: examine(provider, row.raw_text.encode(), cleaned=False) for row in found}
+        records = {row: identify(provider, row.raw_text.encode(), cleaned=False) for row in found}
         usable = {row: record for row, record in records.items() if record.rejection is None}
         gone, held = self._gone(usable), self._stored([record.call_id for record in usable.values() if record.call_id])
         past: list[Found] = []

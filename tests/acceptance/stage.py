@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from etl.cli.progress import Silence
-from etl.cli.wiring import SystemClock, account, connector
 from etl.config import Settings, load
-from etl.run import Outcome, Want
+from etl.runs.sync import Surroundings, sync_connection
+from etl.runs.terms import Outcome, Want
 from etl.sandbox import NO_LIMITS, Entry, History, Sandbox, Switches
-from etl.sync import Surroundings, sync_connection
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
+from etl.wiring import SystemClock, account, connector
 
 PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
 NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "devices", "krosai": "telephony"}

@@ -7,15 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from etl.audit.loop import Auditing, audit_connection, repair_connection
-from etl.audit.terms import AuditOutcome
+from etl.audit.lifecycle import Auditing, audit_connection, repair_connection
+from etl.audit.port import AuditOutcome
 from etl.cli.auditing import exit_code
 from etl.cli.progress import Silence
-from etl.cli.wiring import account, connector
 from etl.model import Verdict
-from etl.run import RunStatus
+from etl.runs.terms import RunStatus
 from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.locks import Locks
+from etl.wiring import account, connector
 from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage
 
 HOUR = timedelta(hours=1)

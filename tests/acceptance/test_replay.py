@@ -14,14 +14,14 @@ import pytest
 
 from etl import providers
 from etl.cli.progress import Silence
-from etl.cli.wiring import account
 from etl.model import Status
 from etl.provider import Provider
-from etl.replay import Surroundings, replay_connection
-from etl.run import Outcome, RunStatus, Want
+from etl.runs.replay import Surroundings, replay_connection
+from etl.runs.terms import Outcome, RunStatus, Want
 from etl.sandbox import History
 from etl.warehouse.locks import Locks
 from etl.warehouse.replay import PostgresReplay
+from etl.wiring import account
 from tests.acceptance.conftest import SetStage
 from tests.acceptance.process import Program
 from tests.acceptance.stage import NAMES, PROVIDERS, START, Row, Stage

@@ -28,8 +28,8 @@ from etl.errors import (
 from etl.http.causes import CAUSES, CLIENT, MISUSES, cause_of
 from etl.http.client import Client
 from etl.http.limits import Limiter
-from etl.ports import Answer, Api
 from etl.provider import Limit, Provider
+from etl.reading.api import Answer, Api
 
 Connect = Callable[..., Client]
 PAGE = {"data": [{"id": 1}, {"id": 2}], "meta": {"total": 2}}

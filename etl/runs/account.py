@@ -1,0 +1,26 @@
+"""One configured connection, its settings resolved against its provider's facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from etl.provider import Provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One configured connection, its settings resolved against its provider's facts."""
+
+    connection: str
+    provider: Provider
+    lookback: timedelta
+    start_date: datetime | None = None
+    retention: timedelta | None = None
+    per_page: int | None = None
+    max_delete_share: float = 0.2
+    agents: tuple[str, ...] | None = None
+    organization_id: str | None = None
+    currency: str = "USD"
+    details: bool = True
+    max_open_age: timedelta = timedelta(days=7)

@@ -1,0 +1,279 @@
+"""Knows how one stream is brought up to date: what to read, proof before claims, one transaction a page. Knows no API, no SQL."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime, timedelta
+
+import structlog
+
+from etl.coverage import ORIGIN, Span, Spans
+from etl.errors import AnchorNotMet, NotFound
+from etl.provider import Order
+from etl.reading.source import Page, Pager
+from etl.reading.walks import Note, Step, ascending, newest_first, scan
+from etl.runs.context import Task
+from etl.runs.port import PageTransaction
+from etl.runs.prefetch import prefetch
+from etl.runs.state import FAR, StreamState
+from etl.runs.terms import Finding, Held, Observed
+
+log = structlog.get_logger(__name__)
+
+ANCHORS = 100
+"""How many of the newest calls held can prove that a walk sees the account it should."""
+
+ASKED_ANCHORS = 5
+"""How many of them are asked for by detail when the first page shows none."""
+
+MISSING_TOLERATED = 10
+"""Up to so many calls may be missing from what was read, whatever their share."""
+
+PAGES_REMEMBERED = 3
+"""On so many pages before may a call have been seen that belongs into the slice of the page at hand."""
+
+NOTES = {
+    Note.ORDER_VIOLATED: "The provider's list is not in order; it is read completely at every run, and claimed only when whole.",
+    Note.PAGE_IGNORED: "The provider serves its first page whatever page is asked for; what lies below it cannot be reached.",
+    Note.TOTAL_DISAGREES: "The provider's total and what it lists disagree; where that may hide a call, a gap is left.",
+}
+
+
+def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
+    """
+    Read what the stream owes, page by page, each with its own transaction; return the state at the end.
+
+    Raises the family of ConnectionFailed, BudgetSpent, FenceLost, WarehouseError; what was committed before stands.
+    """
+    reading = _Reading(task, stream, state)
+    if task.want.full:
+        reading.state = state.unsettled()
+    if task.account.provider.listing.order is Order.ASCENDING:
+        for span in reading.wanted(task.clock.now()):
+            reading.walk_window(span)
+    else:
+        reading.walk_list(reading.wanted(task.clock.now() + FAR))
+    for gap in reading.state.lost - state.lost:
+        task.find(
+            Finding(
+                stream=stream,
+                code="gap",
+                text=f"What happened from {gap.start:%Y-%m-%d %H:%M:%S} to {gap.end:%Y-%m-%d %H:%M:%S} UTC had left the "
+                "provider's list before it was read, and can be had no more. Sync more often, so that the list still reaches "
+                "what is held.",
+            )
+        )
+    return reading.state
+
+
+class _Reading:
+    def __init__(self, task: Task, stream: str, state: StreamState) -> None:
+        self.task = task
+        self.stream = stream
+        self.state = state
+        self.covered_before = state.coverage
+        self.pager = Pager(task.source, stream=stream, found=task.capabilities, per_page=task.account.per_page)
+        self.recent: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)
+        self.held = self.missed = 0
+        self.mostly_new = not state.coverage  # so it is expected of the next page
+        self.sighted: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)  # the calls of the pages fetched last
+
+    def wanted(self, end: datetime) -> Spans:
+        """Return what this run is to read, up to `end`."""
+        want = self.task.want
+        if want.is_range:
+            return Spans([Span(want.since or self.state.domain_start or ORIGIN, min(want.until or end, end))])
+        if want.full:
+            # Below the horizon too: what the provider serves may reach further down than it did.
+            return Spans([Span(self.state.start or ORIGIN, end)])
+        return self.state.to_read(end).below(end)
+
+    def walk_list(self, wanted: Spans) -> None:
+        """Read newest first, extended down to the newest call held."""
+        anchors = self._anchors(None)
+        if anchors and not self.task.want.is_range:
+            wanted |= Spans([Span(anchors[0].cursor, wanted.last.end)]) if wanted else Spans()
+        if not wanted:
+            return
+        if self.task.capabilities.unsorted:
+            steps = scan(self.pager, claims_from=None)
+        else:
+            steps = newest_first(self.pager, wanted=wanted, position=self._position)
+        self._load(steps, prove=lambda step: not anchors or self._meets(step) or self._answers(step, anchors), anchors=anchors)
+
+    def walk_window(self, span: Span) -> None:
+        """Read ascending, extended to the calls held next to the window: at once to the nearest, then to the hundredth."""
+        anchors = self._anchors(span.end)
+        tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (*anchors[:1], *anchors[-1:])]
+        if not anchors or anchors[-1].cursor >= span.start:
+            # Nothing is held below the window (and what is held in it may be gone): what stands above proves it as well.
+            above = self.task.warehouse.oldest(connection=self.task.connection, stream=self.stream, since=span.end, limit=ANCHORS)
+            anchors = anchors or above
+            tries += [Span(span.start, anchor.cursor + timedelta(seconds=2)) for anchor in (*above[:1], *above[-1:])]
+        tries = tries or [span]
+        for attempt in dict.fromkeys(tries):
+            last = attempt == tries[-1]
+            if self.task.capabilities.unsorted:
+                steps = scan(self.pager, claims_from=attempt.start, since=attempt.start.replace(microsecond=0), until=attempt.end)
+            else:
+                steps = ascending(self.pager, span=attempt)
+            if self._load(
+                steps,
+                prove=lambda step: not anchors or self._meets(step) or self._meets_further_on(step, anchors),
+                anchors=anchors if last else None,
+            ):
+                return
+
+    def _load(self, steps: Iterator[Step], *, prove: Callable[[Step], bool], anchors: tuple[Held, ...] | None) -> bool:
+        """
+        Load a walk's steps, the first only once it is proven.
+
+        An unproven walk raises AnchorNotMet, or answers False where `anchors` is None: another way to prove it is left.
+        """
+        before = self.state
+        with closing(prefetch(map(self._drafted, steps))) as pages:
+            for index, (step, observed) in enumerate(pages):
+                if index == 0 and not prove(step):
+                    if anchors is None:
+                        return False
+                    raise self._anchor_not_met(len(anchors))
+                self._commit(step, observed, before)
+                self.task.check_stop()
+        return True
+
+    def _drafted(self, step: Step) -> tuple[Step, Observed]:
+        """Make ready what will probably be written; runs beside the loading of the page before."""
+        task = self.task
+        observed = Observed(stream=self.stream, records=step.records, observed_at=step.sent_at, due_at=task.details_due_at())
+        if self.mostly_new:
+            # They repeat at the seams, and where a page is asked for again.
+            known = frozenset[str]().union(*(observed.call_ids & others for others in self.sighted))
+            observed.drafts = task.warehouse.drafts(observed, task.account, run_id=task.run_id, known=known)
+        self.sighted.append(observed.call_ids)
+        return step, observed
+
+    def _commit(self, step: Step, observed: Observed, before: StreamState) -> None:
+        try:
+            self._write(step, observed, before)
+        except AnchorNotMet:
+            with self.task.warehouse.page(self.task.account, run_id=self.task.run_id) as page:
+                page.save_state(self.stream, before)
+            raise
+        for note in step.notes:
+            self._note(note)
+        self.task.watcher.page_loaded(self.task.connection, self.stream, records=len(step.records), total=step.total)
+
+    def _write(self, step: Step, observed: Observed, before: StreamState) -> None:
+        task = self.task
+        state = before if step.takes_back else self.state.after(step, lookback=task.account.lookback)
+        self.recent.append(observed.call_ids)
+        with task.warehouse.page(task.account, run_id=task.run_id) as page:
+            task.check_organization(step.records, page)
+            absent = self._absent(page, step)
+            loaded = page.load(observed, covered=self.covered_before)
+            self._settle_absent(page, absent, step)
+            task.counters.pages += 1
+            task.counters.records_seen += len(step.records)
+            task.counters.add(loaded)
+            task.capabilities = self.pager.found
+            page.save_state(self.stream, state)
+            task.save_progress(page)
+        self.state = state
+        self.mostly_new = 2 * loaded.inserted > len(step.records)
+        task.open_seen |= loaded.open_ids
+
+    def _note(self, note: Note) -> None:
+        log.warning("walk.noted", connection=self.task.connection, stream=self.stream, note=note.value)
+        self.task.find(Finding(stream=self.stream, code=note.value, text=NOTES[note]))
+
+    def _anchors(self, before: datetime | None) -> tuple[Held, ...]:
+        """Return the newest calls held that the provider must still have, newest first."""
+        task = self.task
+        newest = task.warehouse.newest(connection=task.connection, stream=self.stream, before=before, limit=ANCHORS)
+        if task.account.retention is None:
+            return newest
+        kept_since = task.clock.now() - task.account.retention
+        return tuple(anchor for anchor in newest if anchor.cursor >= kept_since)
+
+    def _position(self, instant: datetime) -> int:
+        return self.task.warehouse.position(connection=self.task.connection, stream=self.stream, instant=instant)
+
+    def _meets_further_on(self, step: Step, anchors: tuple[Held, ...]) -> bool:
+        """
+        Whether a window whose first page ends below the calls held shows them where they stand.
+
+        So it is where a range was read first, or `start_date` was set back: pages of calls that are not held yet come first.
+        """
+        end = max((record.cursor for record in step.records if record.cursor is not None), default=None)
+        for anchor in anchors[:ASKED_ANCHORS]:
+            if end is not None and anchor.cursor > end:
+                since = anchor.cursor.replace(microsecond=0)
+                if self._meets(self.pager.page(1, since=since, until=since + timedelta(seconds=1))):
+                    return True
+        return False
+
+    def _meets(self, shown: Step | Page) -> bool:
+        """Whether a step or a page shows any call that is held."""
+        ids = [record.call_id for record in shown.records if record.call_id is not None]
+        met = self.task.warehouse.held_among(connection=self.task.connection, stream=self.stream, call_ids=ids)
+        self.task.account_seen = self.task.account_seen or bool(met)
+        return bool(met)
+
+    def _answers(self, step: Step, anchors: tuple[Held, ...]) -> bool:
+        """
+        Whether the provider accounts for the newest calls held although its list does not show them.
+
+        Either it still has one of them (a list of recent calls that does not reach down to them), or it says of each that
+        this call is gone, and calls held in another stream of the account were met in this run.
+        """
+        if self.task.account.provider.detail is None:
+            return False
+        gone = 0
+        for anchor in anchors[:ASKED_ANCHORS]:
+            try:
+                self.task.source.detail(stream=self.stream, call_id=anchor.call_id)
+            except NotFound as absent:
+                gone += absent.naming == "call"
+                continue
+            return True
+        accounted = self.task.account_seen and gone == len(anchors[:ASKED_ANCHORS])
+        if accounted and not step.records:
+            text = "The provider lists no call, and says that those held are gone. Nothing was claimed or deleted."
+            self.task.find(Finding(stream=self.stream, code="list_empty", text=text))
+        return accounted
+
+    def _anchor_not_met(self, asked: int) -> AnchorNotMet:
+        known = "the newest call held" if asked == 1 else f"the {asked} newest calls held"
+        return AnchorNotMet(
+            f"Connection {self.task.connection}, stream {self.stream}: the provider's answer shows none of {known}.",
+            safe="Nothing was stored or claimed.",
+            hint="Either the provider has an outage (the next sync continues), or the token belongs to another account: "
+            f"check connections.{self.task.connection}.token, and give another account a connection name of its own.",
+        )
+
+    def _absent(self, page: PageTransaction, step: Step) -> frozenset[str]:
+        """Return the calls held where the walk read and did not see them. Raises AnchorNotMet where they are too many."""
+        held, absent = page.absent(stream=self.stream, read=step.read, seen=(step.seen, *self.recent))
+        self.held, self.missed = self.held + held, self.missed + len(absent)
+        task = self.task
+        if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):
+            raise AnchorNotMet(
+                f"Connection {task.connection}, stream {self.stream}: {self.missed} of {self.held} calls held are missing "
+                "from what the provider listed.",
+                safe="What this walk claimed was taken back, and nothing was deleted.",
+                hint="If they were really deleted at the provider, raise "
+                f"connections.{task.connection}.max_delete_share for one run; else wait until its outage ends.",
+            )
+        return absent
+
+    def _settle_absent(self, page: PageTransaction, absent: frozenset[str], step: Step) -> None:
+        """Have the detail of each absent call confirm that it is gone; where there is no detail, the complete reading did."""
+        if not absent:
+            return
+        task = self.task
+        if task.account.provider.detail is not None:
+            page.ask_for(absent, due_at=task.at_once())
+        elif step.records:
+            task.counters.deleted += page.bury(absent, gone_at=step.sent_at)
