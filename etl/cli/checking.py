@@ -10,7 +10,8 @@ from etl.cli.output import error_document, say, show_error, show_json, worst_cod
 from etl.config import ConnectionSettings, Settings
 from etl.errors import EtlError
 from etl.reading.source import Source
-from etl.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
+from etl.system import system_effects
+from etl.wiring import Invocation, Opened, account, connector, open_warehouse, settings_of
 
 
 class Finding(NamedTuple):
@@ -63,9 +64,9 @@ def _schema(opened: Opened, settings: Settings) -> str:
 def _credential(settings: Settings, name: str, connection: ConnectionSettings) -> Finding:
     def ask() -> str:
         one = account(name, connection)
-        clock = SystemClock()
-        with connector(settings, {name: connection}, clock=clock)(one, None) as api:
-            total = Source(one.provider, api).probe(until=clock.now(), span=timedelta(days=1))
+        effects = system_effects()
+        with connector(settings, {name: connection}, effects=effects)(one, None) as api:
+            total = Source(one.provider, api).probe(until=effects.clock.now(), span=timedelta(days=1))
         return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
 
     return _attempt(f"connection {name}", ask)
