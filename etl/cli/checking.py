@@ -68,14 +68,14 @@ def _credential(settings: Settings, name: str, connection: ConnectionSettings) -
             total = Source(one.provider, api).probe(until=clock.now(), span=timedelta(days=1))
         return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
 
-    return _attempt(f"connection {name}", ask)
+    return _attempt(f"connection {name}", ask, connection=name)
 
 
-def _attempt(subject: str, look: Callable[[], str]) -> Finding:
+def _attempt(subject: str, look: Callable[[], str], *, connection: str | None = None) -> Finding:
     try:
         return Finding(subject, look())
     except EtlError as error:
-        return Finding(subject, "", error)
+        return Finding(subject, "", error.of(connection) if connection else error)
 
 
 def _document(one: Finding) -> dict[str, object]:

@@ -161,7 +161,7 @@ class Source:
             if not facts.more or not fresh:
                 return tuple(found.values())
         raise PagingBroken(
-            f"The list of agents did not end within {AGENT_PAGES} pages.",
+            f"the list of agents did not end within {AGENT_PAGES} pages.",
             safe="Nothing was stored.",
             hint="Name the agents in the configuration (`agents = [...]`), or report this to the provider.",
         )

@@ -63,7 +63,7 @@ class Task:
                 continue
             if self.organization not in (None, owner):
                 raise ForeignOrganization(
-                    f"Connection {self.connection}: the provider sent a record of another organisation than the one pinned.",
+                    "the provider sent a record of another organisation than the one pinned.",
                     safe="Nothing of that page was stored; what was loaded before stays.",
                     hint=f"Set connections.{self.connection}.organization_id to the organisation you mean, "
                     "or give the other one a connection of its own.",
@@ -97,7 +97,7 @@ class Task:
         """Raise Interrupted where the program is asked to stop."""
         if self.stop.is_set():
             raise Interrupted(
-                f"Connection {self.connection}: the sync was interrupted.",
+                "the sync was interrupted.",
                 safe="Everything up to the last page is committed.",
                 hint="The next sync continues there.",
             )

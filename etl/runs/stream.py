@@ -247,7 +247,7 @@ class _Reading:
     def _anchor_not_met(self, asked: int) -> AnchorNotMet:
         known = "the newest call held" if asked == 1 else f"the {asked} newest calls held"
         return AnchorNotMet(
-            f"Connection {self.task.connection}, stream {self.stream}: the provider's answer shows none of {known}.",
+            f"in stream {self.stream}, the provider's answer shows none of {known}.",
             safe="Nothing was stored or claimed.",
             hint="Either the provider has an outage (the next sync continues), or the token belongs to another account: "
             f"check connections.{self.task.connection}.token, and give another account a connection name of its own.",
@@ -260,8 +260,7 @@ class _Reading:
         task = self.task
         if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):
             raise AnchorNotMet(
-                f"Connection {task.connection}, stream {self.stream}: {self.missed} of {self.held} calls held are missing "
-                "from what the provider listed.",
+                f"in stream {self.stream}, {self.missed} of {self.held} calls held are missing from what the provider listed.",
                 safe="What this walk claimed was taken back, and nothing was deleted.",
                 hint="If they were really deleted at the provider, raise "
                 f"connections.{task.connection}.max_delete_share for one run; else wait until its outage ends.",

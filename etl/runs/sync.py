@@ -60,12 +60,12 @@ def sync_connection(account: Account, *, want: Want, given: Surroundings) -> Out
     try:
         given.warehouse.acquire(account.connection)
     except EtlError as error:
-        outcome.error = error
+        outcome.error = error.of(account.connection)
         return outcome
     try:
         _run(account, want=want, given=given, outcome=outcome)
     except EtlError as error:
-        outcome.error = outcome.error or error
+        outcome.error = outcome.error or error.of(account.connection)
     finally:
         given.warehouse.release(account.connection)
     return outcome
@@ -103,17 +103,15 @@ def _run(account: Account, *, want: Want, given: Surroundings, outcome: Outcome)
                 outcome.counters.requests, outcome.counters.retries = api.requests, api.retries
                 request_log = api.request_log()
     except (BudgetSpent, Interrupted) as error:
-        outcome.status, outcome.error = RunStatus.PARTIAL, error
+        outcome.status, outcome.error = RunStatus.PARTIAL, error.of(account.connection)
     except EtlError as error:
-        if isinstance(error, ConnectionFailed) and account.connection not in error.happened:
-            error.happened = f"Connection {account.connection}: {error.happened}"  # the walks do not know whose pages they read
-        outcome.status, outcome.error = RunStatus.FAILED, error
+        outcome.status, outcome.error = RunStatus.FAILED, error.of(account.connection)
     except BaseException:
         outcome.error = EtlError(
-            f"Connection {account.connection}: the program itself failed.",
+            "the program itself failed.",
             safe="Everything up to the last page is committed.",
             hint="Please report it with the traceback.",
-        )
+        ).of(account.connection)
         raise
     finally:
         warehouse.close_run(run_id, account.connection, outcome=outcome, request_log=request_log)
@@ -133,7 +131,7 @@ def organization_of(account: Account, pinned: str | None) -> str | None:
     """Return the organisation that every record must belong to. Raises ConnectionFailed where setting and pin disagree."""
     if account.organization_id and pinned and account.organization_id != pinned:
         raise ConnectionFailed(
-            f"Connection {account.connection} holds the calls of another organisation than the one configured.",
+            "it holds the calls of another organisation than the one configured.",
             safe="Nothing was read or stored.",
             hint=f"Set connections.{account.connection}.organization_id back, or give the other organisation a connection "
             "of its own.",
@@ -211,7 +209,7 @@ def _all_created_since(agents: tuple[AgentRow, ...], states: dict[str, StreamSta
 
 def _no_agent_met(task: Task) -> AnchorNotMet:
     return AnchorNotMet(
-        f"Connection {task.connection}: the account lists none of the agents whose calls are held.",
+        "the account lists none of the agents whose calls are held.",
         safe="Nothing was stored or claimed.",
         hint=f"Most likely the token belongs to another account: check connections.{task.connection}.token. If all agents were "
         f"really replaced, name the new ones in connections.{task.connection}.agents.",
@@ -229,7 +227,7 @@ def _close_agent(task: Task, agent_id: str, state: StreamState) -> None:
 
 def _unknown_agent(task: Task, agent_id: str) -> ConnectionFailed:
     return ConnectionFailed(
-        f"Connection {task.connection}: the provider knows no agent {agent_id!r}.",
+        f"the provider knows no agent {agent_id!r}.",
         safe="The other agents were synced.",
         hint=f"Correct connections.{task.connection}.agents, or leave it out to sync every agent that the key can list.",
     )
