@@ -34,6 +34,7 @@ def test_data_is_kept_from_one_start_to_the_next(place: Path) -> None:
     assert sorted(path.name for path in home.iterdir() if path.name != "programs") == [
         "data",
         "gate.lock",
+        "server.lock",
         "server.log",
         "socket",
         "users.lock",
