@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from etl.audit.lifecycle import Auditing, audit_connection, repair_connection
-from etl.audit.port import BEGINNING, AuditOutcome
+from etl.audit.port import AuditOutcome
 from etl.cli.output import error_document, say, show_errors, show_json, show_table, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.syncing import interruptible
 from etl.config import ConnectionSettings, Settings
+from etl.coverage import BEGINNING
 from etl.model import Verdict
 from etl.wiring import (
     CONNECTIONS_AT_ONCE,

@@ -10,6 +10,7 @@ from etl.errors import ForeignOrganization, Interrupted
 from etl.model import Record
 from etl.reading.api import Clock
 from etl.reading.source import Capabilities, Source
+from etl.reading.walks.way import Access
 from etl.runs.account import Account
 from etl.runs.port import PageTransaction, RunWarehouse, Watcher
 from etl.runs.terms import Counters, Finding, Want
@@ -44,6 +45,17 @@ class Task:
     def connection(self) -> str:
         """The connection's name."""
         return self.account.connection
+
+    def access(self, stream: str) -> Access:
+        """Return how a stream is asked for."""
+        return Access(
+            source=self.source,
+            stream=stream,
+            capabilities=self.capabilities,
+            per_page=self.account.per_page,
+            lookback=self.account.lookback,
+            clock=self.clock,
+        )
 
     def save_progress(self, page: PageTransaction) -> None:
         """Keep the run's counters and what the limiter must remember, with whatever else the page's transaction writes."""

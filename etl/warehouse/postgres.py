@@ -11,9 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from etl.errors import AlreadyRunning, ConnectionFailed
 from etl.model import JSON, OPEN_STATUSES
+from etl.reading.walks.way import Held
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import DueCall, Held, Observed, Outcome, RunStatus
+from etl.runs.terms import DueCall, Observed, Outcome, RunStatus
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.loading.lookup import held_among
 from etl.warehouse.loading.prepared import Drafts, drafts
