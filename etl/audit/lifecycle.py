@@ -57,7 +57,7 @@ def repair_connection(account: Account, *, connect: Connect, given: Auditing) ->
 def _require_known(account: Account, warehouse: AuditWarehouse) -> None:
     if not warehouse.is_known(account.connection):
         raise UsageError(
-            f"Connection {account.connection} was never synced, so there is nothing to audit.",
+            "it was never synced, so there is nothing to audit.",
             hint=f"Run: etl sync {account.connection}",
         )
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from etl.audit.lifecycle import audit_connection, repair_connection
-from etl.audit.port import BEGINNING, AuditOutcome
-from etl.cli.output import error_document, say, show_error, show_json, show_table, warn, worst_code
+from etl.audit.port import AuditOutcome
+from etl.cli.output import error_document, say, show_errors, show_json, show_table, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.syncing import interruptible
 from etl.config import ConnectionSettings, Settings
+from etl.coverage import BEGINNING
 from etl.model import Verdict
 from etl.runs.terms import Trigger
 from etl.system import system_effects
@@ -90,8 +91,7 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
         say(f"{outcome.connection}: {outcome.checked:,} calls compared with their own records, {outcome.requests:,} requests.")
         if outcome.stands and not repair:
             say(f"To put it right: etl audit {outcome.connection} --repair")
-        if outcome.error is not None:
-            show_error(outcome.error)
+    show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
 
 
 def exit_code(outcomes: Sequence[AuditOutcome]) -> int:

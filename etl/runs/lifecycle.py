@@ -61,7 +61,7 @@ def under_lock(work: Callable[[], None], *, warehouse: RunRegister, outcome: Out
         finally:
             warehouse.release(outcome.connection)
     except EtlError as error:
-        outcome.error = outcome.error or error
+        outcome.error = outcome.error or error.of(outcome.connection)
 
 
 def carry_out(
@@ -82,17 +82,15 @@ def carry_out(
         work(run)
         outcome.status = RunStatus.FAILED if outcome.error else RunStatus.SUCCEEDED
     except (BudgetSpent, Interrupted) as error:
-        outcome.status, outcome.error = RunStatus.PARTIAL, error
+        outcome.status, outcome.error = RunStatus.PARTIAL, error.of(name)
     except EtlError as error:
-        if isinstance(error, ConnectionFailed) and name not in error.happened:
-            error.happened = f"Connection {name}: {error.happened}"  # the walks do not know whose pages they read
-        outcome.status, outcome.error = RunStatus.FAILED, error
+        outcome.status, outcome.error = RunStatus.FAILED, error.of(name)
     except BaseException:
         outcome.error = EtlError(
-            f"Connection {name}: the program itself failed.",
+            "the program itself failed.",
             safe="Everything up to the last page is committed.",
             hint="Please report it with the traceback.",
-        )
+        ).of(name)
         raise
     finally:
         given.warehouse.close_run(run_id, name, outcome=outcome, request_log=run.request_log)
@@ -142,7 +140,7 @@ def organization_of(account: Account, pinned: str | None) -> str | None:
     """Return the organisation that every record must belong to. Raises ConnectionFailed where setting and pin disagree."""
     if account.organization_id and pinned and account.organization_id != pinned:
         raise ConnectionFailed(
-            f"Connection {account.connection} holds the calls of another organisation than the one configured.",
+            "it holds the calls of another organisation than the one configured.",
             safe="Nothing was read or stored.",
             hint=f"Set connections.{account.connection}.organization_id back, or give the other organisation a connection "
             "of its own.",

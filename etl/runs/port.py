@@ -14,9 +14,10 @@ from typing import NamedTuple, Protocol
 
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Derived, Record
+from etl.reading.walks.way import Held
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Counters, DueCall, Held, Loaded, Observed, Outcome, RunKind, Trigger
+from etl.runs.terms import Absent, Counters, DueCall, Loaded, Observed, Outcome, RunKind, Trigger
 
 Due = Callable[[Derived, JSON], datetime | None]
 """Tells when to ask for a call's detail again, given what its records became and its decoded detail; None: not any more."""

@@ -89,7 +89,7 @@ def _rewrite(account: Account, run_id: int, *, given: Surroundings[ReplayWarehou
 def _check_stop(account: Account, stop: Event) -> None:
     if stop.is_set():
         raise Interrupted(
-            f"Connection {account.connection}: the replay was interrupted.",
+            "the replay was interrupted.",
             safe="What it had written is committed, and right.",
             hint="Run it again: it looks at everything anew, and writes only what is not right yet.",
         )

@@ -9,11 +9,12 @@ from datetime import datetime
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from etl.errors import AlreadyRunning, ConnectionFailed, WarehouseError
+from etl.errors import AlreadyRunning, ConnectionFailed
 from etl.model import JSON, OPEN_STATUSES
+from etl.reading.walks.way import Held
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import DueCall, Held, Observed, Outcome, RunKind, RunStatus, Trigger
+from etl.runs.terms import DueCall, Observed, Outcome, RunKind, RunStatus, Trigger
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.loading.fence import INSTANT
 from etl.warehouse.loading.lookup import held_among
@@ -35,7 +36,7 @@ class PostgresWarehouse:
         """See `RunRegister.acquire`."""
         if not self._locks.try_acquire(connection):
             raise AlreadyRunning(
-                f"Connection {connection}: another run is working on it.",
+                "another run is working on it.",
                 safe="Nothing was touched.",
                 hint="Wait for it to end (`etl runs` shows it).",
             )
@@ -60,7 +61,7 @@ class PostgresWarehouse:
             now, provider = session.execute(select(INSTANT, held.scalar_subquery())).one()
             if provider not in (None, account.provider.name):
                 raise ConnectionFailed(
-                    f"Connection {name} holds calls of {provider}, but is configured for {account.provider.name}.",
+                    f"it holds calls of {provider}, but is configured for {account.provider.name}.",
                     safe="Nothing was read or stored.",
                     hint="Give each account a connection name of its own.",
                 )
@@ -121,7 +122,7 @@ class PostgresWarehouse:
         with self._database.begin() as session:
             row = session.execute(select(*columns).where(connections.c.connection == connection)).one_or_none()
         if row is None:
-            raise WarehouseError(f"Connection {connection} vanished from sync.connections while a run worked on it.")
+            raise ConnectionFailed("it vanished from sync.connections while a run worked on it.")
         return row[0], row[1], row[2]
 
     def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Drafts:

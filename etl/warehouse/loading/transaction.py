@@ -173,7 +173,7 @@ def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[
         now = take(connection, account.connection, run_id)
         if now is None:
             raise FenceLost(
-                f"Connection {account.connection}: another run has taken over.",
+                "another run has taken over.",
                 safe="This run stopped writing; what it had committed stays, and the other run continues from there.",
                 hint="Nothing needs to be done.",
             )
