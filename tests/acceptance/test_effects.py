@@ -52,3 +52,15 @@ def test_a_sync_without_threads(stage: Stage, provider: str) -> None:
     assert (outcome.status, stage.ids(provider)) == (RunStatus.SUCCEEDED, set(ids))
     assert clock.askers == {threading.current_thread()}
     assert {key: stage.run_row(outcome)[key] for key in ("kind", "trigger")} == {"kind": "sync", "trigger": "library"}
+
+
+def test_what_a_run_writes_is_dated_by_the_database(stage: Stage) -> None:
+    """Not by this machine's clock: a run that began on a machine whose clock is years ahead is no later than the others."""
+    stage.history.add("tuple", number=3, at=START - timedelta(hours=1))
+    stage.clock.sleep(timedelta(days=3650).total_seconds())
+
+    outcome = stage.sync("tuple")
+
+    row = stage.run_row(outcome)
+    ((state,), (now,)) = stage.rows("SELECT updated_at FROM sync.state"), stage.rows("SELECT now() AS now")
+    assert row["started_at"] <= state["updated_at"] <= row["finished_at"] <= now["now"]
