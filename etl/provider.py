@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from etl.model import JSON, AgentRow, Status
 
+CALLS = "calls"
+"""The stream of a provider that lists all calls of an account together."""
+
 
 class Order(StrEnum):
     """How a provider lists its calls by their cursor, and so which walk reads them."""

@@ -19,11 +19,11 @@ from etl.audit.self_check import Wrong, examine_batch
 from etl.coverage import ORIGIN, Span
 from etl.errors import AnchorNotMet, ConnectionFailed, NotFound
 from etl.model import Verdict
-from etl.provider import Order
+from etl.provider import CALLS, Order
 from etl.runs.context import Task
 from etl.runs.details import read_details
 from etl.runs.state import StreamState
-from etl.runs.sync import CALLS, starts_at
+from etl.runs.sync import starts_at
 from etl.runs.terms import Finding
 
 
@@ -57,7 +57,7 @@ class Audit:
         """Compare, and conclude."""
         for batch in self.warehouse.batches(self.task.connection):
             self.task.check_stop()
-            self.outcome.checked += len(batch.calls)
+            self.outcome.checked += len(batch.held.calls)
             wrong = examine_batch(self.task, self.warehouse, batch)
             for disagreement in _all(wrong):
                 self._name(disagreement)
@@ -74,7 +74,7 @@ class Audit:
         damaged = []
         for batch in self.warehouse.batches(self.task.connection):
             self.task.check_stop()
-            self.outcome.checked += len(batch.calls)
+            self.outcome.checked += len(batch.held.calls)
             wrong = examine_batch(self.task, self.warehouse, batch)
             for disagreement in mend_batch(self.task, self.warehouse, wrong):
                 self._name(disagreement)

@@ -8,7 +8,6 @@ is odd in any way (an unknown key, a wrong type, an end before its start) is lef
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from operator import attrgetter
@@ -20,27 +19,7 @@ from etl.model import JSON, OPEN_STATUSES, CallRow, Context, ParticipantRow, Rec
 from etl.provider import Provider
 from etl.records import parse
 from etl.records.compiled import ChildrenPlan, Plan, Shape, list_decoder, plan_of
-
-
-class Same(NamedTuple):
-    """A column that holds one value in every row."""
-
-    value: JSON
-
-
-Columns = Mapping[str, Sequence[JSON] | Same]
-"""Columns by their names; one that is left out holds null in every row."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bulk:
-    """What `count` new calls become: columns of `CallRow` and, where any has one, of `ParticipantRow`; and which are open."""
-
-    calls: Columns
-    count: int
-    participants: Columns | None
-    participations: int
-    open_ids: frozenset[str]
+from etl.records.rows import Bulk, Columns, Same, where_given
 
 
 class Odd(Exception):
@@ -176,15 +155,6 @@ def _parsed(parser: Callable[[JSON], object], column: list[JSON]) -> list[JSON]:
             raise Odd
         return column
     return where_given(lambda values: list(map(parser, values)), column)
-
-
-def where_given(apply: Callable[[Sequence[JSON]], list[JSON]], column: Sequence[JSON], *, null: JSON = None) -> list[JSON]:
-    """Return what `apply` makes of the values of a column that are not None, and `null` in the place of each that is."""
-    given = [value for value in column if value is not None]
-    if len(given) == len(column) > 0:
-        return apply(column)
-    following = iter(apply(given) if given else ())
-    return [null if value is None else next(following) for value in column]
 
 
 def _before(ones: Sequence[datetime | None], others: Sequence[datetime | None]) -> Iterator[bool]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 from etl.coverage import Spans
-from etl.model import JSON, AgentRow, Derived, Record
+from etl.model import JSON, AgentRow, Derived, DriftNote, Record, Rejection
+from etl.records.rows import Draft, Stored
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Counters, DueCall, Held, Loaded, Observed, Outcome
+from etl.runs.terms import Absent, Compared, Counters, DueCall, Held, Outcome, Reject
 
 Due = Callable[[Derived, JSON], datetime | None]
 """Tells when to ask for a call's detail again, given what its records became and its decoded detail; None: not any more."""
@@ -36,20 +37,46 @@ class Watcher(Protocol):
 class PageTransaction(Protocol):
     """One page's transaction: it begins at the fence, and everything in it commits or nothing does."""
 
-    def load(self, observed: Observed, *, covered: Spans) -> Loaded:
-        """Write what is new or changed. `covered` is what the stream had covered before this run: new calls in it are late."""
+    def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
+        """Look up what is held of the calls of these records, each of another call and none a reject, read at `observed_at`."""
         ...
 
-    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
-        """Write one held call anew from what its detail says; `due` tells when to ask again."""
+    def held(self, call_ids: Collection[str]) -> Mapping[str, Stored]:
+        """Return the records that are held of these calls, by their ids."""
+        ...
+
+    def copy(self, draft: Draft) -> bool:
+        """Write calls that should not be held yet; where one is, or the database refuses one, write none and answer False."""
+        ...
+
+    def insert(self, entries: Sequence[Derived]) -> frozenset[str]:
+        """Write calls that are not held, each that the database takes; return the ids of those that it refuses."""
+        ...
+
+    def update(self, entries: Sequence[Derived]) -> frozenset[str]:
+        """
+        Write held calls and their children, what they replace becoming history; return the ids of those that are refused.
+
+        A call of which either record held was observed later is left as it is.
+        """
+        ...
+
+    def note(self, *, stream: str, rejects: Sequence[Reject], drift: Mapping[DriftNote, int], observed_at: datetime) -> None:
+        """Keep rejects, each counted once more where it is kept already, and what was odd, so many times."""
+        ...
+
+    def came_right(
+        self, call_ids: Collection[str], *, stream: str, observed_at: datetime, reason: Rejection | None = None
+    ) -> None:
+        """Resolve the rejects (with that reason, None: with any) of calls that were read as they should be, unless seen since."""
         ...
 
     def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
         """Count the calls held in `read`, and return those of them that are in none of `seen`."""
         ...
 
-    def ask_for(self, call_ids: Collection[str], *, due_at: datetime) -> None:
-        """Note that the details of these calls are to be asked for."""
+    def ask_for(self, call_ids: Collection[str], *, due_at: datetime | None) -> None:
+        """Note when the details of these calls are to be asked for; None: not any more."""
         ...
 
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
@@ -104,12 +131,8 @@ class RunWarehouse(Protocol):
         """Return capabilities, request log and pinned organisation, as kept."""
         ...
 
-    def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> object:
-        """
-        Return drafts of all calls on the page but those `known`; touches no database, and may run in any thread.
-
-        The page's transaction compares the records with what is held all the same, and drafts itself where others are new.
-        """
+    def encoded(self, draft: Draft) -> Draft:
+        """Return a draft with its rows made ready to be copied, or as it is; touches no database, and may run in any thread."""
         ...
 
     def page(self, account: Account, *, run_id: int) -> AbstractContextManager[PageTransaction]:

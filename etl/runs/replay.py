@@ -7,7 +7,7 @@ new mapping makes them and others are not yet; the next one begins again and wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from threading import Event
 from typing import NamedTuple, Protocol
@@ -19,47 +19,14 @@ from etl.model import JSON
 from etl.reading.api import Clock
 from etl.runs.account import Account
 from etl.runs.port import Watcher
+from etl.runs.retrying import try_rejects
+from etl.runs.rewriting import FIRST, Departures, ReplayPage, rewrite_stretch
 from etl.runs.terms import Finding, Outcome, RunStatus
 
 log = structlog.get_logger(__name__)
 
 STREAM = "replay"
 """What a watcher is told that is read: all streams of the connection together."""
-
-Departures = Mapping[tuple[str, str], tuple[int, str]]
-"""How often records depart from their documentation, by path and kind, with a sample."""
-
-
-class Place(NamedTuple):
-    """Where one reject stands among those of its connection."""
-
-    stream: str
-    record_key: str
-
-
-FIRST = Place("", "")
-"""Before every reject."""
-
-
-class Rewritten(NamedTuple):
-    """What deriving a stretch of calls did: the last id in it, how many were seen, written, and left as they were against it."""
-
-    last: str
-    seen: int
-    written: int
-    underivable: int
-    refused: int
-    departures: Departures
-
-
-class Tried(NamedTuple):
-    """What trying a stretch of rejects did: the last one, how many were seen, became calls, and are rejects no more."""
-
-    last: Place
-    seen: int
-    inserted: int
-    updated: int
-    resolved: int
 
 
 class ReplayWarehouse(Protocol):
@@ -89,12 +56,8 @@ class ReplayWarehouse(Protocol):
         """Close the run row."""
         ...
 
-    def rewrite(self, account: Account, *, run_id: int, after: str) -> Rewritten | None:
-        """Derive the stretch of calls after an id again and write what differs; None where there is none left."""
-        ...
-
-    def try_rejects(self, account: Account, *, run_id: int, after: Place, now: datetime) -> Tried | None:
-        """Try the stretch of open rejects after a place again; None where there is none left."""
+    def page(self, account: Account, *, run_id: int) -> AbstractContextManager[ReplayPage]:
+        """Begin a transaction at the fence; leaving it commits."""
         ...
 
     def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:
@@ -156,7 +119,11 @@ def _replay(account: Account, run_id: int, *, given: Surroundings, outcome: Outc
 
 def _try_rejects(account: Account, run_id: int, *, given: Surroundings, outcome: Outcome) -> None:
     counters, after = outcome.counters, FIRST
-    while tried := given.warehouse.try_rejects(account, run_id=run_id, after=after, now=given.clock.now()):
+    while True:
+        with given.warehouse.page(account, run_id=run_id) as page:
+            tried = try_rejects(page, account, run_id=run_id, after=after, now=given.clock.now())
+        if tried is None:
+            return
         after = tried.last
         counters.records_seen += tried.seen
         counters.inserted += tried.inserted
@@ -170,7 +137,11 @@ def _rewrite(account: Account, run_id: int, *, given: Surroundings, outcome: Out
     total = given.warehouse.calls_held(account.connection)
     underivable = refused = 0
     departures: dict[tuple[str, str], tuple[int, str]] = {}
-    while done := given.warehouse.rewrite(account, run_id=run_id, after=after):
+    while True:
+        with given.warehouse.page(account, run_id=run_id) as page:
+            done = rewrite_stretch(page, account, run_id=run_id, after=after)
+        if done is None:
+            break
         after = done.last
         counters.records_seen += done.seen
         counters.updated += done.written

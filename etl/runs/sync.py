@@ -21,7 +21,7 @@ from etl.errors import (
     NotFound,
 )
 from etl.model import JSON, AgentRow
-from etl.provider import Order
+from etl.provider import CALLS, Order
 from etl.reading.api import Api, Clock
 from etl.reading.source import Capabilities, Source
 from etl.runs.account import Account
@@ -33,9 +33,6 @@ from etl.runs.stream import sync_stream
 from etl.runs.terms import Finding, Outcome, RunStatus, Want
 
 log = structlog.get_logger(__name__)
-
-CALLS = "calls"
-"""The stream of a provider that lists all calls of an account together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from etl import providers
 from etl.model import OPEN_STATUSES, CallRow, Context, ParticipantRow, Record, Status
 from etl.provider import Children, Field, Provider
-from etl.records.columns import Columns, Same, in_bulk
+from etl.records.columns import in_bulk
 from etl.records.derive import derive
 from etl.records.identify import identify
 from etl.records.parse import address, decimal_cents, direction, flag, identifier, instant, text, whole
+from etl.records.rows import Columns, Same
 
 SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CONTEXT = Context(connection="made_up", stream="agent-1", currency="EUR", run_id=7)
