@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl import providers
-from etl.model import CallRow, Context, Derived, Drift, DriftNote, Rejection
+from etl.model import CallRow, Context, Derived, Drift, DriftNote, EventRow, MessageRow, ParticipantRow, Rejection
 from etl.provider import Provider
 from etl.records.derive import derive
 from etl.records.differences import DERIVED, KINDS
@@ -161,6 +161,18 @@ def test_children_that_are_held_otherwise_are_named(provider: Provider, data: st
         children[child] = children[child]._replace(**{name: SEEN if getattr(children[child], name) != SEEN else None})
     entries[place] = entries[place]._replace(**{kind: tuple(children)})
     assert again(provider, held(entries)) == {entries[place].call.call_id: (kind,)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_children_that_no_record_knows_are_named(kind: str) -> None:
+    """Those of a call that has none, among many such calls."""
+    entries = [entry_of(TUPLE, 3 * number) for number in range(MANY)]
+    given = {
+        "participants": ParticipantRow("made_up", "c0006", "p", None, None, None, None),
+        "messages": MessageRow("made_up", "c0006", "m", 1, None, None, None, None),
+        "events": EventRow("made_up", "c0006", "e", 1, None, None, "{}"),
+    }
+    assert again(TUPLE, replace(held(entries), **{kind: [given[kind]]})) == {"c0006": (kind,)}
 
 
 @pytest.mark.parametrize("provider", EVERY, ids=lambda one: one.name)
