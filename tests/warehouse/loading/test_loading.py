@@ -185,22 +185,26 @@ def test_an_older_observation_never_replaces_a_newer_one(krosai: Held) -> None:
     assert krosai.ask("SELECT count(*) FROM call_history") == [(0,)]
 
 
-def test_an_older_list_record_does_not_replace_a_newer_detail(krosai: Held) -> None:
-    """The statement itself refuses it: what was observed may have moved since it was looked up."""
+@pytest.mark.parametrize(
+    ("listed_at", "asked_at"), [(SEEN - MINUTE, SEEN + 3 * MINUTE), (SEEN + 3 * MINUTE, SEEN + MINUTE)], ids=["record", "detail"]
+)
+def test_the_statement_itself_refuses_what_is_older(krosai: Held, listed_at: datetime, asked_at: datetime) -> None:
+    """Either record held may be newer than what somebody looked up: the row and its history stay as they are."""
     krosai.load(call(1))
     krosai.load_detail("c1", call(1, duration=7), at=SEEN + 2 * MINUTE)
     entry = derive(
         KROSAI,
         Context(connection="made_up", stream="calls", currency="EUR", run_id=krosai.run_id),
         krosai.record(call(1, status="failed")),
-        observed_at=SEEN + 3 * MINUTE,
+        observed_at=listed_at,
         detail=krosai.record(call(1, duration=5)),
-        detail_observed_at=SEEN + MINUTE,
+        detail_observed_at=asked_at,
     )
-    before = krosai.rows()
+    before, history = krosai.rows(), krosai.ask("SELECT version, valid_to FROM call_history")
     with krosai.warehouse.page(krosai.account, run_id=krosai.run_id) as page:
         assert page.update([entry]) == frozenset()
     assert krosai.rows() == before
+    assert krosai.ask("SELECT version, valid_to FROM call_history") == history
 
 
 def test_a_call_is_its_first_streams(krosai: Held) -> None:
