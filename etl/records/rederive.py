@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from etl.model import CallRow, Context, Derived, DriftNote, Record
-from etl.provider import CALLS, Provider
+from etl.provider import Provider
 from etl.records.columns import in_bulk
 from etl.records.content import same_content
 from etl.records.derive import derive
@@ -49,7 +49,7 @@ def rederive(provider: Provider, held: HeldCalls, *, currency: str, run_id: int)
         if record.rejection is not None or record.call_id != row.call_id:
             found.unlike.append(Unlike(row, record))
         else:
-            usable[_stream(provider, row) if row.detail is None else ""].append((row, record))
+            usable[provider.home_of(row.stream) if row.detail is None else ""].append((row, record))
     one_by_one = usable.pop("", [])
     for stream, some in usable.items():
         context = Context(connection=some[0][0].connection, stream=stream, currency=currency, run_id=run_id)
@@ -88,7 +88,7 @@ def derived_again(provider: Provider, row: CallRow, record: Record, *, currency:
     detail = own_detail(provider, row.call_id, row.detail) if row.detail_observed_at is not None else None
     return derive(
         provider,
-        Context(connection=row.connection, stream=_stream(provider, row), currency=currency, run_id=run_id),
+        Context(connection=row.connection, stream=provider.home_of(row.stream), currency=currency, run_id=run_id),
         record,
         observed_at=row.observed_at,
         detail=detail,
@@ -143,7 +143,3 @@ def own_detail(provider: Provider, call_id: str, text: str | None) -> Record | N
 
 def _records(provider: Provider, rows: Sequence[CallRow]) -> Sequence[Record]:
     return identify_all(provider, [row.raw.encode() for row in rows]) if rows else ()
-
-
-def _stream(provider: Provider, row: CallRow) -> str:
-    return row.stream if provider.agents is not None else CALLS

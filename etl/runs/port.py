@@ -1,18 +1,24 @@
-"""What a run asks of the outside: a warehouse, and somebody who watches. The API's side is in `etl.reading.api`."""
+"""
+Knows what runs ask of the outside: a warehouse, and somebody who watches.
+
+The API's side is in `etl.reading.api`; what an audit needs of the warehouse beyond a run, in `etl.audit.port`; clock and threads
+are in `etl.effects`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Derived, DriftNote, Record, Rejection
-from etl.records.rows import Draft, Stored
+from etl.reading.walks.way import Held
+from etl.records.rows import Draft, HeldCalls, Rewrite, Stored
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Compared, Counters, DueCall, Held, Outcome, Reject
+from etl.runs.terms import Absent, Compared, Counters, DueCall, Outcome, Reject, RunKind, Trigger
 
 Due = Callable[[Derived, JSON], datetime | None]
 """Tells when to ask for a call's detail again, given what its records became and its decoded detail; None: not any more."""
@@ -108,8 +114,8 @@ class PageTransaction(Protocol):
         ...
 
 
-class RunWarehouse(Protocol):
-    """What a run needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
+class RunRegister(Protocol):
+    """What the life of every run needs of the warehouse, whatever its work is. Every method raises WarehouseError."""
 
     def acquire(self, connection: str) -> None:
         """Take the connection's lock. Raises AlreadyRunning."""
@@ -119,13 +125,21 @@ class RunWarehouse(Protocol):
         """Give the lock back."""
         ...
 
-    def open_run(self, account: Account, *, trigger: str) -> int:
+    def is_known(self, connection: str) -> bool:
+        """Return whether the connection was ever synced."""
+        ...
+
+    def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
         """Open a run row, close those that crashed, and become the connection's owner (the fence)."""
         ...
 
     def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        """Close the run row."""
+        """Close the run row, and keep what the limiter must remember; None: nothing new, since nothing was asked for."""
         ...
+
+
+class RunWarehouse(RunRegister, Protocol):
+    """What a sync needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
         """Return capabilities, request log and pinned organisation, as kept."""
@@ -165,4 +179,70 @@ class RunWarehouse(Protocol):
 
     def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
         """Return held calls whose detail is due at `now` (by the provider's clock), newest first."""
+        ...
+
+
+Departures = Mapping[tuple[str, str], tuple[int, str]]
+"""How often records depart from their documentation, by path and kind, with a sample."""
+
+
+class Place(NamedTuple):
+    """Where one reject stands among those of its connection."""
+
+    stream: str
+    record_key: str
+
+
+FIRST = Place("", "")
+"""Before every reject."""
+
+
+class KeptReject(NamedTuple):
+    """An open reject as it is kept."""
+
+    stream: str
+    record_key: str
+    reason: str
+    raw_text: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+class ReplayPage(PageTransaction, Protocol):
+    """The transaction of one stretch of a replay: what a page's can do, and what only a replay asks for."""
+
+    def held_after(self, call_id: str, *, limit: int) -> HeldCalls:
+        """Return the calls of the connection whose ids follow `call_id` ("": the first), and what belongs to them."""
+        ...
+
+    def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
+        """Write held calls and their children in place, as far as they differ; return the ids of those that are refused."""
+        ...
+
+    def rejects_after(self, place: Place, *, limit: int) -> Sequence[KeptReject]:
+        """Return the open rejects of the connection that follow `place`."""
+        ...
+
+    def gone(self, call_ids: Sequence[str]) -> Mapping[str, datetime]:
+        """Return when those of the calls that were found gone at the provider were so last."""
+        ...
+
+    def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
+        """Note that these rejects are none any more."""
+        ...
+
+
+class ReplayWarehouse(RunRegister, Protocol):
+    """What a replay needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
+
+    def calls_held(self, connection: str) -> int:
+        """Return how many calls are held of the connection."""
+        ...
+
+    def page(self, account: Account, *, run_id: int) -> AbstractContextManager[ReplayPage]:
+        """Begin a transaction at the fence; leaving it commits."""
+        ...
+
+    def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:
+        """Keep the departures found in what is held, and no others, but for those that only a reading shows."""
         ...

@@ -17,7 +17,7 @@ from etl.records.identify import identify
 from etl.records.rederive import changed
 from etl.runs.account import Account
 from etl.runs.loading import context_of
-from etl.runs.rewriting import KeptReject, Place, ReplayPage
+from etl.runs.port import KeptReject, Place, ReplayPage
 
 REJECTS = 200
 """The number of rejects that are tried again in one transaction; a reject can be large."""

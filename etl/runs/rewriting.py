@@ -6,66 +6,14 @@ What a mapping makes otherwise is written in place: no version becomes history, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from etl.records.rederive import rederive
-from etl.records.rows import HeldCalls, Rewrite
 from etl.runs.account import Account
-from etl.runs.port import PageTransaction
+from etl.runs.port import Departures, ReplayPage
 
 ROWS = 1_000
 """The number of calls that are derived again in one transaction."""
-
-Departures = Mapping[tuple[str, str], tuple[int, str]]
-"""How often records depart from their documentation, by path and kind, with a sample."""
-
-
-class Place(NamedTuple):
-    """Where one reject stands among those of its connection."""
-
-    stream: str
-    record_key: str
-
-
-FIRST = Place("", "")
-"""Before every reject."""
-
-
-class KeptReject(NamedTuple):
-    """An open reject as it is kept."""
-
-    stream: str
-    record_key: str
-    reason: str
-    raw_text: str
-    first_seen_at: datetime
-    last_seen_at: datetime
-
-
-class ReplayPage(PageTransaction, Protocol):
-    """The transaction of one stretch of a replay: what a page's can do, and what only a replay asks for."""
-
-    def held_after(self, call_id: str, *, limit: int) -> HeldCalls:
-        """Return the calls of the connection whose ids follow `call_id` ("": the first), and what belongs to them."""
-        ...
-
-    def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
-        """Write held calls and their children in place, as far as they differ; return the ids of those that are refused."""
-        ...
-
-    def rejects_after(self, place: Place, *, limit: int) -> Sequence[KeptReject]:
-        """Return the open rejects of the connection that follow `place`."""
-        ...
-
-    def gone(self, call_ids: Sequence[str]) -> Mapping[str, datetime]:
-        """Return when those of the calls that were found gone at the provider were so last."""
-        ...
-
-    def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
-        """Note that these rejects are none any more."""
-        ...
 
 
 class Rewritten(NamedTuple):

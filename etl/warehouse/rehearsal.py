@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from etl.model import JSON, AgentRow, Derived, DriftNote, Record
 from etl.records.rows import NOTHING, Draft
 from etl.runs.account import Account
-from etl.runs.terms import Compared, DueCall, Outcome, Reject
+from etl.runs.terms import Compared, DueCall, Outcome, Reject, RunKind, Trigger
 from etl.warehouse.database import Database
+from etl.warehouse.loading.fence import INSTANT
 from etl.warehouse.loading.transaction import Page
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
@@ -25,7 +26,7 @@ class Rehearsal(PostgresWarehouse):
         super().__init__(database, locks)
         self._seen: set[tuple[str, str]] = set()
 
-    def open_run(self, account: Account, *, trigger: str) -> int:
+    def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
         """Return a number that no run has."""
         return 0
 
@@ -34,7 +35,7 @@ class Rehearsal(PostgresWarehouse):
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
         """Return what is kept; nothing where the connection was never synced."""
-        return super().remembered(connection) if self._is_known(connection) else ({}, {}, None)
+        return super().remembered(connection) if self.is_known(connection) else ({}, {}, None)
 
     def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
         """Return none: details say nothing about what a sync would bring that is worth their requests."""
@@ -49,7 +50,8 @@ class Rehearsal(PostgresWarehouse):
         """Open a transaction that only reads."""
         with self._database.begin() as session:
             session.exec_driver_sql("SET TRANSACTION READ ONLY")
-            yield _Page(session, account, run_id, seen=self._seen)
+            now = session.execute(select(INSTANT)).scalar_one()
+            yield _Page(session, account, run_id, now=now, seen=self._seen)
 
 
 class _Page(Page):
@@ -59,8 +61,10 @@ class _Page(Page):
     It is never finished, so what it was given to save is forgotten.
     """
 
-    def __init__(self, connection: Connection, account: Account, run_id: int, *, seen: set[tuple[str, str]]) -> None:
-        super().__init__(connection, account, run_id)
+    def __init__(
+        self, connection: Connection, account: Account, run_id: int, *, now: datetime, seen: set[tuple[str, str]]
+    ) -> None:
+        super().__init__(connection, account, run_id, now=now)
         self._seen = seen
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:

@@ -1,5 +1,5 @@
 """
-Knows what a replay needs of the warehouse (`etl.runs.replay.ReplayWarehouse`): held calls, open rejects, what was found odd.
+Knows what a replay needs of the warehouse (`etl.runs.port.ReplayWarehouse`): held calls, open rejects, what was found odd.
 
 It derives nothing: what is held goes out, rows come in.
 """
@@ -16,17 +16,16 @@ from sqlalchemy.dialects.postgresql import insert
 from etl.model import Drift
 from etl.records.rows import HeldCalls
 from etl.runs.account import Account
-from etl.runs.rewriting import FIRST, Departures, KeptReject, Place
+from etl.runs.port import FIRST, Departures, KeptReject, Place
 from etl.warehouse.audits import MendingPage
 from etl.warehouse.held_calls import read_held
-from etl.warehouse.kinds import RunKind, note_kind
 from etl.warehouse.loading.transaction import behind_fence, page_transaction
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.tables import call_history, calls, rejected_records, schema_drift, texts
 
 
 class ReplayPage(MendingPage):
-    """The transaction of one stretch of a replay (`etl.runs.rewriting.ReplayPage`)."""
+    """The transaction of one stretch of a replay (`etl.runs.port.ReplayPage`)."""
 
     def held_after(self, call_id: str, *, limit: int) -> HeldCalls:
         """See `ReplayPage.held_after`."""
@@ -60,16 +59,6 @@ class ReplayPage(MendingPage):
 class PostgresReplay(PostgresWarehouse):
     """The warehouse as a replay uses it."""
 
-    def open_run(self, account: Account, *, trigger: str) -> int:
-        """See `ReplayWarehouse.open_run`."""
-        run_id = super().open_run(account, trigger=trigger)
-        note_kind(self._database, run_id, RunKind.REPLAY)
-        return run_id
-
-    def holds(self, connection: str) -> bool:
-        """See `ReplayWarehouse.holds`."""
-        return self._is_known(connection)
-
     def calls_held(self, connection: str) -> int:
         """See `ReplayWarehouse.calls_held`."""
         with self._database.begin() as session:
@@ -84,7 +73,7 @@ class PostgresReplay(PostgresWarehouse):
     def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:
         """See `ReplayWarehouse.save_departures`."""
         name = account.connection
-        with behind_fence(self._database, account, run_id) as session:
+        with behind_fence(self._database, account, run_id) as (session, _):
             kept = session.execute(
                 select(schema_drift.c.path, schema_drift.c.kind).where(schema_drift.c.connection == name)
             ).all()

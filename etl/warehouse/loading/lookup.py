@@ -11,23 +11,22 @@ from typing import Any, NamedTuple
 import psycopg
 
 from etl.coverage import Spans
-from etl.model import OPEN_STATUSES, Record
+from etl.model import Record
 from etl.records.rows import Stored
 from etl.runs.terms import Compared
 from etl.warehouse.loading.binary_copy import array
-
-_OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
+from etl.warehouse.tables import OPEN
 
 # A subquery with a limit is run for each id, by the primary key. A plain join would be left to the planner, and that reads all
 # calls of a connection for a page's ids as long as it has no statistics: during the first backfill, of all times.
 _LOOK_UP = f"""
-SELECT asked.place, held.stream, held.status IN ({_OPEN}), held.content_hash <> asked.content_hash AND held.observed_at <= %s
+SELECT asked.place, held.stream, held.status IN ({OPEN}), held.content_hash <> asked.content_hash AND held.observed_at <= %s
 FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS asked (call_id, content_hash, place)
 LEFT JOIN LATERAL (
     SELECT c.call_id, c.stream, c.content_hash, c.observed_at, c.status
     FROM public.calls c WHERE c.connection = %s AND c.call_id = asked.call_id LIMIT 1
 ) held ON true
-WHERE held.call_id IS NULL OR held.content_hash <> asked.content_hash OR held.stream <> %s OR held.status IN ({_OPEN})
+WHERE held.call_id IS NULL OR held.content_hash <> asked.content_hash OR held.stream <> %s OR held.status IN ({OPEN})
 ORDER BY asked.place
 """  # noqa: S608 - words of ours
 
@@ -41,7 +40,7 @@ WHERE held.stream = %s
 """
 
 _HELD_IN = f"""
-SELECT call_id, content_hash, status IN ({_OPEN})
+SELECT call_id, content_hash, status IN ({OPEN})
 FROM public.calls
 WHERE connection = %s AND stream = %s AND cursor_at >= %s AND cursor_at < %s
 """  # noqa: S608 - words of ours

@@ -18,7 +18,7 @@ from etl.records.derive import derive
 from etl.records.identify import identify
 from etl.runs.account import Account
 from etl.runs.loading import drafted, load_detail, load_page
-from etl.runs.terms import Loaded, Observed
+from etl.runs.terms import Loaded, Observed, RunKind, Trigger
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import Page
 from etl.warehouse.locks import Locks
@@ -40,7 +40,7 @@ class Held:
         self.database = database
         self.warehouse = PostgresWarehouse(database, locks)
         self.account = Account(connection="made_up", provider=provider, lookback=timedelta(hours=2), currency="EUR")
-        self.run_id = self.warehouse.open_run(self.account, trigger="cli")
+        self.run_id = self.warehouse.open_run(self.account, kind=RunKind.SYNC, trigger=Trigger.CLI)
 
     def load(
         self,
@@ -234,7 +234,9 @@ def test_a_reject_is_resolved_when_its_call_comes_right(krosai: Held) -> None:
     """By a later reading alone; one that was seen since stays, and another call's as well."""
     bad = [call(1, created_at="never"), call(2, created_at="never"), call(3, created_at="never")]
     assert krosai.load(*bad).rejected == 3
-    krosai.run_id = krosai.warehouse.open_run(krosai.account, trigger="cli")  # which looks whether any are open
+    krosai.run_id = krosai.warehouse.open_run(
+        krosai.account, kind=RunKind.SYNC, trigger=Trigger.CLI
+    )  # which looks whether any are open
     assert krosai.load(call(1), at=SEEN + MINUTE).rejected == 0
     assert krosai.load(call(2), at=SEEN - MINUTE).inserted == 1
     assert krosai.ask("SELECT call_id, resolved_at FROM sync.rejected_records ORDER BY 1") == [
@@ -309,7 +311,7 @@ def test_a_detail_that_the_database_refuses_is_a_reject_until_one_is_taken(krosa
     refused = json.dumps(call(1, latency_ms=0)).replace('"latency_ms": 0', f'"latency_ms": {TOO_LARGE}')
     assert krosai.load_detail("c1", refused, at=SEEN + MINUTE) == Loaded(rejected=1)
     assert krosai.rows() == before
-    krosai.run_id = krosai.warehouse.open_run(krosai.account, trigger="cli")
+    krosai.run_id = krosai.warehouse.open_run(krosai.account, kind=RunKind.SYNC, trigger=Trigger.CLI)
     assert krosai.load_detail("c1", call(1, duration=7), at=SEEN + 2 * MINUTE) == Loaded(updated=1)
     assert krosai.ask("SELECT call_id, reason, resolved_at FROM sync.rejected_records") == [
         ("c1", "database_refused", SEEN + 2 * MINUTE)

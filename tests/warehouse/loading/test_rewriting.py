@@ -17,6 +17,7 @@ from etl.records.identify import identify
 from etl.records.rederive import rederive
 from etl.records.rows import Rewrite
 from etl.runs.account import Account
+from etl.runs.terms import RunKind, Trigger
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.replay import PostgresReplay
@@ -55,7 +56,9 @@ class Held:
         """Open the runs, and load the calls: the last one's detail is another call's."""
         self.warehouse = warehouse
         self.database = database
-        self.runs = {name: warehouse.open_run(account(name), trigger="cli") for name in ("here", "there")}
+        self.runs = {
+            name: warehouse.open_run(account(name), kind=RunKind.REPLAY, trigger=Trigger.CLI) for name in ("here", "there")
+        }
         for name, run_id in self.runs.items():
             with warehouse.page(account(name), run_id=run_id) as page:
                 details = {1: 1, 2: None, 3: 1}
