@@ -146,7 +146,11 @@ class RunWarehouse(RunRegister, Protocol):
         ...
 
     def encoded(self, draft: Draft) -> Draft:
-        """Return a draft with its rows made ready to be copied, or as it is; touches no database, and may run in any thread."""
+        """
+        Return a draft as `copy` takes it soonest: its rows made ready to travel, or as it is.
+
+        Touches no database, and may run in any thread.
+        """
         ...
 
     def page(self, account: Account, *, run_id: int) -> AbstractContextManager[PageTransaction]:

@@ -128,8 +128,8 @@ class PostgresWarehouse:
         return row[0], row[1], row[2]
 
     def encoded(self, draft: Draft) -> Draft:
-        """See `RunWarehouse.encoded`."""
-        return replace(draft, encoded=encoded(draft)) if draft.records else draft
+        """See `RunWarehouse.encoded`; what it was made of need not wait in memory."""
+        return replace(draft, rows=(), encoded=encoded(draft)) if draft.records else draft
 
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:

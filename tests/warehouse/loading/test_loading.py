@@ -19,6 +19,7 @@ from etl.records.identify import identify
 from etl.runs.account import Account
 from etl.runs.loading import drafted, load_detail, load_page
 from etl.runs.terms import Loaded, Observed, RunKind, Trigger
+from etl.system import SystemThreads
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import Page
 from etl.warehouse.locks import Locks
@@ -40,6 +41,10 @@ class Held:
         self.database = database
         self.warehouse = PostgresWarehouse(database, locks)
         self.account = Account(connection="made_up", provider=provider, lookback=timedelta(hours=2), currency="EUR")
+        self.open_run()
+
+    def open_run(self) -> None:
+        """Begin another run, which looks whether any rejects are open."""
         self.run_id = self.warehouse.open_run(self.account, kind=RunKind.SYNC, trigger=Trigger.CLI)
 
     def load(
@@ -111,7 +116,7 @@ def call(number: int, **others: Any) -> dict[str, Any]:
 @pytest.fixture
 def locks(database: Database) -> Iterator[Locks]:
     """Give the locks of this process."""
-    with Locks(database) as held:
+    with Locks(database, SystemThreads()) as held:
         yield held
 
 
@@ -311,7 +316,7 @@ def test_a_detail_that_the_database_refuses_is_a_reject_until_one_is_taken(krosa
     refused = json.dumps(call(1, latency_ms=0)).replace('"latency_ms": 0', f'"latency_ms": {TOO_LARGE}')
     assert krosai.load_detail("c1", refused, at=SEEN + MINUTE) == Loaded(rejected=1)
     assert krosai.rows() == before
-    krosai.run_id = krosai.warehouse.open_run(krosai.account, kind=RunKind.SYNC, trigger=Trigger.CLI)
+    krosai.open_run()
     assert krosai.load_detail("c1", call(1, duration=7), at=SEEN + 2 * MINUTE) == Loaded(updated=1)
     assert krosai.ask("SELECT call_id, reason, resolved_at FROM sync.rejected_records") == [
         ("c1", "database_refused", SEEN + 2 * MINUTE)

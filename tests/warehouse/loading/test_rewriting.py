@@ -18,6 +18,7 @@ from etl.records.rederive import rederive
 from etl.records.rows import Rewrite
 from etl.runs.account import Account
 from etl.runs.terms import RunKind, Trigger
+from etl.system import SystemThreads
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.replay import PostgresReplay
@@ -86,7 +87,7 @@ class Held:
 @pytest.fixture
 def held(database: Database) -> Iterator[Held]:
     """Give the warehouse, the foreign detail replayed away already."""
-    with Locks(database) as locks:
+    with Locks(database, SystemThreads()) as locks:
         held = Held(PostgresReplay(database, locks), database)
         differs = held.replay()
         assert differs.keys() == {"c3"} and "detail" in differs["c3"]
