@@ -87,3 +87,13 @@ def as_reject(provider: Provider, record: Record) -> Record:
     except (RecursionError, ValueError):
         return record
     return record._replace(digest=blake2b(text, digest_size=16).digest())
+
+
+def is_detail_of(provider: Provider, record: Record, call_id: str) -> bool:
+    """
+    Whether a record is the detail of the call with this id: an object whose own id is a form under which the call is asked for.
+
+    A wrong form of an id may be answered with another call.
+    """
+    form = provider.detail
+    return form is not None and record.call_id in form.id_forms(call_id) and isinstance(record.value, dict)
