@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-
 from etl.warehouse.embedded.binaries import find
 
 OLDEST, BEYOND = (3, 11), (3, 15)
