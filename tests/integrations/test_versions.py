@@ -24,7 +24,7 @@ STORIES = (
 
 # Of the warehouse what Python has a part in: the launcher, the driver, the binary form of rows.
 WAREHOUSE = (
-    "tests/warehouse/embedded",
+    "tests/embedded",
     "tests/warehouse/test_copying.py",
     "tests/warehouse/test_database.py",
     "tests/warehouse/test_locks.py",
@@ -48,7 +48,7 @@ def test_on_another_postgres(version: str) -> None:
     """On every version that can be had without another package index; the embedded server's own tests choose theirs."""
     programs = POSTGRES[version]()
     here = Environment(Path(sys.prefix))
-    deselected = "--ignore=tests/warehouse/embedded"
+    deselected = "--ignore=tests/embedded"
     here.test(
         "tests/warehouse",
         "tests/acceptance/test_docs_queries.py",
