@@ -1,7 +1,7 @@
 """
-Knows how the records inside a call's record become rows: participants, messages, events; knows nothing of the call but its id.
+Derives the rows of a call's children (participants, messages, events) from the records inside the call's record.
 
-Each id once: of two records with one id the last counts. The order is that in which the ids first appear.
+Every id occurs once: if two records share an id, the last counts. Rows are in the order in which their ids first appear.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from etl.records.compiled import ChildrenPlan, Row, fill, note_unknown, type_nam
 from etl.records.parse import LARGEST, Unfit, identifier
 
 _JOINED, _LEFT, _STAYED = (ParticipantRow._fields.index(name) for name in ("joined_at", "left_at", "duration_seconds"))
-_POSITION, _DATA = EventRow._fields.index("position"), EventRow._fields.index("data")  # a message has its position there too
+_POSITION, _DATA = EventRow._fields.index("position"), EventRow._fields.index("data")  # a message's position has the same index
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def children(plan: ChildrenPlan[Row], context: Context, call_id: str, merged: JSON, notes: list[DriftNote]) -> tuple[Row, ...]:
     """
-    Return the rows of one kind of child in a record, and note what was odd.
+    Return the rows of one kind of child in a record, and add what was odd to `notes`.
 
-    A message and an event have their position, from 1; an event is also kept whole. How long a participant stayed is computed
-    where the provider does not say.
+    Messages and events are numbered from 1, and an event is also stored whole. How long a participant stayed is computed if the
+    provider does not say.
     """
     listed = merged.get(plan.key)
     if listed is None:
@@ -60,5 +60,5 @@ def children(plan: ChildrenPlan[Row], context: Context, call_id: str, merged: JS
             row[_POSITION] = position
             if kind is EventRow:
                 row[_DATA] = _encode(child).decode()
-        found[child_id] = tuple.__new__(kind, row)  # as `_make` does, without the call and the count
+        found[child_id] = tuple.__new__(kind, row)  # as `_make` does, but faster: no call, no length check
     return tuple(found.values())
