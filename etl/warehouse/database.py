@@ -1,7 +1,8 @@
 """
-Knows the way to the database: its address, the engine, what every session is set to, what the server must be.
+The connection to the database: its address, the engine, the settings of every session, the requirements on the server.
 
-What its errors mean stands in `etl.warehouse.failures`, the locks in `etl.warehouse.locks`, the tables in `etl.warehouse.schema`.
+Errors are translated in `etl.warehouse.failures`; locks are in `etl.warehouse.locks`, the schema's versions in
+`etl.warehouse.schema`.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ OLDEST = 14
 
 _DRIVERS = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 _PATIENCE = timedelta(seconds=10)
-_FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive
+_FRESH = 1.0  # seconds; a session used more recently than this is assumed to be alive
 _SESSION = (
     "SET search_path TO public; SET TimeZone TO 'UTC'; SET statement_timeout TO 0; "
-    "SET idle_in_transaction_session_timeout TO '60s'"  # what a stopped process holds is free again for its successor
+    "SET idle_in_transaction_session_timeout TO '60s'"  # frees the locks of a stopped process for its successor
 )
 _VARIABLES = {
     "dbname": "PGDATABASE",
@@ -100,7 +101,7 @@ def refuse_unfit(address: str, *, version: int, encoding: str, standby: bool, re
 
 
 def libpq_environment(conninfo: str) -> dict[str, str]:
-    """Return the variables by which psql and its kin reach a database: other users can read a command line, not these."""
+    """Return the environment for psql and other libpq programs; unlike a command line, other users cannot read it."""
     given = conninfo_to_dict(conninfo)
     return {_VARIABLES[key]: str(value) for key, value in given.items() if key in _VARIABLES and value is not None}
 
@@ -109,12 +110,12 @@ class Database:
     """
     One database, reached through a bounded pool of sessions; safe to share between threads.
 
-    Every session has `public` alone on its search path, shows times in UTC, and is not cut off by a timeout of statements.
+    Every session has only `public` on its search path, uses UTC, and has no statement timeout.
     The methods raise `WarehouseError`; whoever uses `engine` directly does so inside `translate()`.
     """
 
     def __init__(self, url: str, *, sessions: int = 10, patience: timedelta = _PATIENCE) -> None:
-        """Remember the address; nothing is connected yet. At most `sessions` at once; each may take `patience` to open."""
+        """Nothing is connected yet. At most `sessions` are open at once; each may take `patience` to connect."""
         self._url = parse_url(url)
         self._arguments = {"connect_timeout": str(max(2, round(patience.total_seconds()))), **_LIBPQ}
         for given in self._url.query:
@@ -125,9 +126,9 @@ class Database:
             pool_size=sessions,
             max_overflow=0,
             pool_timeout=patience.total_seconds(),
-            hide_parameters=True,  # what a statement carries is personal data
+            hide_parameters=True,  # the parameters of a statement are personal data
         )
-        event.listen(self._engine, "connect", _set_up, insert=True)  # before the engine asks for its default schema
+        event.listen(self._engine, "connect", _set_up, insert=True)  # runs before the engine asks for the default schema
         event.listen(self._engine, "checkin", _note_idle)
         event.listen(self._engine, "checkout", _ping_if_doubtful)
 
@@ -147,7 +148,7 @@ class Database:
 
     @property
     def url(self) -> str:
-        """The whole address, password included: for handing on to a program, never for showing."""
+        """The complete address with its password: to be handed to a program, never shown."""
         return self._url.render_as_string(hide_password=False)
 
     @property
@@ -192,7 +193,7 @@ class Database:
         Check that the server can hold the warehouse.
 
         Raises WarehouseError where it cannot be reached, is older than PostgreSQL 14, stores text in another encoding than
-        UTF-8, takes no writes, or hides behind a proxy that shares sessions out by the transaction.
+        UTF-8, is read-only, or is behind a proxy that assigns sessions per transaction.
         """
         with self.autocommit() as connection:
             version, encoding, standby, read_only = connection.execute(
@@ -205,8 +206,8 @@ class Database:
         self._refuse_shared_sessions()
 
     def _refuse_shared_sessions(self) -> None:
-        # A pooler hands the server's session on as soon as a transaction ends. So while a second transaction is open, the
-        # first client either sees its session in the second's hands or gets another one.
+        # Such a pooler reassigns the server's session as soon as a transaction ends. So while a second transaction is open, the
+        # first client either finds its session in use by the second or is given another one.
         asked = "SELECT pg_backend_pid()"
         with self.session() as first, self.session() as second, self.translate():
             mine = first.execute(asked).fetchall()
@@ -222,7 +223,7 @@ class Database:
 
 
 def driver_of(connection: Connection) -> Session:
-    """Return the driver's session under a connection, for what is written in its terms: COPY, and statements of every page."""
+    """Return the psycopg connection under an SQLAlchemy one, for COPY and for the statements of every page."""
     driver = connection.connection.driver_connection
     if not isinstance(driver, Session):
         raise TypeError("the warehouse is reached through psycopg")
@@ -242,10 +243,10 @@ def _note_idle(_session: DBAPIConnection | None, record: ConnectionPoolEntry) ->
 
 def _ping_if_doubtful(session: Session, record: ConnectionPoolEntry, _proxy: object) -> None:
     """
-    Have the pool replace a session that died while nobody used it.
+    Make the pool replace a session that died while it was not used.
 
-    The server is asked only after a while, or where it said something meanwhile (that it closes the session, say): asking it
-    before every page would be one more round trip for each.
+    The server is only asked if the session was idle for a while, or has unread input (a notice that it was closed, say). Asking
+    before every page would cost a round trip each time.
     """
     idle = monotonic() - record.info.get("idle_since", monotonic())
     try:

@@ -1,4 +1,4 @@
-"""Knows what is told of a warehouse: how each connection stands, and its runs. Reads only."""
+"""Reports how each connection stands, its streams and its runs, and answers users' own queries."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from etl.warehouse.tables import OPEN, runs
 
 Row = Mapping[str, Any]
 
-# One statement, so that all of it is of one instant. The counts of calls walk indexes: (connection, stream, cursor_at) for
-# those held, the partial one for those open.
+# One statement, so that everything is of one instant. Calls are counted from indexes: held ones from
+# (connection, stream, cursor_at), open ones from the partial index.
 _STATUS = text(
     f"""
     SELECT c.connection, c.provider,
@@ -51,7 +51,7 @@ _STREAMS = text("SELECT connection, stream, high_water_mark, horizon, closed_at 
 
 
 def connections(database: Database) -> list[Row]:
-    """Return how each connection stands, one row each."""
+    """Return one row per connection with how it stands."""
     with database.begin() as session:
         return [dict(row) for row in session.execute(_STATUS).mappings()]
 
@@ -73,14 +73,14 @@ def run_history(database: Database, connection: str | None, *, limit: int) -> li
 
 def ask(database: Database, query: str) -> tuple[Sequence[str], list[Sequence[Any]]]:
     """
-    Run one query in a session that may only read; return the columns and the rows.
+    Run one query in a read-only session; return the columns and the rows.
 
-    Raises UsageError with what the server says of the query, WarehouseError where the database fails.
+    Raises UsageError with the server's message about the query, WarehouseError if the database fails.
     """
     with closing(database.session()) as session, database.translate():
         session.execute("SET default_transaction_read_only TO on")
         try:
-            # Prepared, since then the server takes one statement only: none that follows a COMMIT.
+            # As a prepared statement, which the server limits to one command: none can follow after a COMMIT.
             cursor = session.execute(query.encode(), prepare=True)
             if cursor.description is None:
                 return (), []
@@ -90,7 +90,7 @@ def ask(database: Database, query: str) -> tuple[Sequence[str], list[Sequence[An
 
 
 def _misasked(error: psycopg.DatabaseError) -> UsageError | None:
-    """Return what is wrong with a query, in the server's words; None where it is not the query's fault."""
+    """Return the server's message about a faulty query; None if the error is not the query's fault."""
     said, code = error.diag.message_primary, error.sqlstate
     if (isinstance(error, psycopg.OperationalError) and code is None) or (code or "").startswith(("08", "53", "57P", "58", "XX")):
         return None
