@@ -1,4 +1,4 @@
-"""Knows the one request that shows whether a credential is accepted, and what the provider counts in its answer."""
+"""The one request that shows whether a credential is accepted (`etl check`), and what the provider counts in its answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from etl.reading.source import Source
 
 
 def probe(source: Source, *, until: datetime, span: timedelta) -> str | None:
-    """Ask for the smallest page that needs the credential; return what the provider counts (a day, all calls, agents)."""
+    """Request the smallest page that needs the credential; return the provider's count (calls of a day, all calls, agents)."""
     provider = source.provider
     agents, listing = provider.agents, provider.listing
     if agents is not None:
