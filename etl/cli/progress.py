@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class Silence:
-    """Nobody watches."""
+    """Shows nothing."""
 
     def stream_started(self, connection: str, stream: str) -> None:
-        """See `Watcher`."""
+        """Do nothing."""
 
     def page_loaded(self, connection: str, stream: str, *, records: int, total: int | None) -> None:
-        """See `Watcher`."""
+        """Do nothing."""
 
     def stream_finished(self, connection: str, stream: str) -> None:
-        """See `Watcher`."""
+        """Do nothing."""
 
 
 class Bars:
@@ -37,20 +37,20 @@ class Bars:
         self._totals: dict[tuple[str, str], int] = {}
 
     def stream_started(self, connection: str, stream: str) -> None:
-        """See `Watcher`."""
+        """Add a bar."""
         name = connection if stream == "calls" else f"{connection} {stream}"
         with self._lock:
             self._tasks[connection, stream] = self._progress.add_task(name, total=None)
 
     def page_loaded(self, connection: str, stream: str, *, records: int, total: int | None) -> None:
-        """See `Watcher`. The first total counts: later ones of a walk count what is left."""
+        """Advance the bar. Its total is the first one given: later totals of a walk count only what is left."""
         with self._lock:
             if total is not None:
                 self._totals.setdefault((connection, stream), total)
             self._progress.update(self._tasks[connection, stream], advance=records, total=self._totals.get((connection, stream)))
 
     def stream_finished(self, connection: str, stream: str) -> None:
-        """See `Watcher`."""
+        """Remove the bar."""
         with self._lock:
             self._progress.remove_task(self._tasks.pop((connection, stream)))
 
