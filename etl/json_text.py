@@ -1,4 +1,4 @@
-"""Knows how a record's JSON text is decoded, whatever numbers it holds; knows no record."""
+"""Decodes JSON text, whatever numbers it holds."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NoReturn
 
 import msgspec
 
-_LONG_INTEGER = 300  # digits; beyond, Python would not read it as an integer, and no column could hold it
+_LONG_INTEGER = 300  # digits; no column could hold a longer one, and Python refuses very long ones
 _decode = msgspec.json.Decoder().decode
 
 
 def decoded(text: bytes) -> object:
-    """Return the decoded text; None where nothing can read it. Numbers that no type can hold become infinite."""
+    """Return the decoded text; None if it is not JSON. Numbers too large for any type become infinite."""
     try:
         return _decode(text)
     except (msgspec.MsgspecError, RecursionError):
