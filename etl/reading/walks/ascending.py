@@ -71,8 +71,8 @@ class _Walk:
                 self.since, self.expected = self.came_from, None
                 continue
             if ended.here:
-                # A page that ends the window is whole in itself; not so an empty one that should have repeated calls: an outage
-                # that begins during the walk looks like that.
+                # The last page of a window is complete. But an empty page that should have repeated calls proves nothing: an
+                # outage that begins during the walk looks the same.
                 surely = ended.surely and self.met and (bool(page.records) or self.came_from is None)
                 end = min(self.until, instants.claims_before) if surely else self.bound
                 notes = () if ended.surely else (Note.TOTAL_DISAGREES,)
