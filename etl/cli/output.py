@@ -1,4 +1,4 @@
-"""Knows how results and errors look: tables on a terminal, plain lines otherwise, one JSON document on request."""
+"""How results and errors are shown: tables on a terminal, plain lines otherwise, one JSON document on request."""
 
 from __future__ import annotations
 

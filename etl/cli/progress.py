@@ -1,4 +1,4 @@
-"""Knows how a sync in progress looks on a terminal: one bar a stream, with a total where the provider gives one."""
+"""The progress of a sync on a terminal: one bar per stream, with a total if the provider gives one."""
 
 from __future__ import annotations
 

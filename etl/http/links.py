@@ -1,4 +1,4 @@
-"""Knows where addresses lead: the configured one, `Link` headers, origins; follows none and knows no credentials."""
+"""Where addresses lead: the configured one, `Link` headers, origins. None is followed here."""
 
 from __future__ import annotations
 
