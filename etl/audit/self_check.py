@@ -6,11 +6,11 @@ A row is a pure function of its records (`etl.records.derive`), so whatever else
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from etl import json_text
 from etl.audit.port import AuditWarehouse, Batch, Disagreement, Version
 from etl.model import JSON, CallRow, Context, Derived, Record
 from etl.records.derive import derive
@@ -138,7 +138,7 @@ def _disorder(versions: Sequence[Version], row: CallRow | None) -> tuple[str, ..
 
 def _same(name: str, held: JSON, derived: JSON) -> bool:
     if name == "attributes" and isinstance(held, str) and isinstance(derived, str):
-        return bool(json.loads(held) == json.loads(derived))
+        return json_text.same(json_text.decoded(held.encode()), json_text.decoded(derived.encode()))
     return bool(held == derived)
 
 
@@ -150,5 +150,6 @@ def _plain(rows: Iterable[tuple[JSON, ...]]) -> list[tuple[JSON, ...]]:
 def _decoded(row: tuple[JSON, ...]) -> Iterator[JSON]:
     fields = getattr(row, "_fields", ())
     return (
-        json.loads(value) if name == "data" and isinstance(value, str) else value for name, value in zip(fields, row, strict=True)
+        json_text.decoded(value.encode()) if name == "data" and isinstance(value, str) else value
+        for name, value in zip(fields, row, strict=True)
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 from etl.coverage import Spans
-from etl.model import JSON, AgentRow, Derived, Record
+from etl.model import JSON, AgentRow, Derived, DriftNote, Record
 from etl.runs.account import Account
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Counters, DueCall, Held, Loaded, Observed, Outcome
@@ -74,6 +74,10 @@ class PageTransaction(Protocol):
 
     def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
         """Keep what was found out about the provider and what the limiter must remember."""
+        ...
+
+    def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
+        """Count what departs from the documents, each with how often it was seen."""
         ...
 
     def save_counters(self, counters: Counters) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from etl.coverage import ORIGIN, Span, Spans
-from etl.errors import AnchorNotMet, NotFound
+from etl.errors import AnchorNotMet, NotFound, ResponseTooLarge
 from etl.provider import Order
 from etl.reading.source import Page, Pager
 from etl.reading.walks import Note, Step, ascending, newest_first, scan
@@ -50,11 +50,15 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
     reading = _Reading(task, stream, state)
     if task.want.full:
         reading.state = state.unsettled()
-    if task.account.provider.listing.order is Order.ASCENDING:
-        for span in reading.wanted(task.clock.now()):
-            reading.walk_window(span)
-    else:
-        reading.walk_list(reading.wanted(task.clock.now() + FAR))
+    while True:
+        try:
+            reading.walk()
+            break
+        except ResponseTooLarge:
+            # What was committed stands, so that a smaller page goes on there.
+            if not reading.pager.smaller():
+                raise
+            log.warning("page.too_large", connection=task.connection, stream=stream, per_page=reading.pager.size)
     for gap in reading.state.lost - state.lost:
         task.find(
             Finding(
@@ -79,6 +83,15 @@ class _Reading:
         self.held = self.missed = 0
         self.mostly_new = not state.coverage  # so it is expected of the next page
         self.sighted: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)  # the calls of the pages fetched last
+
+    def walk(self) -> None:
+        """Read what is owed, in the way that the provider lists."""
+        now = self.task.clock.now()
+        if self.task.account.provider.listing.order is Order.ASCENDING:
+            for span in self.wanted(now):
+                self.walk_window(span)
+        else:
+            self.walk_list(self.wanted(now + FAR))
 
     def wanted(self, end: datetime) -> Spans:
         """Return what this run is to read, up to `end`."""

@@ -12,6 +12,7 @@ import structlog
 
 from etl.coverage import ORIGIN
 from etl.errors import (
+    FORBIDDEN,
     AnchorNotMet,
     AuthenticationFailed,
     BudgetSpent,
@@ -169,10 +170,9 @@ def _sync_one(task: Task, stream: str, states: dict[str, StreamState], failures:
             _close_agent(task, stream, states[stream])
         else:
             failures.append((stream, _unknown_agent(task, stream)))
-    except AuthenticationFailed:
-        raise
     except ConnectionFailed as failure:
-        if task.account.provider.agents is None:
+        refused = isinstance(failure, AuthenticationFailed) and failure.status != FORBIDDEN
+        if task.account.provider.agents is None or refused:
             raise
         failures.append((stream, failure))
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from etl.coverage import Spans
 from etl.errors import FenceLost
-from etl.model import JSON, AgentRow, Record
+from etl.model import JSON, AgentRow, DriftNote, Record
 from etl.runs.account import Account
 from etl.runs.port import Due
 from etl.runs.state import StreamState
@@ -23,7 +23,7 @@ from etl.warehouse.database import Database
 from etl.warehouse.loading.fence import finish, owns
 from etl.warehouse.loading.history import bury
 from etl.warehouse.loading.load import Loader
-from etl.warehouse.loading.rejects_and_drift import resolve_refused, resolve_rejects
+from etl.warehouse.loading.rejects_and_drift import note_drift, resolve_refused, resolve_rejects
 from etl.warehouse.tables import agents
 
 SIGHTING = timedelta(days=1)
@@ -130,6 +130,10 @@ class Page:
     def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
         """See `PageTransaction.save_connection`; written when the page is finished."""
         self._kept |= {"capabilities": capabilities, "request_log": request_log}
+
+    def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
+        """See `PageTransaction.note_drift`."""
+        note_drift(self._connection, self._account.connection, drift, observed_at)
 
     def save_counters(self, counters: Counters) -> None:
         """See `PageTransaction.save_counters`; written when the page is finished."""
