@@ -38,6 +38,7 @@ from etl.warehouse.tables import calls, texts
 REFUSALS = (
     psycopg.DataError,
     psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,  # JSON nested deeper than the server recurses
     psycopg.errors.CheckViolation,
     psycopg.errors.NotNullViolation,
 )
