@@ -158,6 +158,7 @@ class Exchange:
             parts.append(part)
             size += len(part)
             if size > self._cap:
+                parts.clear()  # the error's traceback would keep them, and smaller pages are asked for next
                 raise self._too_large()
         return b"".join(parts)
 

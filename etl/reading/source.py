@@ -219,10 +219,10 @@ class Pager:
         return len(page.records) == reached % smaller and page.ids[-1:] != () and page.ids[-1] in last.ids
 
     def smaller(self) -> bool:
-        """Ask for pages of half the size from now on; False where a page holds one record already."""
+        """Ask for pages of a quarter of the size from now on; False where a page holds one record already."""
         if self.size <= 1:
             return False
-        self._sizes = self._all_sizes = (self.size // 2,)
+        self._sizes = self._all_sizes = (max(1, self.size // 4),)
         self.found = replace(self.found, size=self.size)
         return True
 

@@ -74,7 +74,7 @@ def read_details(task: Task) -> None:
     for stream, gone in absent.items():
         _bury(task, stream, gone, alive=alive[stream])
     for stream, refusals in task.forbidden.items():
-        if not alive[stream]:
+        if refusals and not alive[stream]:
             raise refusals[0]
 
 
