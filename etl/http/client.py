@@ -243,6 +243,8 @@ class Client:
         """Let nobody who shares the account send before the provider wants it. Raises BudgetSpent where that takes too long."""
         wait = patience.after_throttle(refusal.wait)
         if wait is None:
+            if refusal.wait is not None:
+                self._limiter.pause(refusal.wait)  # the next run must not ask before its time either
             asked = in_words(refusal.wait) if refusal.wait and refusal.wait > LONGEST_WAIT else "ever longer"
             raise BudgetSpent(
                 f"{self._provider.title} says that there were too many requests, and wants us to wait {asked}.",
@@ -256,6 +258,8 @@ class Client:
         """Wait before the next attempt. Raises ProviderUnavailable where there is none."""
         wait = patience.after_failure(failure.wait)
         if wait is None:
+            if failure.wait is not None:
+                self._limiter.pause(failure.wait)
             times = "once" if patience.failures == 1 else f"{patience.failures} times"
             raise ProviderUnavailable(
                 f"{self._provider.title} {failure.cause.happened} (tried {times}).",

@@ -86,8 +86,8 @@ class Page:
         self._state = {
             "stream": stream,
             "high_water_mark": state_.high_water_mark,
-            "coverage": _multirange(state_.coverage),
-            "settled": _multirange(state_.settled),
+            "coverage": multirange_of(state_.coverage),
+            "settled": multirange_of(state_.settled),
             "horizon": state_.horizon,
             "domain_start": state_.start,
             "closed_at": state_.closed_at,
@@ -196,7 +196,8 @@ def page_transaction(database: Database, account: Account, run_id: int, kind: ty
         page.finish()
 
 
-def _multirange(spans: Spans) -> Multirange[datetime]:
+def multirange_of(spans: Spans) -> Multirange[datetime]:
+    """Return spans as the database takes them."""
     return Multirange([Range(span.start, span.end, "[)") for span in spans])
 
 

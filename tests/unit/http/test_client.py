@@ -384,6 +384,22 @@ def test_waiting_for_ever_ends_the_run_partial(connect: Connect, clock: Any, hea
     ) == ("Acme says that there were too many requests, and wants us to wait", True)
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_was_told_to_wait_an_hour_is_not_asked_by_the_next_run(connect: Connect, clock: Any, status: int) -> None:
+    """The run ends, and what it leaves to remember keeps the next one from asking before the hour is over."""
+    first = connect(in_turn(response(status, None, Retry_After="3600")))
+    with pytest.raises(EtlError):
+        page(first)
+    memory = json.loads(json.dumps(first.request_log()))
+    clock.set(clock.now() + timedelta(minutes=30))
+    second = connect(in_turn(response(200, PAGE)), limiter=Limiter(limit=None, daily=None, clock=clock, memory=memory))
+    with pytest.raises(BudgetSpent, match="30 minutes"):
+        page(second)
+    clock.set(clock.now() + timedelta(minutes=30))
+
+    assert (len(page(second).records), second.requests) == (2, 1)
+
+
 def test_an_error_sent_with_200_can_be_a_throttle(connect: Connect) -> None:
     """What the provider file says of a body counts more than its status."""
     client = connect(in_turn(response(200, {"status": "error", "message": "Slow down"}), response(200, PAGE)), max_attempts=1)
