@@ -58,7 +58,7 @@ class Audit:
         """Compare, and conclude."""
         for batch in self.warehouse.batches(self.task.connection):
             self.task.check_stop()
-            self.outcome.checked += len(batch.calls)
+            self.outcome.checked += len(batch.held.calls)
             wrong = examine_batch(self.task, self.warehouse, batch)
             for disagreement in _all(wrong):
                 self._name(disagreement)
@@ -75,7 +75,7 @@ class Audit:
         damaged = []
         for batch in self.warehouse.batches(self.task.connection):
             self.task.check_stop()
-            self.outcome.checked += len(batch.calls)
+            self.outcome.checked += len(batch.held.calls)
             wrong = examine_batch(self.task, self.warehouse, batch)
             for disagreement in mend_batch(self.task, self.warehouse, wrong):
                 self._name(disagreement)

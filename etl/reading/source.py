@@ -13,7 +13,7 @@ from etl.errors import ConnectionFailed, NotFound, PagingBroken, ProviderRefused
 from etl.model import JSON, AgentRow, DriftNote, Record
 from etl.provider import Ask, PageFacts, Provider, Style, Tally
 from etl.reading.api import Answer, Api
-from etl.records.identify import identify, identify_all
+from etl.records.identify import identify, identify_all, is_detail_of
 from etl.records.parse import Unfit, instant
 
 RELOOK = timedelta(days=7)
@@ -135,7 +135,7 @@ class Source:
                 absent = refusal
                 continue
             record = identify(self.provider, answer.records[0], cleaned=0 in answer.cleaned)
-            if record.call_id in forms:
+            if is_detail_of(self.provider, record, call_id):
                 self._form = forms.index(form)
                 return record, answer.sent_at
         raise absent or NotFound("The provider answered with another call than the one asked for.", naming=None)

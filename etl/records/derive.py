@@ -110,22 +110,6 @@ def late_parts_missing(provider: Provider, status: str, merged: JSON) -> bool:
     return any(not (part := merged.get(key)) or isinstance(part, list) for key in provider.late_parts)
 
 
-def same_content(provider: Provider, held: JSON, seen: JSON) -> bool:
-    """
-    Whether two decoded records say the same about a call, whatever the order of their keys.
-
-    Of a volatile key (a presigned URL) only counts whether it holds a value: the first recording is news, its next URL is not.
-    """
-    if not isinstance(held, dict) or not isinstance(seen, dict):
-        return json_text.same(held, seen)
-    if held.keys() != seen.keys():
-        return False
-    return all(
-        (held[key] is None) == (seen[key] is None) if key in provider.volatile else json_text.same(held[key], seen[key])
-        for key in held
-    )
-
-
 def _status(plan: Plan, row: list[JSON], merged: JSON, notes: list[DriftNote]) -> None:
     key = plan.provider.status
     if key is None:

@@ -20,6 +20,7 @@ from etl.errors import FORBIDDEN, AuthenticationFailed, ConnectionFailed, EtlErr
 from etl.model import JSON, OPEN_STATUSES, Derived, Record
 from etl.records.derive import late_parts_missing
 from etl.runs.context import Task
+from etl.runs.loading import load_detail
 from etl.runs.terms import DueCall, Finding
 
 log = structlog.get_logger(__name__)
@@ -151,7 +152,10 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
         task.check_organization(tuple(answer.detail for answer in answers if answer.detail is not None), page)
         for answer in answers:
             if answer.detail is not None and answer.observed_at is not None:
-                loaded = page.load_detail(
+                loaded = load_detail(
+                    page,
+                    task.account,
+                    run_id=task.run_id,
                     stream=answer.call.stream,
                     call_id=answer.call.call_id,
                     detail=answer.detail,
