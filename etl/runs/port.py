@@ -109,6 +109,10 @@ class PageTransaction(Protocol):
         """Keep what was found out about the provider and what the limiter must remember."""
         ...
 
+    def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
+        """Count what departs from the documents, each with how often it was seen."""
+        ...
+
     def save_counters(self, counters: Counters) -> None:
         """Keep what the run has done so far."""
         ...

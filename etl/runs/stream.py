@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from etl.coverage import ORIGIN, Span, Spans
-from etl.errors import AnchorNotMet, NotFound
+from etl.errors import AnchorNotMet, NotFound, ResponseTooLarge
 from etl.reading.orders import way_of
 from etl.reading.source import Page
 from etl.reading.walks import Note, Step
@@ -48,7 +48,15 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
     reading = _Reading(task, stream, state)
     if task.want.full:
         reading.state = state.unsettled()
-    reading.read()
+    while True:
+        try:
+            reading.read()
+            break
+        except ResponseTooLarge:
+            # What was committed stands, so that a smaller page goes on there.
+            if not reading.pager.smaller():
+                raise
+            log.warning("page.too_large", connection=task.connection, stream=stream, per_page=reading.pager.size)
     for gap in reading.state.lost - state.lost:
         task.find(
             Finding(

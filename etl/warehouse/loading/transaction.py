@@ -160,6 +160,10 @@ class Page:
         """See `PageTransaction.save_connection`; written when the page is finished."""
         self._kept |= {"capabilities": capabilities, "request_log": request_log}
 
+    def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
+        """See `PageTransaction.note_drift`."""
+        note_drift(self._connection, self._account.connection, drift, observed_at)
+
     def save_counters(self, counters: Counters) -> None:
         """See `PageTransaction.save_counters`; written when the page is finished."""
         self._counted = counted(counters)
