@@ -14,7 +14,8 @@ import psycopg
 from psycopg import conninfo
 
 from benchmarks.process import cpu_seconds
-from etl.warehouse import embedded, schema
+from etl import embedded
+from etl.warehouse import schema
 from etl.warehouse.database import Database
 
 TEMPLATE = "benchmark_template"

@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from etl.jsontext import decoded
+from etl.json_text import decoded
 
 JSON = Any
 """A decoded JSON value; the one place where the type checker is told nothing."""

@@ -115,7 +115,7 @@ class Field:
     One column and the key (dotted: a path) it comes from, in the list record, the detail or both; `parse` types it.
 
     Several fields may lead to one column: the first whose key holds a usable value counts. `parse` is not called for null; it
-    raises `etl.parse.Unfit` for what it cannot type.
+    raises `etl.records.parse.Unfit` for what it cannot type.
     """
 
     column: str

@@ -15,10 +15,10 @@ import pytest
 import structlog
 from sqlalchemy import make_url
 
+from etl.embedded.account import choose
+from etl.embedded.binaries import find, for_account
 from etl.warehouse import schema
 from etl.warehouse.database import Database
-from etl.warehouse.embedded.account import choose
-from etl.warehouse.embedded.binaries import find, for_account
 
 # A failure prints how to repeat it, and no test depends on the speed of the machine.
 hypothesis.settings.register_profile("project", deadline=None, print_blob=True)

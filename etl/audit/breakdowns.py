@@ -13,12 +13,12 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from etl.audit.counts import Counted
-from etl.audit.terms import BEGINNING, AuditWarehouse
-from etl.coverage import Span
+from etl.audit.port import AuditWarehouse
+from etl.coverage import BEGINNING, Span
 from etl.errors import AuthenticationFailed, ConnectionFailed
-from etl.parse import Unfit, instant
 from etl.provider import Tally
-from etl.task import Task
+from etl.records.parse import Unfit, instant
+from etl.runs.context import Task
 
 DAY = timedelta(days=1)
 QUARTER = timedelta(minutes=15)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
-from etl.audit.sides import Side, open_side
-from etl.audit.terms import BEGINNING, AuditWarehouse, Disagreement
-from etl.coverage import Span
-from etl.examine import examine
-from etl.task import Task
-from etl.walks.ascending import whole_second
+from etl.audit.port import AuditWarehouse, Disagreement
+from etl.coverage import BEGINNING, Span
+from etl.reading.orders import way_of
+from etl.reading.walks.ascending import whole_second
+from etl.reading.walks.way import Side
+from etl.records.identify import identify
+from etl.runs.context import Task
 
 SECOND = timedelta(seconds=1)
 
@@ -81,7 +82,7 @@ class Rejects:
             self.keys.add(reject.key)
             if reject.call_id is not None:
                 self.ids.add(reject.call_id)
-            cursor = examine(task.account.provider, reject.text.encode(), cleaned=False).cursor
+            cursor = identify(task.account.provider, reject.text.encode(), cleaned=False).cursor
             if cursor is None:
                 self.placeless.add(reject.key)
                 placeless[reject.key] = reject.call_id or reject.key
@@ -126,7 +127,8 @@ class Comparison:
         self._warehouse = warehouse
         self._stream = stream
         self.rejects = Rejects(task, warehouse, stream)
-        self.side: Side = open_side(task, stream, expected=lambda instant: self._ours(Span(instant, END)))
+        way = way_of(task.account.provider)
+        self.side: Side = way.side(task.access(stream), expected=lambda instant: self._ours(Span(instant, END)))
         retention = task.account.retention
         kept = BEGINNING if retention is None else whole_second(self.side.bound + task.account.lookback - retention + SECOND)
         self.span = Span(max(start or BEGINNING, kept), self.side.bound)

@@ -8,16 +8,17 @@ from dataclasses import replace
 from datetime import datetime
 
 from etl.audit.counts import END, SECOND, Located
-from etl.audit.itself import Wrong, restored
-from etl.audit.sides import Uncountable, open_side
-from etl.audit.terms import BEGINNING, AuditWarehouse, Disagreement
-from etl.coverage import Span, Spans
+from etl.audit.port import AuditWarehouse, Disagreement
+from etl.audit.self_check import Wrong, restored
+from etl.coverage import BEGINNING, Span, Spans
 from etl.model import CallRow, Derived, Record
-from etl.run import Want
-from etl.state import StreamState
-from etl.stream import sync_stream
-from etl.task import Task
-from etl.walks.ascending import whole_second
+from etl.reading.orders import way_of
+from etl.reading.walks.ascending import whole_second
+from etl.reading.walks.way import Uncountable
+from etl.runs.context import Task
+from etl.runs.state import StreamState
+from etl.runs.stream import sync_stream
+from etl.runs.terms import Want
 
 
 def mend_batch(task: Task, warehouse: AuditWarehouse, wrong: Wrong) -> Iterator[Disagreement]:
@@ -44,7 +45,7 @@ def read_damaged(
             return warehouse.count_in(connection=task.connection, stream=stream, span=Span(instant, END))
 
         try:
-            side = open_side(task, stream, expected=expected)
+            side = way_of(task.account.provider).side(task.access(stream), expected=expected)
         except Uncountable:
             yield from (found for found, _ in rows)
             continue

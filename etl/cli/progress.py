@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from etl.ports import Watcher
+from etl.runs.port import Watcher
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from etl.cli.output import say, show_json, show_table
-from etl.cli.wiring import Invocation, open_warehouse, require_warehouse, settings_of
 from etl.errors import UsageError
-from etl.warehouse import rejects
-from etl.warehouse.report import Row
+from etl.warehouse.reports import rejects
+from etl.warehouse.reports.status import Row
+from etl.wiring import Invocation, open_warehouse, require_warehouse, settings_of
 
 COLUMNS = {
     "connection": "connection",

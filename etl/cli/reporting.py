@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from etl.cli.output import duration, say, show_json, show_table, shown, warn
-from etl.cli.wiring import Invocation, account, open_warehouse, require_warehouse, settings_of
 from etl.config import Settings
-from etl.warehouse import gaps, report
-from etl.warehouse.gaps import Gap, Why
+from etl.system import SystemClock
+from etl.warehouse.reports import gaps, status
+from etl.warehouse.reports.gaps import Gap, Why
+from etl.wiring import Invocation, account, open_warehouse, require_warehouse, settings_of
 
 RUN_COLUMNS = {
     "id": "run",
@@ -43,8 +44,8 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
     settings = settings_of(invocation)
     with open_warehouse(settings) as opened:
         require_warehouse(opened)
-        rows = report.connections(opened.database)
-        streams = report.streams(opened.database)
+        rows = status.connections(opened.database)
+        streams = status.streams(opened.database)
         found = gaps.gaps(opened.database)
     rows = [{**row, **_lateness(settings, row)} for row in rows]
     if as_json:
@@ -92,8 +93,7 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
                 f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
             )
         if row["error_message"]:
-            named = row["connection"] in row["error_message"]
-            say(row["error_message"] if named else f"{row['connection']}: {row['error_message']}")
+            say(row["error_message"])
 
 
 def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_json: bool) -> None:
@@ -101,7 +101,7 @@ def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_
     settings = settings_of(invocation)
     with open_warehouse(settings) as opened:
         require_warehouse(opened)
-        rows = report.run_history(opened.database, connection, limit=limit)
+        rows = status.run_history(opened.database, connection, limit=limit)
     if not rows and connection is not None:
         settings.choose((connection,))  # raises where it is neither configured nor known from earlier
     if as_json:
@@ -114,7 +114,7 @@ def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_
     show_table(tuple(RUN_COLUMNS.values()), [tuple(row[name] for name in RUN_COLUMNS) for row in timed])
 
 
-def _lateness(settings: Settings, row: report.Row) -> dict[str, Any]:
+def _lateness(settings: Settings, row: status.Row) -> dict[str, Any]:
     """Return the lookback that is configured for a connection, and whether calls come nearly as late as it reaches."""
     connection = settings.connections.get(row["connection"])
     lookback = account(row["connection"], connection).lookback if connection is not None else None
@@ -122,11 +122,11 @@ def _lateness(settings: Settings, row: report.Row) -> dict[str, Any]:
     return {"lookback": lookback, "near_lookback": bool(lookback and late and late > NEAR * lookback)}
 
 
-def _proof(row: report.Row) -> str | None:
+def _proof(row: status.Row) -> str | None:
     """Return how the last audit reads: what is known of what the provider counts, and how long ago that was so."""
     if row["audited_at"] is None:
         return None
-    ago = f"{_largest_unit(datetime.now(UTC) - row['audited_at'])} ago"
+    ago = f"{_largest_unit(SystemClock().now() - row['audited_at'])} ago"
     if row["audit_provider_count"] is None:
         return f"{row['audit_verdict']}, {ago}"
     counts = f"{row['audit_known_count']:,} of {row['audit_provider_count']:,} calls, {ago}"
@@ -146,7 +146,7 @@ def _told(gap: Gap) -> str:
     return f"not read {start} to {shown(gap.end)}: {WHY[gap.why]}"
 
 
-def _streams(row: Mapping[str, Any], streams: list[report.Row], found: list[Gap]) -> list[dict[str, Any]]:
+def _streams(row: Mapping[str, Any], streams: list[status.Row], found: list[Gap]) -> list[dict[str, Any]]:
     return [
         {
             "stream": stream["stream"],

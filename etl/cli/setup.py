@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from etl.cli.output import say
-from etl.cli.wiring import Invocation, open_warehouse, settings_of
 from etl.errors import UsageError
+from etl.wiring import Invocation, open_warehouse, settings_of
 
 
 def write_config(path: Path) -> None:

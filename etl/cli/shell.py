@@ -9,16 +9,16 @@ import subprocess
 from pathlib import Path
 
 from etl.cli.output import say, show_json, show_table
-from etl.cli.wiring import Invocation, Opened, open_warehouse, settings_of
 from etl.errors import UsageError
-from etl.warehouse import report
 from etl.warehouse.database import libpq_environment
+from etl.warehouse.reports import status
+from etl.wiring import Invocation, Opened, open_warehouse, settings_of
 
 
 def ask(invocation: Invocation, query: str, *, as_json: bool) -> None:
     """Run one query that only reads, and show its rows."""
     with open_warehouse(settings_of(invocation)) as opened:
-        columns, rows = report.ask(opened.database, query)
+        columns, rows = status.ask(opened.database, query)
     if as_json:
         show_json({"columns": list(columns), "rows": [list(row) for row in rows]})
     elif columns:

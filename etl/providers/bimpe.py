@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from etl.model import JSON, AgentRow, Status
-from etl.parse import Unfit, address, count, direction, flag, identifier, instant, text, whole, yes
 from etl.provider import Agents, Ask, Children, Counts, Detail, Failure, Field, Header, Listing, Order, PageFacts, Provider, Style
+from etl.records.parse import Unfit, address, count, direction, flag, identifier, instant, text, whole, yes
 
 _NOT_FOUND = re.compile(r"(agent|call)\b[^.]*\bnot found", re.IGNORECASE)  # "Agent not found" [source]
 

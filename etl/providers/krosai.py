@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from etl.model import JSON, Status
-from etl.parse import address, count, decimal_cents, direction, identifier, instant, text, whole
 from etl.provider import (
     Ask,
     Children,
@@ -31,6 +30,7 @@ from etl.provider import (
     Style,
     Tally,
 )
+from etl.records.parse import address, count, decimal_cents, direction, identifier, instant, text, whole
 
 _NOT_FOUND = re.compile(r"(call|resource)\b[^.]*\bnot found", re.IGNORECASE)  # "Resource not found" [errors]
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from etl.model import JSON, Status
-from etl.parse import address, count, direction, identifier, instant, text, whole, yes
 from etl.provider import Ask, Detail, Failure, Field, Header, Listing, Order, PageFacts, Provider, Style
+from etl.records.parse import address, count, direction, identifier, instant, text, whole, yes
 
 _PREFIXED = re.compile(r"c(\d+)", re.ASCII)
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from etl.model import JSON
-from etl.parse import count, instant, text, whole
 from etl.provider import Ask, Children, Failure, Field, Header, Limit, Listing, Order, PageFacts, Provider, Style
+from etl.records.parse import count, instant, text, whole
 
 # RFC 8288, as far as [source] uses it: `<address>; rel="next"`, several separated by commas.
 _LINK = re.compile(r"<([^<>]*)>((?:\s*;[^,<;]*)*)")

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, Row, Text, func, select
 
-from etl.derive import derive
-from etl.examine import examine
 from etl.model import JSON, CallRow, Context, Derived, EventRow, MessageRow, ParticipantRow
-from etl.run import Account
+from etl.records.derive import derive
+from etl.records.identify import identify
+from etl.runs.account import Account
 from etl.warehouse.tables import call_events, call_messages, call_participants, calls, texts
 
 OBSERVED = (
@@ -85,8 +85,8 @@ def derive_again(connection: Connection, account: Account, *, run_id: int, after
 
 def _derived(account: Account, row: Row[Any], run_id: int) -> Derived | None:
     provider = account.provider
-    record = examine(provider, row.raw.encode(), cleaned=False)
-    detail = None if row.detail is None else examine(provider, row.detail.encode(), cleaned=False)
+    record = identify(provider, row.raw.encode(), cleaned=False)
+    detail = None if row.detail is None else identify(provider, row.detail.encode(), cleaned=False)
     if record.rejection is not None or record.call_id != row.call_id or (detail and not isinstance(detail.value, dict)):
         return None
     return derive(

@@ -1,7 +1,7 @@
 """
 Knows what the warehouse must hold of what lives at a provider: the design's mapping, written a second time by hand.
 
-It reads the sandbox's records and shares nothing with `etl.derive`.
+It reads the sandbox's records and shares nothing with `etl.records.derive`.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ def main() -> None:
     import etl.cli.syncing
     import etl.http.client
     import etl.warehouse.audits
-    import etl.warehouse.load
+    import etl.warehouse.loading.load
     import etl.warehouse.postgres
     import etl.warehouse.replay
-    import etl.warehouse.report
+    import etl.warehouse.reports.status
     import etl.warehouse.schema  # noqa: F401 - this is what makes starts cheap
     from etl import providers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from etl.errors import ConnectionFailed, ForeignOrganization
-from etl.run import RunStatus
+from etl.runs.terms import RunStatus
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.stage import START, Row, Stage
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from etl.run import Outcome, RunStatus
+from etl.runs.terms import Outcome, RunStatus
 from tests.acceptance.stage import NAMES, START, Row, Stage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

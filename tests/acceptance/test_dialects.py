@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from etl.run import RunStatus, Want
+from etl.runs.terms import RunStatus, Want
 from tests.acceptance.stage import START, Stage
 from tests.acceptance.test_undocumented import calls_of_ten_days, capabilities, later, whole
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, make_url
 
 from etl.errors import WarehouseError
-from etl.run import RunStatus
+from etl.runs.terms import RunStatus
 from etl.sandbox import History
 from etl.warehouse import schema
 from etl.warehouse.database import Database

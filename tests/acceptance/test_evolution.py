@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from etl.run import RunStatus
+from etl.runs.terms import RunStatus
 from etl.sandbox import History
 from tests.acceptance.conftest import SetStage
 from tests.acceptance.expected import differences, expected_calls, expected_participants, held_calls, held_participants

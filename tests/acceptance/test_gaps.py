@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from etl.run import RunStatus, Want
+from etl.runs.terms import RunStatus, Want
 from tests.acceptance.stage import START, Stage
 
 MINUTE = timedelta(minutes=1)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from etl.run import RunStatus
+from etl.runs.terms import RunStatus
 from tests.acceptance.stage import PROVIDERS, START, Stage
 
 HOUR = timedelta(hours=1)

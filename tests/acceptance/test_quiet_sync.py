@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from etl.run import RunStatus
+from etl.runs.terms import RunStatus
 from tests.acceptance.conftest import SetStage
 from tests.acceptance.stage import NAMES, PROVIDERS, START, Row, Stage, quiet_history
 

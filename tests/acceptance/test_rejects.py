@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from etl.run import RunStatus
+from etl.runs.terms import RunStatus
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.stage import PROVIDERS, START, Row, Stage
 

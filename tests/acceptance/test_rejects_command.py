@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from etl.model import Verdict
-from etl.run import RunStatus, Want
+from etl.runs.terms import RunStatus, Want
 from etl.sandbox.call import encode
 from tests.acceptance.process import Program
 from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage

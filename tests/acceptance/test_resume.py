@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from etl.errors import Interrupted, ProviderUnavailable
-from etl.run import RunStatus
+from etl.runs.terms import RunStatus
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.stage import PROVIDERS, START, Stage
 

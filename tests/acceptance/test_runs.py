@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from etl.run import Outcome
+from etl.runs.terms import Outcome
 from tests.acceptance.stage import NAMES, PROVIDERS, START, Row, Stage
 
 HOUR = timedelta(hours=1)

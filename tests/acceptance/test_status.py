@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from etl.run import RunStatus
+from etl.runs.terms import RunStatus
 from tests.acceptance.process import Program
 from tests.acceptance.stage import START, Stage
 

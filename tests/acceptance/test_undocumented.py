@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from etl.errors import PagingBroken
-from etl.run import Outcome, RunStatus
+from etl.runs.terms import Outcome, RunStatus
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage
 

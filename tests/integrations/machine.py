@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-from etl.warehouse.embedded.binaries import find
+from etl.embedded.binaries import find
 
 OLDEST, BEYOND = (3, 11), (3, 15)
 """The supported versions of Python: from this one on, and before that one."""

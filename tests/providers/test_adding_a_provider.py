@@ -8,10 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from etl.derive import derive
-from etl.examine import examine
 from etl.model import Context
 from etl.provider import Ask, Failure, PageFacts, Provider
+from etl.records.derive import derive
+from etl.records.identify import identify
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "adding-a-provider.md"
 SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -42,7 +42,7 @@ def test_example_reads_a_call() -> None:
     }
     provider = acme()
     context = Context(connection="made_up", stream="calls", currency="EUR", run_id=1)
-    record = examine(provider, json.dumps(call).encode(), cleaned=False)
+    record = identify(provider, json.dumps(call).encode(), cleaned=False)
     row, *inside = derive(provider, context, record, observed_at=SEEN)
     assert (row.call_id, row.status, row.provider_status) == ("a1", "in_progress", "Talking")
     assert (row.from_address, row.to_address) == ("+14155550100", None)
@@ -54,10 +54,10 @@ def test_example_keeps_what_only_one_record_knows() -> None:
     """Inside a nested object, too, a key that the later record does not hold comes from the earlier one."""
     listed = {"uid": "a1", "state": "done", "created": "2026-11-21T10:00:00Z", "caller": {"number": "+14155550100"}}
     provider = acme()
-    record = examine(provider, json.dumps(listed).encode(), cleaned=False)
+    record = identify(provider, json.dumps(listed).encode(), cleaned=False)
     context = Context(connection="made_up", stream="calls", currency="EUR", run_id=1)
     for caller, expected in (({}, "+14155550100"), ({"number": "+14155550101"}, "+14155550101"), (None, None)):
-        detail = examine(provider, json.dumps(listed | {"caller": caller}).encode(), cleaned=False)
+        detail = identify(provider, json.dumps(listed | {"caller": caller}).encode(), cleaned=False)
         derived = derive(provider, context, record, observed_at=SEEN, detail=detail, detail_observed_at=SEEN)
         assert derived.call.from_address == expected
 

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl import providers
-from etl.derive import derive, is_open, late_parts_missing, same_content
-from etl.examine import examine
-from etl.model import AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
-from etl.parse import unified_word
+from etl.model import OPEN_STATUSES, AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
 from etl.provider import Ask, Failure, Order, PageFacts, Provider
+from etl.records.derive import derive, late_parts_missing, same_content
+from etl.records.identify import identify
+from etl.records.parse import unified_word
 
 ROOT = Path(__file__).parents[2]
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -186,10 +186,10 @@ def test_payloads_become_whole_rows(provider: Provider) -> None:
     """A list record, with its detail where there is one, becomes exactly the row, the children and the notes expected."""
     for case in payloads(provider)["calls"]:
         context = Context(connection="made_up", stream=case["stream"], currency="USD", run_id=7)
-        record = examine(provider, json.dumps(case["record"]).encode(), cleaned=False)
+        record = identify(provider, json.dumps(case["record"]).encode(), cleaned=False)
         detail, asked_at = None, None
         if "detail" in case:
-            detail, asked_at = examine(provider, json.dumps(case["detail"]).encode(), cleaned=False), SEEN + timedelta(minutes=1)
+            detail, asked_at = identify(provider, json.dumps(case["detail"]).encode(), cleaned=False), SEEN + timedelta(minutes=1)
         derived = derive(provider, context, record, observed_at=SEEN, detail=detail, detail_observed_at=asked_at)
 
         row = derived.call._asdict()
@@ -232,7 +232,7 @@ def test_payloads_stay_the_same_call(provider: Provider) -> None:
 @ANY_PROVIDER
 def test_open_calls_can_be_followed(provider: Provider) -> None:
     """A provider that lists calls in flight has a detail to follow them by."""
-    assert provider.detail is not None or not any(is_open(status) for status in provider.statuses.values())
+    assert provider.detail is not None or not any(status in OPEN_STATUSES for status in provider.statuses.values())
 
 
 @ANY_PROVIDER

@@ -18,7 +18,7 @@ import etl
 from etl.cli.app import app
 from etl.config.settings import ConnectionSettings, HttpSettings, WarehouseSettings
 from etl.errors import EtlError
-from etl.walks import Note
+from etl.reading.walks import Note
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

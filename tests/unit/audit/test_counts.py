@@ -14,13 +14,16 @@ import pytest
 
 from etl import providers
 from etl.audit.counts import Comparison
-from etl.audit.terms import AuditWarehouse, OpenReject
+from etl.audit.port import AuditWarehouse, OpenReject
 from etl.coverage import Span
 from etl.model import JSON
-from etl.ports import Answer, Api, Watcher
-from etl.run import Account, Counters, Want
-from etl.source import Capabilities, Source
-from etl.task import Task
+from etl.reading.api import Answer, Api
+from etl.reading.source import Capabilities, Source
+from etl.runs.account import Account
+from etl.runs.context import Task
+from etl.runs.port import Watcher
+from etl.runs.terms import Counters, Want
+from etl.system import SystemThreads
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MILLION = 1_000_000
@@ -38,7 +41,7 @@ def first_from(instant: datetime) -> int:
 
 
 class Archive:
-    """A provider with a million calls, in memory: `etl.ports.Api` by arithmetic; counts its requests."""
+    """A provider with a million calls, in memory: `etl.reading.api.Api` by arithmetic; counts its requests."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
@@ -111,6 +114,7 @@ def compared(provider: str, missing: Sequence[int]) -> tuple[Comparison, Archive
         run_id=0,
         want=Want(),
         clock=Standstill(),
+        threads=SystemThreads(),
         watcher=cast("Watcher", None),
         stop=threading.Event(),
         counters=Counters(),

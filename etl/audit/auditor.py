@@ -1,0 +1,232 @@
+"""
+Knows the order of an audit's work: the warehouse against itself, each stream against the provider, what follows, verdicts.
+
+Knows no API, no SQL. `look` changes nothing; `look_and_mend` puts right what disagrees and compares again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+
+from etl.audit.breakdowns import compare_days, compare_statuses
+from etl.audit.counts import END, Comparison, Counted, Located
+from etl.audit.port import AuditOutcome, AuditWarehouse, Disagreement, StreamVerdict
+from etl.audit.repair import mend_batch, read_again, read_damaged
+from etl.audit.self_check import Wrong, examine_batch
+from etl.coverage import BEGINNING, ORIGIN, Span
+from etl.errors import AnchorNotMet, ConnectionFailed, NotFound
+from etl.model import Verdict
+from etl.reading.orders import way_of
+from etl.reading.walks.way import Uncountable
+from etl.runs.context import Task
+from etl.runs.details import read_details
+from etl.runs.state import StreamState
+from etl.runs.streams import fail_alone, streams_to_audit
+from etl.runs.terms import Finding
+
+
+class _Stream:
+    """What is known of one stream while it is audited."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.span = Span(BEGINNING, ORIGIN)
+        self.counted: Counted | None = None
+        self.located = Located()
+        self.outage = False
+        self.uncountable = False
+        self.was_wrong = False
+        self.notes: list[str] = []
+
+
+class Audit:
+    """One connection, compared with itself and with its provider."""
+
+    def __init__(self, task: Task, warehouse: AuditWarehouse, outcome: AuditOutcome) -> None:
+        self.task = task
+        self.warehouse = warehouse
+        self.outcome = outcome
+        self.states = warehouse.streams(task.connection)
+        self.found: Counter[str] = Counter()  # disagreements of the warehouse with itself, by stream
+        self.open: Counter[str] = Counter()  # those not mended
+        self.copies: dict[str, dict[str, datetime]] = defaultdict(dict)  # held rows that are no calls, by stream
+
+    def look(self) -> None:
+        """Compare, and conclude."""
+        for batch in self.warehouse.batches(self.task.connection):
+            self.task.check_stop()
+            self.outcome.checked += len(batch.calls)
+            wrong = examine_batch(self.task, self.warehouse, batch)
+            for disagreement in _all(wrong):
+                self._name(disagreement)
+            for row in wrong.copies:
+                self.copies[row.stream][row.call_id] = row.cursor_at
+        for stream in self._streams():
+            self._count(stream)
+            for disagreement in stream.located.disagreements(stream.name, mended=False):
+                self.outcome.name(disagreement)
+            self._conclude(stream)
+
+    def look_and_mend(self) -> None:
+        """Compare, put right what disagrees, compare again, and conclude."""
+        damaged = []
+        for batch in self.warehouse.batches(self.task.connection):
+            self.task.check_stop()
+            self.outcome.checked += len(batch.calls)
+            wrong = examine_batch(self.task, self.warehouse, batch)
+            for disagreement in mend_batch(self.task, self.warehouse, wrong):
+                self._name(disagreement)
+            damaged += wrong.damaged
+        for disagreement in read_damaged(self.task, self.warehouse, damaged):
+            self._name(disagreement)
+        streams = list(self._streams())
+        for stream in streams:
+            self._count(stream)
+            if stream.uncountable:
+                stream.located = Located(stretches=[Span(BEGINNING, END)])
+            if stream.uncountable or (stream.counted is not None and not stream.counted.agree and not stream.outage):
+                self._reread(stream)
+        read_details(self.task)
+        for stream in streams:
+            if stream.counted is not None and not stream.counted.agree and not stream.outage:
+                self._count_again(stream)
+            self._conclude(stream)
+
+    def _streams(self) -> Iterator[_Stream]:
+        return map(_Stream, streams_to_audit(self.task, self.states))
+
+    def _start(self, name: str) -> datetime | None:
+        """Return where the range begins that can be compared: what is wanted, above what the provider no longer serves."""
+        account, state = self.task.account, self.states.get(name)
+        return way_of(account.provider).counted_from(
+            account.start_date,
+            state.horizon if state is not None else None,
+            held_in=lambda span: self.warehouse.count_in(connection=self.task.connection, stream=name, span=span),
+        )
+
+    def _compare(self, stream: _Stream) -> Comparison:
+        comparison = Comparison(
+            self.task, self.warehouse, stream.name, start=self._start(stream.name), copies=self.copies[stream.name]
+        )
+        stream.span, stream.counted = comparison.span, comparison.count()
+        return comparison
+
+    def _count(self, stream: _Stream) -> None:
+        """Count one stream on both sides, and narrow down what disagrees."""
+        state = self.states.get(stream.name)
+        stream.span = Span(BEGINNING, self.task.clock.now())
+        try:
+            if state is not None and state.closed_at is not None:
+                stream.notes.append("the agent no longer exists at the provider; its calls are kept")
+                return
+            comparison = self._compare(stream)
+            if stream.counted is not None and not stream.counted.agree:
+                comparison = self._compare(stream)  # what came or went between two requests is no mismatch
+            if (counted := stream.counted) is None:
+                return
+            self._note_gaps(stream, state)
+            if counted.agree:
+                self._second_look(stream, counted)
+                return
+            stream.was_wrong = True
+            if not counted.provider and counted.held:
+                stream.outage = True
+                stream.notes.append("the provider counts no call at all, as it would in an outage; nothing was deleted")
+                return
+            stream.located = comparison.locate(counted)
+            self._excuse_repeats(stream)
+        except Uncountable as why:
+            stream.counted, stream.uncountable = None, True
+            stream.notes.append(str(why))
+        except NotFound as absent:
+            if absent.naming != "agent":
+                raise
+            stream.notes.append("the provider knows no such agent")
+
+    def _excuse_repeats(self, stream: _Stream) -> None:
+        counted, repeats = stream.counted, stream.located.repeats
+        if counted is not None and repeats:
+            stream.counted = Counted(
+                span=counted.span, provider=counted.provider - repeats, held=counted.held, rejected=counted.rejected
+            )
+            stream.notes.append(f"the provider lists {repeats:,} calls twice; they are counted once")
+
+    def _second_look(self, stream: _Stream, counted: Counted) -> None:
+        """Compare by status and by day what agrees as a whole."""
+        for look in (compare_statuses, compare_days):
+            if note := look(self.task, self.warehouse, stream.name, counted):
+                stream.notes.append(note)
+
+    def _note_gaps(self, stream: _Stream, state: StreamState | None) -> None:
+        if state is None:
+            stream.notes.append("the stream was never read")
+        elif len(state.coverage) > 1:
+            gaps = Span(state.coverage.first.start, state.coverage.last.end)
+            stream.notes.append(
+                f"{len(state.coverage) - 1} gaps between {gaps.start:%Y-%m-%d} and {gaps.end:%Y-%m-%d} were not read"
+            )
+
+    def _reread(self, stream: _Stream) -> None:
+        try:
+            read_again(self.task, self.warehouse, stream.name, stream.located, start=self._start(stream.name))
+        except AnchorNotMet as unproven:
+            self.outcome.findings.append(Finding(stream=stream.name, code=unproven.code, text=str(unproven)))
+        except ConnectionFailed as failure:
+            if not fail_alone(self.task.account):
+                raise
+            self.outcome.error = self.outcome.error or failure.of(self.task.connection)
+
+    def _count_again(self, stream: _Stream) -> None:
+        self.states = self.warehouse.streams(self.task.connection)
+        located = stream.located
+        try:
+            self._compare(stream)
+            self._excuse_repeats(stream)
+        except Uncountable as why:
+            stream.notes.append(str(why))
+        held = self.warehouse.held_ids(self.task.connection, [*located.missing, *located.extra])
+        for found in located.disagreements(stream.name, mended=False):
+            mended = (found.call_id in held) == (found.differs == ("missing",))
+            self.outcome.name(found._replace(mended=mended))
+
+    def _name(self, disagreement: Disagreement) -> None:
+        self.outcome.name(disagreement)
+        self.found[disagreement.stream] += 1
+        self.open[disagreement.stream] += not disagreement.mended
+
+    def _conclude(self, stream: _Stream) -> None:
+        # What belongs to no call belongs to no stream: the first one answers for it.
+        of_none = [] if self.outcome.verdicts else [name for name in self.found if name not in self.states]
+        found = sum(self.found[name] for name in {stream.name, *of_none})
+        left = sum(self.open[name] for name in {stream.name, *of_none})
+        counted = stream.counted
+        if counted is not None and not counted.agree and stream.located.unread:
+            stream.notes.append(f"{stream.located.unread} stretches that disagree were not narrowed down to calls")
+        if found:
+            stream.notes.append(f"{found:,} calls did not agree with their own records, {found - left:,} of them were mended")
+        if left or (counted is not None and not counted.agree):
+            verdict = Verdict.MISMATCH
+        elif counted is None:
+            verdict = Verdict.UNVERIFIABLE
+        else:
+            verdict = Verdict.REPAIRED if found or stream.was_wrong else Verdict.COMPLETE
+        self.outcome.verdicts.append(
+            StreamVerdict(
+                stream=stream.name,
+                span=stream.span,
+                provider_count=counted.provider if counted else None,
+                warehouse_count=counted.held if counted else None,
+                rejected_count=counted.rejected if counted else None,
+                verdict=verdict,
+                note="; ".join(dict.fromkeys(stream.notes)) or None,
+            )
+        )
+
+
+def _all(wrong: Wrong) -> Iterator[Disagreement]:
+    yield from (disagreement for disagreement, _ in wrong.rewrite)
+    yield from wrong.erase
+    yield from (disagreement for disagreement, _ in wrong.damaged)
+    yield from wrong.versions

@@ -1,0 +1,80 @@
+"""
+Knows how an audit begins and ends: lock and API, the comparison, its verdicts. Knows no API, no SQL.
+
+An audit writes its verdicts and the provider's daily counts, nothing else; only a repair is a run (`etl.runs.lifecycle`) and
+writes calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from etl.audit.auditor import Audit
+from etl.audit.port import AuditOutcome, AuditWarehouse
+from etl.errors import UsageError
+from etl.runs.account import Account
+from etl.runs.lifecycle import Connect, Run, Surroundings, carry_out, connected, under_lock
+from etl.runs.terms import RunKind, Want
+
+log = structlog.get_logger(__name__)
+
+Auditing = Surroundings[AuditWarehouse]
+"""What an audit is given: what every run is, with a warehouse that can be audited."""
+
+
+def audit_connection(account: Account, *, connect: Connect, given: Auditing) -> AuditOutcome:
+    """Audit one connection and change no call; no error leaves this function but a programming error."""
+    outcome = AuditOutcome(connection=account.connection)
+
+    def audit() -> None:
+        _require_known(account, given.warehouse)
+        with _comparing(account, Run(), connect=connect, given=given, outcome=outcome) as comparison:
+            comparison.look()
+
+    under_lock(audit, warehouse=given.warehouse, outcome=outcome)
+    return outcome
+
+
+def repair_connection(account: Account, *, connect: Connect, given: Auditing) -> AuditOutcome:
+    """Audit one connection and put right what disagrees, as a run; no error leaves this function but a programming error."""
+    outcome = AuditOutcome(connection=account.connection)
+
+    def mend(run: Run) -> None:
+        with _comparing(account, run, connect=connect, given=given, outcome=outcome) as comparison:
+            comparison.look_and_mend()
+
+    def repair() -> None:
+        _require_known(account, given.warehouse)
+        carry_out(mend, account, kind=RunKind.REPAIR, given=given, outcome=outcome)
+
+    under_lock(repair, warehouse=given.warehouse, outcome=outcome)
+    return outcome
+
+
+def _require_known(account: Account, warehouse: AuditWarehouse) -> None:
+    if not warehouse.is_known(account.connection):
+        raise UsageError(
+            "it was never synced, so there is nothing to audit.",
+            hint=f"Run: etl sync {account.connection}",
+        )
+
+
+@contextmanager
+def _comparing(account: Account, run: Run, *, connect: Connect, given: Auditing, outcome: AuditOutcome) -> Iterator[Audit]:
+    """Open the account's API for the block, and keep the verdicts however it ends."""
+    with connected(account, run=run, want=Want(), connect=connect, given=given, outcome=outcome) as task:
+        try:
+            yield Audit(task, given.warehouse, outcome)
+        finally:
+            api = task.source.api
+            given.warehouse.save_verdicts(
+                account.connection,
+                outcome.verdicts,
+                checked_at=given.clock.now(),
+                capabilities=task.capabilities.stored(),
+                request_log=api.request_log(),
+            )
+            log.info("audit.finished", connection=account.connection, requests=api.requests, disagreements=outcome.disagreements)

@@ -1,0 +1,231 @@
+"""Knows how to ask one account for pages, details and agents, in the way that was found to work; knows no HTTP and no SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+from etl.errors import NotFound, PagingBroken, ProviderRefused
+from etl.model import JSON, AgentRow, Record
+from etl.provider import Ask, PageFacts, Provider, Style, Tally
+from etl.reading.api import Api
+from etl.records.identify import identify, identify_all
+from etl.records.parse import Unfit, instant
+
+RELOOK = timedelta(days=7)
+"""After this long, what was found out about paging and order is found out again."""
+
+AGENT_PAGES = 1000
+"""More pages of agents than any account has: a list that does not end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of calls: its records, examined and in the order given, and what it says of itself."""
+
+    records: tuple[Record, ...]
+    facts: PageFacts
+    date: datetime | None
+    sent_at: datetime
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids on the page, in its order; records without one are left out."""
+        return tuple(record.call_id for record in self.records if record.call_id is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What was found out about a connection's paging and order (`sync.connections.capabilities`)."""
+
+    style: str | None = None
+    size: int | None = None
+    unsorted: bool = False
+    day_offset: int | None = None  # minutes that the provider's days, as it counts them, begin before those of UTC
+    checked_at: datetime | None = None
+
+    @classmethod
+    def remembered(cls, stored: JSON, *, now: datetime) -> Capabilities:
+        """Read what is stored; nothing where it is older than `RELOOK`, from the future, or not readable."""
+        try:
+            checked_at = instant(stored["checked_at"])
+            found = cls(
+                style=stored["style"],
+                size=stored["size"],
+                unsorted=stored["unsorted"],
+                day_offset=stored.get("day_offset"),
+                checked_at=checked_at,
+            )
+        except (KeyError, TypeError, AttributeError, Unfit):
+            return cls()
+        return found if checked_at is not None and now - RELOOK < checked_at <= now else cls()
+
+    def stored(self) -> JSON:
+        """Return the form that `remembered` reads."""
+        found = {
+            "style": self.style,
+            "size": self.size,
+            "unsorted": self.unsorted,
+            "checked_at": self.checked_at.isoformat() if self.checked_at else None,
+        }
+        return found if self.day_offset is None else {**found, "day_offset": self.day_offset}
+
+
+class Source:
+    """One account at one provider."""
+
+    def __init__(self, provider: Provider, api: Api) -> None:
+        self.provider = provider
+        self.api = api
+        self._form = 0  # which form of an id was answered last: the provider is likely to know the next by the same
+        self.ahead = timedelta()  # how far the provider's clock was ahead of ours when it last told the time
+
+    def page(self, *, stream: str, style: Style, ask: Ask) -> Page:
+        """Ask for one page of a stream's calls."""
+        listing = self.provider.listing
+        answer = self.api.get_list(_path(listing.path, stream=stream), style.params(ask), listing.records)
+        self.ahead = answer.date - answer.sent_at if answer.date is not None else self.ahead
+        facts = listing.facts(answer.fields, answer.headers)
+        if facts.next_link is not None:
+            self.api.check_link(facts.next_link)
+        return Page(
+            records=identify_all(self.provider, answer.records, cleaned=answer.cleaned),
+            facts=facts,
+            date=answer.date,
+            sent_at=answer.sent_at,
+        )
+
+    def detail(self, *, stream: str, call_id: str) -> tuple[Record, datetime]:
+        """
+        Ask for one call under each form of its id; return the record and the instant it was asked at.
+
+        Raises NotFound where no form is known, and where a form is answered with another call than the one asked for.
+        """
+        detail = self.provider.detail
+        if detail is None:
+            raise NotImplementedError(f"{self.provider.name} has no detail")
+        forms = detail.id_forms(call_id)
+        turn = self._form if self._form < len(forms) else 0
+        absent: NotFound | None = None
+        for form in (*forms[turn:], *forms[:turn]):
+            try:
+                answer = self.api.get_one(_path(detail.path, stream=stream, call=form), detail.record)
+            except NotFound as refusal:
+                absent = refusal
+                continue
+            record = identify(self.provider, answer.records[0], cleaned=0 in answer.cleaned)
+            if record.call_id in forms:
+                self._form = forms.index(form)
+                return record, answer.sent_at
+        raise absent or NotFound("The provider answered with another call than the one asked for.", naming=None)
+
+    def total(self, *, stream: str, params: Mapping[str, str]) -> int | None:
+        """Ask how many calls of a stream there are, limited by `params`."""
+        listing = self.provider.listing
+        asked = {**listing.styles[-1].params(Ask(number=1, size=1)), **params}
+        answer = self.api.get_list(_path(listing.path, stream=stream), asked, listing.records)
+        return listing.facts(answer.fields, answer.headers).total
+
+    def tally(self, tally: Tally, **parts: str) -> Mapping[str, int] | None:
+        """Ask for what a provider counts; None where the answer is of another shape than expected."""
+        answer = self.api.get_one(tally.query.format(**parts), None)
+        return tally.read(identify(self.provider, answer.records[0], cleaned=False).value)
+
+    def agents(self) -> tuple[AgentRow, ...]:
+        """List every agent, page by page; each once. Raises PagingBroken where the list does not end."""
+        agents = self.provider.agents
+        if agents is None:
+            return ()
+        found: dict[str, AgentRow] = {}
+        for number in range(1, AGENT_PAGES):
+            answer = self.api.get_list(agents.path, agents.params(Ask(number=number, size=agents.page_size)), agents.records)
+            facts = agents.facts(answer.fields, answer.headers)
+            listed = [agents.agent(identify(self.provider, text, cleaned=False).value) for text in answer.records]
+            fresh = {agent.agent_id: agent for agent in listed if agent is not None and agent.agent_id not in found}
+            found.update(fresh)
+            if not facts.more or not fresh:
+                return tuple(found.values())
+        raise PagingBroken(
+            f"the list of agents did not end within {AGENT_PAGES} pages.",
+            safe="Nothing was stored.",
+            hint="Name the agents in the configuration (`agents = [...]`), or report this to the provider.",
+        )
+
+
+class Pager:
+    """
+    Asks for the pages of one stream in the first way that works: styles in their order, page sizes from the largest.
+
+    What is refused with 400 or 422 before the first page came is given up for the next way; `give_up_style` does the same
+    for a way that is answered, but wrongly (page ignored, order not kept).
+    """
+
+    def __init__(self, source: Source, *, stream: str, found: Capabilities, per_page: int | None) -> None:
+        listing = source.provider.listing
+        self._ask_page: Callable[[Style, Ask], Page] = lambda style, ask: source.page(stream=stream, style=style, ask=ask)
+        self._styles = self._all_styles = _from(listing.styles, found.style)
+        self._all_sizes = (per_page,) if per_page else listing.page_sizes
+        self._sizes = _sizes(self._all_sizes, found.size)
+        self._accepted = False
+        self.found = found
+
+    @property
+    def size(self) -> int:
+        """The page size asked for."""
+        return self._sizes[0]
+
+    def page(self, number: int, *, since: datetime | None = None, until: datetime | None = None) -> Page:
+        """Ask for page `number`. Raises ProviderRefused when no way is left."""
+        while True:
+            try:
+                page = self._ask_page(self._styles[0], Ask(number=number, size=self.size, since=since, until=until))
+            except ProviderRefused as refusal:
+                if self._accepted or refusal.status not in (400, 422) or not self._step_down():
+                    raise
+                continue
+            if not self._accepted or self.found.checked_at is None:
+                self._accepted = True
+                self.found = replace(
+                    self.found,
+                    style=self._styles[0].name,
+                    size=self.size,
+                    checked_at=self.found.checked_at or page.sent_at,
+                )
+            return page
+
+    def give_up_style(self) -> bool:
+        """Turn to the next style; False, and back to the first that is not refused, where there is none."""
+        given_up = len(self._styles) > 1
+        self._styles = self._styles[1:] if given_up else self._all_styles
+        self.found = replace(self.found, style=self._styles[0].name)
+        return given_up
+
+    def note_unsorted(self) -> None:
+        """Remember that no style keeps the order."""
+        self.found = replace(self.found, unsorted=True)
+
+    def _step_down(self) -> bool:
+        if len(self._sizes) > 1:
+            self._sizes = self._sizes[1:]
+            return True
+        refused = self._styles[0]
+        if self.give_up_style():
+            self._all_styles = tuple(style for style in self._all_styles if style is not refused)
+            self._sizes = tuple(self._all_sizes)
+            return True
+        return False
+
+
+def _path(template: str, **parts: str) -> str:
+    return template.format(**{name: quote(part, safe="") for name, part in parts.items()})
+
+
+def _from(styles: tuple[Style, ...], name: str | None) -> tuple[Style, ...]:
+    names = [style.name for style in styles]
+    return styles[names.index(name) :] if name in names else styles
+
+
+def _sizes(sizes: tuple[int, ...], found: int | None) -> tuple[int, ...]:
+    return tuple(size for size in sizes if found is None or size <= found) or sizes

@@ -1,0 +1,256 @@
+"""
+Knows walk two: a plain list, newest first, by page number (or offset).
+
+Page k covers its own slice: from above its oldest record up to the slice before it. New calls push records to later pages,
+which repeats some; deletions pull them to earlier ones, which shows in a shrinking total: then it steps back. What is held
+already is jumped over, and a landing counts only on a page that reaches above the gap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from etl.coverage import TICK, Span, Spans
+from etl.errors import ProviderRefused
+from etl.reading.source import Page
+from etl.reading.walks.outline import ORDER_TOLERANCE, Outline, outline
+from etl.reading.walks.scan import Ending, ends, scan
+from etl.reading.walks.step import Instants, Note, Pages, Step
+from etl.reading.walks.tie import TRIES, Tie
+
+PAGES_REMEMBERED = 5
+"""So many pages' worth of new calls may push known records down before one is taken for a breach of order."""
+
+REFUSED = (400, 422)
+"""The statuses of a refused parameter, such as a page number that the provider does not accept."""
+
+STEP_BACKS = 100
+"""After so many steps back the list shrinks faster than it can be read; the rest is left to the next run."""
+
+
+def newest_first(pages: Pages, *, wanted: Spans, position: Callable[[datetime], int]) -> Iterator[Step]:
+    """
+    Read `wanted` (ends beyond the first answer's clock are clipped to it), newest first.
+
+    `position(instant)` tells how many calls are held from that instant on: where a gap below it is expected in the list.
+    Raises the family of ConnectionFailed; what was yielded before stands.
+    """
+    page = pages.page(1)
+    while _outline(page).violated and pages.give_up_style():
+        page = pages.page(1)
+    yield from _Walk(pages, page, wanted=wanted, position=position).steps(page)
+
+
+class _Walk:
+    def __init__(self, pages: Pages, page: Page, *, wanted: Spans, position: Callable[[datetime], int]) -> None:
+        self.pages = pages
+        self.instants = Instants.of(page)
+        self.bound = self.instants.claims_before  # everything wanted from here on is read
+        self.remaining = wanted.below(self.bound)
+        self.lowest_wanted = wanted.first.start
+        self.position = position
+        self.lowest_seen: datetime | None = None  # of the chain of adjacent pages
+        self.landing = False  # whether the next page must prove that it reaches above `bound`
+        self.number = 1
+        self.before: tuple[Page, Outline] | None = None
+        self.recent: deque[tuple[str, ...]] = deque(maxlen=PAGES_REMEMBERED)
+        self.size = page.facts.size or len(page.records) or 1
+        self.tie = Tie()
+        self.back = 1
+        self.step_backs = 0
+        self.last_total: int | None = None
+        self.empty_pages = 0
+
+    def steps(self, page: Page) -> Iterator[Step]:
+        while True:
+            shape = _outline(page)
+            lost = self._order_lost(page, shape)
+            self.recent.append(page.ids)
+            if shape.violated or lost:
+                yield self._step(page, Spans(), takes_back=True, notes=(Note.ORDER_VIOLATED,))
+                self.pages.note_unsorted()
+                yield from scan(self.pages, claims_from=None)
+                return
+            if self._page_ignored(page):
+                if not self.pages.give_up_style():
+                    yield self._step(page, Spans(), notes=(Note.PAGE_IGNORED,))
+                    return
+            elif self._shrunk(page) or self._landed_low(shape):
+                yield self._step(page, Spans())
+                if self.step_backs > STEP_BACKS:
+                    return
+            elif (proven := self._tie_proven(page)) is None:
+                yield self._step(page, Spans())
+                self.number, self.before = self.tie.first_page, None
+            else:
+                step, finished = self._read(page, shape, tie_proven=proven)
+                yield step
+                if finished:
+                    return
+            following = self._next_page()
+            if following is None:
+                yield self._step(replace(page, records=()), Spans(), notes=(Note.PAGE_IGNORED,))
+                return
+            page = following
+
+    def _next_page(self) -> Page | None:
+        """Ask for the page wanted; None where the provider refuses every way to ask for another than the first."""
+        while True:
+            try:
+                return self.pages.page(self.number)
+            except ProviderRefused as refusal:
+                if refusal.status not in REFUSED or self.number == 1:
+                    raise
+                if not self.pages.give_up_style():
+                    return None
+
+    def _step(
+        self,
+        page: Page,
+        read: Spans,
+        *,
+        takes_back: bool = False,
+        notes: tuple[Note, ...] = (),
+        horizon: datetime | None = None,
+        seen: frozenset[str] = frozenset(),
+    ) -> Step:
+        return Step(
+            records=page.records,
+            sent_at=page.sent_at,
+            read=read,
+            settles_before=self.instants.settles_before,
+            number=self.number,
+            total=page.facts.total,
+            horizon=horizon,
+            takes_back=takes_back,
+            seen=seen,
+            notes=notes,
+        )
+
+    def _read(self, page: Page, shape: Outline, *, tie_proven: bool) -> tuple[Step, bool]:
+        """Claim the slice of a page that joins what is read, and choose the next page."""
+        bound = self.bound
+        self.landing, self.back = False, 1
+        ended = ends(page, number=self.number, size=self.size)
+        edge, tied = self.tie.instant, frozenset(self.tie.ids)
+        hole = Spans([Span(edge, edge + TICK)]) if edge is not None and not tie_proven else Spans()
+        self.tie.open(page, number=self.number, size=self.size, last=shape.last)
+        if shape.last is not None:
+            self.lowest_seen = min(self.lowest_seen or shape.last, shape.last)
+        low = bound
+        horizon = None
+        ended = self._believed(ended, page)
+        if ended.surely and self.lowest_seen is not None:
+            low = horizon = self.lowest_seen
+        elif shape.last is not None:
+            low = min(bound, shape.last + TICK + shape.slack)
+        read = Spans([Span(low, bound)]) - hole
+        self.bound = min(bound, low)
+        self.remaining -= read
+        notes = (Note.TOTAL_DISAGREES,) if ended.here and not ended.surely else ()
+        step = self._step(page, read, notes=notes, horizon=horizon, seen=tied)
+        below = sum(cursor < self.lowest_wanted for cursor in shape.cursors)
+        if ended.here or (not self.remaining.below(self.bound) and below > 1):
+            return step, True
+        if not page.records:
+            self._step_back(1)
+            return step, False
+        self._choose_next(page, shape)
+        return step, False
+
+    def _believed(self, ended: Ending, page: Page) -> Ending:
+        """
+        Believe an empty page that the list ends there only once the page before it, asked for again, still shows calls.
+
+        An outage that begins during the walk looks the same, and would make a horizon of where it began.
+        """
+        if page.records or not ended.here or self.lowest_seen is None:
+            return ended
+        self.empty_pages += 1
+        if self.empty_pages == 1 and self.number > 1:
+            return Ending(here=False, surely=False)
+        return Ending(here=True, surely=ended.surely and self.before is not None and bool(self.before[0].records))
+
+    def _choose_next(self, page: Page, shape: Outline) -> None:
+        """Go to the next page, or to where the next gap is expected when what lies between is held."""
+        self.before = (page, shape)
+        left = self.remaining.below(self.bound)
+        size = self.size
+        if left and left.last.end < self.bound:
+            expected = self.position(left.last.end) // size + 1
+            if expected > self.number + 1:
+                self.bound = left.last.end
+        elif shape.last is not None and shape.last > self.bound:
+            # The page lies wholly above the gap: pass over what is held between.
+            expected = self.number + (self.position(self.bound) - self.position(shape.last)) // size
+        else:
+            expected = 0
+        if expected > self.number + 1:
+            self.number = expected
+            self.landing, self.before, self.lowest_seen = True, None, None
+            self.tie.leave()
+        else:
+            self.number += 1
+
+    def _order_lost(self, page: Page, shape: Outline) -> bool:
+        """Whether a page follows its neighbour with records that are newer than order allows and were not on it."""
+        if self.before is None or self.landing:
+            return False
+        earlier_shape = self.before[1]
+        if earlier_shape.last is None:
+            return False
+        known, trusted = frozenset[str | None]().union(*self.recent), set(shape.cursors)
+        fresh = (record.cursor for record in page.records if record.call_id not in known)
+        newest = max((cursor for cursor in fresh if cursor is not None and cursor in trusted), default=earlier_shape.last)
+        return newest - earlier_shape.last > ORDER_TOLERANCE
+
+    def _page_ignored(self, page: Page) -> bool:
+        """Whether the provider served the page before once more although another was asked for."""
+        if self.before is None or not page.records:
+            return False
+        return page.facts.number != self.number and page.ids == self.before[0].ids
+
+    def _shrunk(self, page: Page) -> bool:
+        """Whether calls vanished since the page before, which pulls unread records to earlier pages; then step back."""
+        total, before = page.facts.total, self.last_total
+        self.last_total = total
+        if total is None or before is None or total >= before:
+            return False
+        self.tie.forget()
+        if self.number == 1:
+            return False
+        self._step_back(-(-(before - total) // self.size))
+        return True
+
+    def _landed_low(self, shape: Outline) -> bool:
+        """Whether a page does not reach above what remains, so that records between would be missed; then step back."""
+        if not self.landing or self.number == 1:
+            return False
+        if shape.first is not None and shape.first >= self.bound:
+            return False
+        self._step_back(self.back)
+        self.back *= 2
+        return True
+
+    def _step_back(self, count: int) -> None:
+        self.number = max(1, self.number - count)
+        self.landing = True
+        self.before = None
+        self.step_backs += 1
+
+    def _tie_proven(self, page: Page) -> bool | None:
+        """Whether all calls of the instant that the page before ended with were seen; None: read its pages again."""
+        self.tie.see(page, number=self.number, size=self.size)
+        ended = ends(page, number=self.number, size=self.size)
+        complete = self.tie.complete(page, number=self.number, size=self.size, ended=ended.here)
+        if complete is not False:
+            return True
+        self.tie.tries += 1
+        return None if self.tie.tries <= TRIES else False
+
+
+def _outline(page: Page) -> Outline:
+    return outline([record.cursor for record in page.records if record.cursor is not None], descending=True)

@@ -1,0 +1,162 @@
+"""Knows how a record becomes a row: what its fields mean, what was odd; a pure function of observations."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+import msgspec
+
+from etl.model import JSON, CallRow, Context, Derived, Drift, DriftNote, Record, Status
+from etl.provider import Provider
+from etl.records import parse
+from etl.records.children import children
+from etl.records.compiled import BLANK, CALL, NOTES, ROOT, Plan, fill, note_unknown, plan_of, type_name
+from etl.records.parse import Unfit
+
+_ANSWERED = (Status.COMPLETED, Status.VOICEMAIL)
+_STATUS_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,63}")
+_DIGITS = re.compile(r"\d{4}")  # a number of a person rather than of a word
+_STATUS, _PROVIDER_STATUS = CALL["status"], CALL["provider_status"]
+_CREATED, _STARTED, _ENDED = CALL["created_at"], CALL["started_at"], CALL["ended_at"]
+_AGENT, _COST, _CURRENCY, _TEST, _ATTRIBUTES, _RAW = (
+    CALL[column] for column in ("agent_id", "cost", "currency", "is_test", "attributes", "raw")
+)
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def derive(
+    provider: Provider,
+    context: Context,
+    record: Record,
+    *,
+    observed_at: datetime,
+    detail: Record | None = None,
+    detail_observed_at: datetime | None = None,
+    detail_due_at: datetime | None = None,
+    first_seen_at: datetime | None = None,
+    last_changed_at: datetime | None = None,
+) -> Derived:
+    """
+    Return what one call's records become; a pure function of its arguments.
+
+    A key that both records hold (null counts as held) is taken from the later observation, the detail if they are of one
+    instant. `first_seen_at` and `last_changed_at` are `observed_at` where not given. `content_hash` is the list record's digest.
+    Raises ValueError for a record with a `rejection`, and for a detail that is no object or comes without its instant.
+    """
+    if record.rejection is not None or record.call_id is None or record.cursor is None:
+        raise ValueError("a rejected record has no row")
+    plan = plan_of(provider)
+    notes: list[DriftNote] = []
+    listed = merged = record.value
+    earlier = None
+    if detail is not None:
+        if not isinstance(detail.value, dict) or detail_observed_at is None:
+            raise ValueError("a detail is an object observed at an instant")
+        earlier, later = (listed, detail.value) if detail_observed_at >= observed_at else (detail.value, listed)
+        merged = earlier | later
+    row = BLANK.copy()
+    fill(plan.fields, row, merged, earlier, notes, "")
+    note_unknown(plan.shape, merged, notes, "")
+    _status(plan, row, merged, notes)
+    if plan.by_agent and row[_AGENT] is None:
+        row[_AGENT] = context.stream
+    started_at, ended_at = row[_STARTED], row[_ENDED]
+    if started_at is not None and ended_at is not None and ended_at < started_at:
+        notes.append(DriftNote(plan.end_path, Drift.END_BEFORE_START, "string"))
+    if record.cleaned or (detail is not None and detail.cleaned):
+        notes.append(DriftNote(ROOT, Drift.CLEANED_TEXT, "string"))
+    if detail is None:
+        occurred_at = row[_CREATED] or started_at or ended_at
+    else:  # from the list record alone, so that a call does not move when its detail arrives
+        first = BLANK.copy()
+        fill(plan.fields, first, listed, None, [], "")
+        occurred_at = first[_CREATED] or first[_STARTED] or first[_ENDED]
+    call_id = record.call_id
+    participants = children(plan.participants, context, call_id, merged, notes) if plan.participants else ()
+    messages = children(plan.messages, context, call_id, merged, notes) if plan.messages else ()
+    events = children(plan.events, context, call_id, merged, notes) if plan.events else ()
+    row[:4] = (context.connection, call_id, provider.name, occurred_at or record.cursor)
+    row[_TEST] = row[_TEST] or False
+    if row[_COST] is not None:
+        row[_CURRENCY] = context.currency
+    if plan.has_attributes:
+        row[_ATTRIBUTES] = _attributes(provider, merged, notes)
+    row[_RAW:] = (
+        record.text.decode(),
+        None if detail is None else detail.text.decode(),
+        first_seen_at or observed_at,
+        last_changed_at or observed_at,
+        context.stream,
+        record.cursor,
+        observed_at,
+        None if detail is None else detail_observed_at,
+        detail_due_at,
+        record.digest,
+        context.run_id,
+    )
+    drift = tuple(dict.fromkeys(notes))[:NOTES] if notes else ()
+    # As `_make` does, without the call and the count: every call of a backfill passes here.
+    return tuple.__new__(Derived, (tuple.__new__(CallRow, row), participants, drift, messages, events))
+
+
+def late_parts_missing(provider: Provider, status: str, merged: JSON) -> bool:
+    """
+    Whether something of an ended call, of this unified status, may still arrive, as far as its decoded detail shows.
+
+    Only of a call in which somebody spoke, or could have: completed, or voicemail. A text or an address is there once it holds
+    something. A list may still grow, whatever it holds already: that it is whole no record says, so it always counts as missing.
+    """
+    if status not in _ANSWERED:
+        return False
+    return any(not (part := merged.get(key)) or isinstance(part, list) for key in provider.late_parts)
+
+
+def same_content(provider: Provider, held: JSON, seen: JSON) -> bool:
+    """
+    Whether two decoded records say the same about a call, whatever the order of their keys.
+
+    Of a volatile key (a presigned URL) only counts whether it holds a value: the first recording is news, its next URL is not.
+    """
+    if not isinstance(held, dict) or not isinstance(seen, dict):
+        return _same(held, seen)
+    if held.keys() != seen.keys():
+        return False
+    return all(
+        (held[key] is None) == (seen[key] is None) if key in provider.volatile else _same(held[key], seen[key]) for key in held
+    )
+
+
+def _status(plan: Plan, row: list[JSON], merged: JSON, notes: list[DriftNote]) -> None:
+    key = plan.provider.status
+    if key is None:
+        row[_STATUS] = "completed"
+        return
+    word = merged.get(key)
+    try:
+        row[_STATUS] = parse.status(word, plan.words).value
+    except Unfit as unfit:
+        row[_STATUS] = Status.UNKNOWN.value
+        plain = isinstance(word, str) and _STATUS_WORD.fullmatch(word) and not _DIGITS.search(word)
+        notes.append(DriftNote(key, unfit.kind, word if plain else type_name(word)))
+    row[_PROVIDER_STATUS] = word if isinstance(word, str) else None
+
+
+def _attributes(provider: Provider, merged: JSON, notes: list[DriftNote]) -> str | None:
+    found = {key: merged[key] for key in provider.attributes if key in merged}
+    if provider.attributes_object is not None:
+        given = merged.get(provider.attributes_object)
+        if isinstance(given, dict):
+            found |= given
+        elif given is not None:
+            notes.append(DriftNote(provider.attributes_object, Drift.WRONG_TYPE, type_name(given)))
+    return _encode(found).decode() if found else None
+
+
+def _same(one: JSON, other: JSON) -> bool:
+    """Equality as JSON has it: true is not 1, 1.0 is 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

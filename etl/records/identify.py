@@ -1,0 +1,89 @@
+"""Knows how a record is looked at first: what identifies and places it, and whether it can become a row; nothing else of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from functools import partial
+from hashlib import blake2b
+from itertools import repeat
+
+import msgspec
+
+from etl.json_text import decoded
+from etl.model import JSON, LATER, Drift, Record, Rejection
+from etl.provider import Provider
+from etl.records import parse
+from etl.records.compiled import plan_of
+from etl.records.parse import Unfit
+
+
+def identify(provider: Provider, text: bytes, *, cleaned: bool) -> Record:
+    """
+    Look at one record's JSON text (UTF-8): find its id and its cursor, and say whether it can become a row.
+
+    Never raises: a record that cannot become a row says why in `rejection`, and has its id where it has one. Nothing else of it
+    is decoded: most records of most runs are held already.
+    """
+    digest = blake2b(text, digest_size=16).digest()
+    value: JSON = LATER
+    try:
+        given, placed = plan_of(provider).skim.one(text)
+    except (msgspec.MsgspecError, RecursionError):
+        value = decoded(text)
+        if not isinstance(value, dict):
+            return Record(None, None, Rejection.NOT_AN_OBJECT, text, value, digest, cleaned)
+        given, placed = value.get(provider.call_id), value.get(provider.cursor)
+    call_id = cursor = rejection = None
+    try:
+        call_id = parse.identifier(given)
+        if call_id is None or not call_id.strip():
+            call_id, rejection = None, Rejection.MISSING_ID
+    except Unfit as unfit:
+        rejection = Rejection.ID_TOO_LONG if unfit.kind is Drift.OUT_OF_RANGE else Rejection.MISSING_ID
+        call_id = given if rejection is Rejection.ID_TOO_LONG and isinstance(given, str) else None
+    try:
+        cursor = parse.instant(placed)
+    except Unfit:
+        cursor = None
+    if rejection is None and cursor is None:
+        rejection = Rejection.BAD_CURSOR
+    # As the call would do it, without the call: every record of every page passes here.
+    record = tuple.__new__(Record, (call_id, cursor, rejection, text, value, digest, cleaned))
+    return record if rejection is None else as_reject(provider, record)
+
+
+def identify_all(provider: Provider, texts: Sequence[bytes], *, cleaned: Collection[int] = ()) -> tuple[Record, ...]:
+    """
+    Return what `identify` makes of each text, in their order; `cleaned` are the places of those that had to be.
+
+    Where every record has a plain id and cursor, all are looked at in one go: a page's records one by one took twice as long.
+    """
+    try:
+        given, placed = plan_of(provider).skim.many(texts)
+        call_ids, cursors = parse.identifiers(given), parse.instants(placed)
+        plain = all(map(str.strip, call_ids))  # type: ignore[arg-type]  # None is a TypeError
+    except (msgspec.MsgspecError, RecursionError, ValueError, TypeError):
+        plain = False
+    if not plain or cleaned:
+        return tuple([identify(provider, text, cleaned=place in cleaned) for place, text in enumerate(texts)])
+    digests = [blake2b(text, digest_size=16).digest() for text in texts]
+    rows = zip(call_ids, cursors, repeat(None), texts, repeat(LATER), digests, repeat(False))
+    return tuple(map(partial(tuple.__new__, Record), rows))
+
+
+def as_reject(provider: Provider, record: Record) -> Record:
+    """
+    Return the record with the digest by which it is known as a reject.
+
+    Values that change at every reading (presigned URLs) take no part in it, lest one bad record became a new reject every run.
+    """
+    held = record.value
+    if not isinstance(held, dict) or provider.volatile.isdisjoint(held):
+        return record
+    steady = {key: value for key, value in held.items() if key not in provider.volatile}
+    try:
+        text = json.dumps(steady, sort_keys=True).encode("utf-8", "surrogatepass")
+    except (RecursionError, ValueError):
+        return record
+    return record._replace(digest=blake2b(text, digest_size=16).digest())

@@ -1,0 +1,33 @@
+"""One configured connection, its settings resolved against its provider's facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from etl.provider import Provider
+
+FEW = 10
+"""Up to this many calls may be missing or gone at once, whatever their share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One configured connection, its settings resolved against its provider's facts."""
+
+    connection: str
+    provider: Provider
+    lookback: timedelta
+    start_date: datetime | None = None
+    retention: timedelta | None = None
+    per_page: int | None = None
+    max_delete_share: float = 0.2
+    agents: tuple[str, ...] | None = None
+    organization_id: str | None = None
+    currency: str = "USD"
+    details: bool = True
+    max_open_age: timedelta = timedelta(days=7)
+
+    def believes_deleted(self, number: int, *, of: int) -> bool:
+        """Whether so many calls of those held may have been deleted at the provider: more than that look like an outage."""
+        return number <= max(FEW, self.max_delete_share * of)

@@ -1,0 +1,116 @@
+"""Knows what the streams of one run share, and what all of them have to heed: organisation, findings, the wish to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Event, Lock
+
+from etl.effects import Clock, Threads
+from etl.errors import ForeignOrganization, Interrupted
+from etl.model import Record
+from etl.reading.source import Capabilities, Source
+from etl.reading.walks.way import Access
+from etl.runs.account import Account
+from etl.runs.port import PageTransaction, RunWarehouse, Watcher
+from etl.runs.terms import Counters, Finding, Want
+
+DATE_SLACK = timedelta(seconds=2)
+"""A `Date` has whole seconds, and a provider's hosts differ: what another run takes its clock to show may lie so far before."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Task:
+    """What the streams of one run share."""
+
+    account: Account
+    source: Source
+    warehouse: RunWarehouse
+    run_id: int
+    want: Want
+    clock: Clock
+    threads: Threads
+    watcher: Watcher
+    stop: Event
+    counters: Counters
+    capabilities: Capabilities
+    organization: str | None  # that every record must belong to: the one configured, else the one pinned
+    pinned: str | None
+    account_seen: bool = False  # whether this run has met, in any stream, a call that is held
+    findings: list[Finding] = field(default_factory=list)
+    latest: datetime | None = None  # the latest that the provider's clock was taken to show
+    telling: Lock = field(default_factory=Lock)  # pages are read in a thread of their own
+    open_seen: set[str] = field(default_factory=set)  # the open calls that a list of this run has shown
+
+    @property
+    def connection(self) -> str:
+        """The connection's name."""
+        return self.account.connection
+
+    def access(self, stream: str) -> Access:
+        """Return how a stream is asked for."""
+        return Access(
+            source=self.source,
+            stream=stream,
+            capabilities=self.capabilities,
+            per_page=self.account.per_page,
+            lookback=self.account.lookback,
+            clock=self.clock,
+        )
+
+    def save_progress(self, page: PageTransaction) -> None:
+        """Keep the run's counters and what the limiter must remember, with whatever else the page's transaction writes."""
+        self.counters.requests = self.source.api.requests
+        self.counters.retries = self.source.api.retries
+        page.save_counters(self.counters)
+        page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
+
+    def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:
+        """Pin the first organisation seen. Raises ForeignOrganization at the first record of another one."""
+        key = self.account.provider.organization
+        if key is None:
+            return
+        for record in records:
+            owner = record.value.get(key) if isinstance(record.value, dict) else None
+            if not isinstance(owner, str) or not owner:
+                continue
+            if self.organization not in (None, owner):
+                raise ForeignOrganization(
+                    "the provider sent a record of another organisation than the one pinned.",
+                    safe="Nothing of that page was stored; what was loaded before stays.",
+                    hint=f"Set connections.{self.connection}.organization_id to the organisation you mean, "
+                    "or give the other one a connection of its own.",
+                )
+            self.organization = owner
+            if self.pinned is None:
+                page.pin_organization(owner)
+                self.pinned = owner
+
+    def provider_now(self) -> datetime:
+        """Return the provider's clock, as far as its answers told it; it is the clock by which details are due."""
+        # A `Date` has whole seconds, so that what the next answer tells may lie before what was concluded from this one.
+        with self.telling:
+            self.latest = max(self.clock.now() + self.source.ahead, self.latest or datetime.min.replace(tzinfo=UTC))
+            return self.latest
+
+    def at_once(self) -> datetime:
+        """Return an instant that has passed for this run, and for the next one as well, should this one be killed."""
+        return self.provider_now() - DATE_SLACK
+
+    def details_due_at(self) -> datetime | None:
+        """Return when the details of calls just listed are due: at once, or never where the provider has none."""
+        return self.at_once() if self.account.provider.detail is not None else None
+
+    def find(self, finding: Finding) -> None:
+        """Keep what the run has to tell, once."""
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    def check_stop(self) -> None:
+        """Raise Interrupted where the program is asked to stop."""
+        if self.stop.is_set():
+            raise Interrupted(
+                "the sync was interrupted.",
+                safe="Everything up to the last page is committed.",
+                hint="The next sync continues there.",
+            )

@@ -1,0 +1,95 @@
+"""
+Knows the order of a replay: rejects first, then every row of a connection, a stretch at a time. Knows no API, no SQL.
+
+Each stretch is one transaction behind the fence. A replay that was cut off leaves a warehouse in which some rows are as the
+new mapping makes them and others are not yet; the next one begins again and writes only these.
+"""
+
+from __future__ import annotations
+
+from threading import Event
+
+from etl.errors import Interrupted
+from etl.runs.account import Account
+from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
+from etl.runs.port import FIRST, Departures, ReplayWarehouse
+from etl.runs.terms import Finding, Outcome, RunKind, RunStatus
+
+STREAM = "replay"
+"""What a watcher is told that is read: all streams of the connection together."""
+
+
+def replay_connection(account: Account, *, given: Surroundings[ReplayWarehouse]) -> Outcome:
+    """
+    Derive all rows of one connection again and try its rejects; no error leaves this function but a programming error.
+
+    The outcome counts: `records_seen` calls and rejects looked at, `updated` calls written, `inserted` rejects that became new
+    calls, `rejected` those that stay rejects. It has no run id where there was nothing to replay or another run is at work.
+    """
+    outcome = Outcome(connection=account.connection)
+
+    def derive(run: Run) -> None:
+        _replay(account, run.run_id, given=given, outcome=outcome)
+
+    def replay() -> None:
+        if given.warehouse.is_known(account.connection):
+            carry_out(derive, account, kind=RunKind.REPLAY, given=given, outcome=outcome)
+        else:
+            outcome.status = RunStatus.SUCCEEDED
+
+    under_lock(replay, warehouse=given.warehouse, outcome=outcome)
+    return outcome
+
+
+def _replay(account: Account, run_id: int, *, given: Surroundings[ReplayWarehouse], outcome: Outcome) -> None:
+    given.watcher.stream_started(account.connection, STREAM)
+    try:
+        _try_rejects(account, run_id, given=given, outcome=outcome)
+        found = _rewrite(account, run_id, given=given, outcome=outcome)
+    finally:
+        given.watcher.stream_finished(account.connection, STREAM)
+    given.warehouse.save_departures(account, run_id=run_id, found=found, now=given.clock.now())
+
+
+def _try_rejects(account: Account, run_id: int, *, given: Surroundings[ReplayWarehouse], outcome: Outcome) -> None:
+    counters, after = outcome.counters, FIRST
+    while tried := given.warehouse.try_rejects(account, run_id=run_id, after=after, now=given.clock.now()):
+        after = tried.last
+        counters.records_seen += tried.seen
+        counters.inserted += tried.inserted
+        counters.updated += tried.updated
+        counters.rejected += tried.seen - tried.resolved
+        _check_stop(account, given.stop)
+
+
+def _rewrite(account: Account, run_id: int, *, given: Surroundings[ReplayWarehouse], outcome: Outcome) -> Departures:
+    counters, after = outcome.counters, ""
+    total = given.warehouse.calls_held(account.connection)
+    underivable = refused = 0
+    departures: dict[tuple[str, str], tuple[int, str]] = {}
+    while done := given.warehouse.rewrite(account, run_id=run_id, after=after):
+        after = done.last
+        counters.records_seen += done.seen
+        counters.updated += done.written
+        counters.unchanged += done.seen - done.written
+        underivable, refused = underivable + done.underivable, refused + done.refused
+        for where, (count, sample) in done.departures.items():
+            departures[where] = (departures.get(where, (0, ""))[0] + count, sample)
+        given.watcher.page_loaded(account.connection, STREAM, records=done.seen, total=total)
+        _check_stop(account, given.stop)
+    if underivable:
+        text = f"{underivable:,} calls can no longer be derived from their records; their rows were left as they are."
+        outcome.findings.append(Finding(stream=STREAM, code="underivable", text=text))
+    if refused:
+        text = f"{refused:,} calls were derived to rows that the database refuses; their rows were left as they are."
+        outcome.findings.append(Finding(stream=STREAM, code="database_refused", text=text))
+    return departures
+
+
+def _check_stop(account: Account, stop: Event) -> None:
+    if stop.is_set():
+        raise Interrupted(
+            "the replay was interrupted.",
+            safe="What it had written is committed, and right.",
+            hint="Run it again: it looks at everything anew, and writes only what is not right yet.",
+        )

@@ -1,0 +1,74 @@
+"""Knows what a sync does of a connection: its streams, then the details that are due. Knows no API, no HTTP, no SQL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from etl.errors import AnchorNotMet, AuthenticationFailed, ConnectionFailed, NotFound
+from etl.runs.account import Account
+from etl.runs.context import Task
+from etl.runs.details import read_details
+from etl.runs.lifecycle import Connect, Run, Surroundings, carry_out, connected, under_lock
+from etl.runs.port import RunWarehouse
+from etl.runs.state import StreamState
+from etl.runs.stream import sync_stream
+from etl.runs.streams import close_agent, fail_alone, start_of, streams_to_read, unknown_agent
+from etl.runs.terms import Outcome, RunKind, Want
+
+
+def sync_connection(account: Account, *, want: Want, connect: Connect, given: Surroundings[RunWarehouse]) -> Outcome:
+    """
+    Bring one connection up to date and tell how that ended; no error leaves this function but a programming error.
+
+    The outcome has no run id where another run is at work or the warehouse could not open a run.
+    """
+    outcome = Outcome(connection=account.connection)
+
+    def read(run: Run) -> None:
+        with connected(account, run=run, want=want, connect=connect, given=given, outcome=outcome) as task:
+            _sync_streams(task)
+            read_details(task)
+
+    def sync() -> None:
+        carry_out(read, account, kind=RunKind.SYNC, given=given, outcome=outcome)
+
+    under_lock(sync, warehouse=given.warehouse, outcome=outcome)
+    return outcome
+
+
+def _sync_streams(task: Task) -> None:
+    """Sync every stream; one that fails for itself does not stop the others, but the run."""
+    states = task.warehouse.streams(task.connection)
+    failures: list[tuple[str, ConnectionFailed]] = []
+    for stream in streams_to_read(task, states):
+        _sync_one(task, stream, states, failures)
+    # A stream whose only calls are gone can prove its account by the streams that came after it.
+    again = [stream for stream, failure in failures if isinstance(failure, AnchorNotMet) and task.account_seen]
+    if again and fail_alone(task.account):
+        failures = [(stream, failure) for stream, failure in failures if stream not in again]
+        for stream in again:
+            _sync_one(task, stream, states, failures)
+    if failures:
+        raise failures[0][1]
+
+
+def _sync_one(task: Task, stream: str, states: dict[str, StreamState], failures: list[tuple[str, ConnectionFailed]]) -> None:
+    task.watcher.stream_started(task.connection, stream)
+    try:
+        state = states.get(stream) or StreamState(start=None)
+        sync_stream(task, stream, replace(state, start=start_of(task.account), closed_at=None))
+    except NotFound as absent:
+        if absent.naming != "agent":
+            failures.append((stream, absent))
+        elif stream in states:
+            close_agent(task, stream, states[stream])
+        else:
+            failures.append((stream, unknown_agent(task, stream)))
+    except AuthenticationFailed:
+        raise
+    except ConnectionFailed as failure:
+        if not fail_alone(task.account):
+            raise
+        failures.append((stream, failure))
+    finally:
+        task.watcher.stream_finished(task.connection, stream)

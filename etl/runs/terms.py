@@ -1,0 +1,155 @@
+"""The values of a run: what it is asked to do, what a page brought, what it counted and found, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import NamedTuple
+
+from etl.errors import EtlError
+from etl.model import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """What a sync was asked for beyond what is owed: everything again, or one range (`[since, until)`) again."""
+
+    full: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def is_range(self) -> bool:
+        """Whether one range was asked for."""
+        return self.since is not None or self.until is not None
+
+
+class RunKind(StrEnum):
+    """What a run does (`sync.runs.kind`). Only a sync tells how fresh the warehouse is."""
+
+    SYNC = "sync"
+    REPAIR = "repair"
+    REPLAY = "replay"
+
+
+class Trigger(StrEnum):
+    """Who started a run (`sync.runs.trigger`)."""
+
+    CLI = "cli"
+    WORKER = "worker"
+    LIBRARY = "library"
+
+
+class RunStatus(StrEnum):
+    """How a run stands or ended (`sync.runs.status`)."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CRASHED = "crashed"
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a run has done so far, as `sync.runs` keeps it."""
+
+    requests: int = 0
+    retries: int = 0
+    pages: int = 0
+    records_seen: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    rejected: int = 0
+    late: int = 0
+    max_lateness: timedelta | None = None
+
+    def add(self, loaded: Loaded) -> None:
+        """Add what one page brought."""
+        self.inserted += loaded.inserted
+        self.updated += loaded.updated
+        self.unchanged += loaded.unchanged
+        self.rejected += loaded.rejected
+        self.late += loaded.late
+        if loaded.max_lateness is not None:
+            self.max_lateness = max(loaded.max_lateness, self.max_lateness or loaded.max_lateness)
+
+
+class Loaded(NamedTuple):
+    """What loading one page did. `late` counts new calls below what had been covered before; `open_ids` are not ended."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    late: int = 0
+    max_lateness: timedelta | None = None
+    open_ids: frozenset[str] = frozenset()
+
+
+@dataclass(kw_only=True)
+class Observed:
+    """
+    The records of one page of a stream, to be loaded together; of one id the last counts. Its records do not change.
+
+    `due_at` is when the details of what is written are to be asked for; None: never. `drafts` is the warehouse's own: what it did
+    in advance for the records that were expected to be new; what is written does not depend on it.
+    """
+
+    stream: str
+    records: Sequence[Record]
+    observed_at: datetime
+    due_at: datetime | None
+    drafts: object = None
+
+    @cached_property
+    def latest(self) -> Mapping[str, Record]:
+        """The records that can become rows, by their ids: of each id the last."""
+        return {record.call_id: record for record in self.records if record.rejection is None and record.call_id is not None}
+
+    @cached_property
+    def call_ids(self) -> frozenset[str]:
+        """The ids that stand on the page, those of rejects among them."""
+        return frozenset([record.call_id for record in self.records if record.call_id is not None])
+
+
+class Absent(NamedTuple):
+    """How many calls are held where a page was read, and which of them it did not show."""
+
+    held: int
+    call_ids: frozenset[str]
+
+
+class DueCall(NamedTuple):
+    """A call whose detail is to be asked for: it is new, changed, not ended, lacks late parts, or was missing from a list."""
+
+    stream: str
+    call_id: str
+    is_open: bool
+    cursor: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something a run must tell although it did not fail: a gap that stays, an order that is violated."""
+
+    stream: str
+    code: str
+    text: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """How a run on one connection ended; `run_id` is None where none was opened."""
+
+    connection: str
+    run_id: int | None = None
+    status: RunStatus = RunStatus.FAILED
+    counters: Counters = field(default_factory=Counters)
+    error: EtlError | None = None
+    findings: list[Finding] = field(default_factory=list)

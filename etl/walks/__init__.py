@@ -1,8 +1,0 @@
-"""Knows the two ways to read a stream, and the last resort: pages in, records and what they prove out. Stores nothing."""
-
-from etl.walks.ascending import ascending
-from etl.walks.newest_first import newest_first
-from etl.walks.scan import scan
-from etl.walks.step import Note, Pages, Step
-
-__all__ = ["Note", "Pages", "Step", "ascending", "newest_first", "scan"]

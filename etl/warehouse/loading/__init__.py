@@ -1,0 +1,1 @@
+"""What a page's transaction writes: rows, children, history, rejects, drift."""

@@ -1,0 +1,47 @@
+"""
+Knows the statements that write rows over those held, from the session's temporary table where they wait (`history.CHANGED`).
+
+Runs nothing itself.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from psycopg import sql
+from sqlalchemy import Executable, column, func, select, table, text
+from sqlalchemy.dialects.postgresql import insert
+
+from etl.model import CallRow
+from etl.warehouse.loading.history import CHANGED
+from etl.warehouse.tables import calls
+
+COLUMNS = CallRow._fields
+KEPT = frozenset({"connection", "call_id", "first_seen_at"})
+"""The columns that an update leaves alone."""
+
+
+def _upsert_statement() -> Executable:
+    changed = table(CHANGED, *(column(name) for name in COLUMNS), schema="pg_temp")
+    statement = insert(calls).from_select(list(COLUMNS), select(*(changed.c[name] for name in COLUMNS)))
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["connection", "call_id"],
+        set_={name: new[name] for name in COLUMNS if name not in KEPT}
+        # Strictly increasing, as the history's versions are.
+        | {"last_changed_at": func.greatest(new.last_changed_at, calls.c.last_changed_at + timedelta(microseconds=1))},
+        where=(calls.c.observed_at <= new.observed_at)
+        & (calls.c.detail_observed_at.is_(None) | (calls.c.detail_observed_at <= new.detail_observed_at)),
+    ).returning(calls.c.call_id)
+
+
+UPSERT = _upsert_statement()
+REWRITE = text(
+    "UPDATE public.calls c SET "  # noqa: S608 - column names of ours
+    + ", ".join(f"{name} = n.{name}" for name in COLUMNS if name not in ("connection", "call_id"))
+    + f" FROM pg_temp.{CHANGED} n WHERE c.connection = :connection AND n.connection = c.connection AND n.call_id = c.call_id"
+)
+CREATE_CHANGED = sql.SQL(
+    "CREATE TEMPORARY TABLE IF NOT EXISTS {} ON COMMIT DELETE ROWS AS SELECT {} FROM public.calls WITH NO DATA"
+).format(sql.Identifier(CHANGED), sql.SQL(", ").join(map(sql.Identifier, COLUMNS)))
+EMPTY_CHANGED = sql.SQL("DELETE FROM {}").format(sql.Identifier("pg_temp", CHANGED))

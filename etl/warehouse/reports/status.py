@@ -1,0 +1,102 @@
+"""Knows what is told of a warehouse: how each connection stands, and its runs. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import psycopg
+from sqlalchemy import desc, select, text
+
+from etl.errors import UsageError
+from etl.warehouse.database import Database
+from etl.warehouse.tables import OPEN, runs
+
+Row = Mapping[str, Any]
+
+# One statement, so that all of it is of one instant. The counts of calls walk indexes: (connection, stream, cursor_at) for
+# those held, the partial one for those open.
+_STATUS = text(
+    f"""
+    SELECT c.connection, c.provider,
+           r.id AS last_run, r.status AS last_status, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
+           r.error_code, r.error_message,
+           f.last_success, f.complete_until AS high_water_mark, f.fresh_until, f.lag, f.gaps, f.unclosable_gaps,
+           (SELECT count(*) FROM public.calls k WHERE k.connection = c.connection) AS calls,
+           (SELECT count(*) FROM public.calls k WHERE k.connection = c.connection
+               AND k.status IN ({OPEN})) AS open_calls,
+           (SELECT count(*) FROM sync.rejected_records x WHERE x.connection = c.connection AND x.resolved_at IS NULL) AS rejects,
+           (SELECT count(*) FROM sync.schema_drift d WHERE d.connection = c.connection) AS drift,
+           (SELECT max(l.max_lateness) FROM sync.runs l WHERE l.connection = c.connection
+               AND l.started_at > now() - interval '30 days') AS max_lateness,
+           a.audited_at, a.audit_verdict, a.audit_provider_count, a.audit_known_count
+    FROM sync.connections c
+    LEFT JOIN public.data_freshness f USING (connection)
+    LEFT JOIN LATERAL (SELECT * FROM sync.runs r WHERE r.connection = c.connection ORDER BY r.id DESC LIMIT 1) r ON true
+    LEFT JOIN LATERAL (
+        SELECT max(checked_at) AS audited_at, sum(provider_count)::bigint AS audit_provider_count,
+               (sum(warehouse_count) + sum(rejected_count))::bigint AS audit_known_count,
+               (array_agg(verdict ORDER BY array_position(ARRAY['mismatch', 'unverifiable', 'repaired', 'complete'], verdict)))[1]
+                   AS audit_verdict
+        FROM sync.audits a
+        WHERE a.connection = c.connection
+          AND a.checked_at = (SELECT max(m.checked_at) FROM sync.audits m WHERE m.connection = c.connection)
+    ) a ON true
+    ORDER BY c.connection
+    """  # noqa: S608 - words of ours
+)
+
+_STREAMS = text("SELECT connection, stream, high_water_mark, horizon, closed_at FROM sync.state ORDER BY connection, stream")
+
+
+def connections(database: Database) -> list[Row]:
+    """Return how each connection stands, one row each."""
+    with database.begin() as session:
+        return [dict(row) for row in session.execute(_STATUS).mappings()]
+
+
+def streams(database: Database) -> list[Row]:
+    """Return each stream's mark, horizon and closing."""
+    with database.begin() as session:
+        return [dict(row) for row in session.execute(_STREAMS).mappings()]
+
+
+def run_history(database: Database, connection: str | None, *, limit: int) -> list[Row]:
+    """Return the newest runs, newest first."""
+    statement = select(runs).order_by(desc(runs.c.id)).limit(limit)
+    if connection is not None:
+        statement = statement.where(runs.c.connection == connection)
+    with database.begin() as session:
+        return [dict(row) for row in session.execute(statement).mappings()]
+
+
+def ask(database: Database, query: str) -> tuple[Sequence[str], list[Sequence[Any]]]:
+    """
+    Run one query in a session that may only read; return the columns and the rows.
+
+    Raises UsageError with what the server says of the query, WarehouseError where the database fails.
+    """
+    with closing(database.session()) as session, database.translate():
+        session.execute("SET default_transaction_read_only TO on")
+        try:
+            # Prepared, since then the server takes one statement only: none that follows a COMMIT.
+            cursor = session.execute(query.encode(), prepare=True)
+            if cursor.description is None:
+                return (), []
+            return tuple(column.name for column in cursor.description), list(cursor)
+        except psycopg.DatabaseError as error:
+            raise _misasked(error) or error from None
+
+
+def _misasked(error: psycopg.DatabaseError) -> UsageError | None:
+    """Return what is wrong with a query, in the server's words; None where it is not the query's fault."""
+    said, code = error.diag.message_primary, error.sqlstate
+    if (isinstance(error, psycopg.OperationalError) and code is None) or (code or "").startswith(("08", "53", "57P", "58", "XX")):
+        return None
+    place = f" It is at character {error.diag.statement_position}." if error.diag.statement_position else ""
+    return UsageError(
+        f"The query failed: {(said or str(error)).splitlines()[0].rstrip('.')}.{place}",
+        safe="Nothing was changed: `etl sql` with a query only reads.",
+        hint=error.diag.message_hint or "",
+    )

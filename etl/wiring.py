@@ -1,0 +1,220 @@
+"""
+Knows how the rooms are joined: settings become accounts, clients and an open warehouse, and runs are given what they need.
+
+The faces call this: the command line today.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from etl.config import ConnectionSettings, Settings, load
+from etl.effects import Effects
+from etl.errors import WarehouseError
+from etl.model import JSON
+from etl.runs.account import Account
+from etl.runs.lifecycle import Surroundings
+from etl.runs.port import RunRegister, Watcher
+from etl.runs.terms import Trigger
+
+if TYPE_CHECKING:
+    from etl.http.client import Client
+    from etl.warehouse.database import Database
+    from etl.warehouse.locks import Locks
+
+Warehouse = TypeVar("Warehouse", bound=RunRegister)
+Result = TypeVar("Result")
+
+Invocation = tuple[Path | None, bool]
+"""The options before the command: the configuration's path, and whether to log more."""
+
+
+CONNECTIONS_AT_ONCE = 8
+"""So many connections are synced at once; each waits for its provider most of the time."""
+
+SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
+"""Database sessions: each connection loads a page while it may look up where the next one is."""
+
+
+def settings_of(invocation: Invocation) -> Settings:
+    """Load the configuration and set the log up. Raises UsageError."""
+    from etl.log import configure
+
+    path, verbose = invocation
+    settings = load(path, os.environ)
+    configure(secrets=settings.secrets, level="info" if verbose else "warning")
+    return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An open warehouse. `psql` is the program beside an embedded server's binaries, `conninfo` what to hand it."""
+
+    database: Database
+    conninfo: str
+    bin_dir: Path | None = None
+
+    def is_empty(self) -> bool:
+        """Whether the database holds no warehouse yet."""
+        from etl.warehouse import schema
+
+        return schema.is_empty(self.database)
+
+    def ensure_schema(self, settings: Settings) -> bool:
+        """Migrate an empty warehouse and return True; raise WarehouseError where it has an older or newer schema."""
+        from etl.warehouse import schema
+
+        if not schema.is_empty(self.database):
+            schema.require_newest(self.database)
+            return False
+        self.database.check_server()
+        schema.migrate(self.database)
+        self.set_reporting_timezone(settings)
+        return True
+
+    def set_reporting_timezone(self, settings: Settings) -> None:
+        """Set which midnight ends a day, as configured; the warehouse must be empty."""
+        from etl.warehouse.schema import set_reporting_timezone
+
+        set_reporting_timezone(self.database, settings.warehouse.reporting_timezone)
+
+
+@contextmanager
+def open_warehouse(settings: Settings) -> Iterator[Opened]:
+    """Open the configured database, or start (or join) the embedded server. Raises WarehouseError."""
+    from etl.warehouse.database import Database
+
+    wanted = settings.warehouse
+    if wanted.url is not None:
+        url = wanted.url.get_secret_value()
+        with Database(url, sessions=SESSIONS) as database:
+            yield Opened(database=database, conninfo=database.url.replace("postgresql+psycopg://", "postgresql://", 1))
+        return
+    from etl import embedded
+
+    with (
+        embedded.server(data_dir=wanted.data_dir, bin_dir=wanted.bin_dir, run_as=wanted.run_as) as server,
+        Database(server.url, sessions=SESSIONS) as database,
+    ):
+        yield Opened(database=database, conninfo=server.conninfo, bin_dir=server.bin_dir)
+
+
+def require_warehouse(opened: Opened) -> None:
+    """Raise WarehouseError unless the warehouse has the schema that this program works on."""
+    from etl.warehouse.schema import require_newest
+
+    try:
+        require_newest(opened.database)
+    except WarehouseError as error:
+        if not error.hint:
+            error.hint = "Run: etl sync"
+        raise
+
+
+def account(name: str, connection: ConnectionSettings) -> Account:
+    """Resolve a connection's settings against its provider's facts."""
+    from etl import providers
+
+    provider = providers.get(connection.provider)
+    return Account(
+        connection=name,
+        provider=provider,
+        lookback=connection.lookback or provider.lookback,
+        start_date=connection.start_date,
+        retention=connection.retention,
+        per_page=connection.per_page,
+        max_delete_share=connection.max_delete_share,
+        agents=connection.agents,
+        organization_id=connection.organization_id,
+        currency=connection.currency,
+        details=connection.details,
+        max_open_age=connection.max_open_age,
+    )
+
+
+@contextmanager
+def surroundings(
+    warehouse: Callable[[Database, Locks], Warehouse],
+    opened: Opened,
+    *,
+    effects: Effects,
+    watcher: Watcher,
+    stop: Event,
+    trigger: Trigger,
+) -> Iterator[Surroundings[Warehouse]]:
+    """Give runs what they need, with the warehouse as they see it; the locks that they take are held until the block ends."""
+    from etl.warehouse.locks import Locks
+
+    with Locks(opened.database, effects.threads) as locks:
+        yield Surroundings(
+            warehouse=warehouse(opened.database, locks),
+            clock=effects.clock,
+            threads=effects.threads,
+            watcher=watcher,
+            stop=stop,
+            trigger=trigger,
+        )
+
+
+def on_each(
+    work: Callable[[Account], Result], chosen: Mapping[str, ConnectionSettings], *, given: Surroundings[Any]
+) -> list[Result]:
+    """Do `work` on each of the chosen connections, several at once, and return what became of each, in their order."""
+    accounts: Sequence[Account] = [account(name, connection) for name, connection in chosen.items()]
+    with given.threads.pool("connection", min(CONNECTIONS_AT_ONCE, len(accounts))) as threads:
+        return list(threads.map(work, accounts))
+
+
+def connector(
+    settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects
+) -> Callable[[Account, JSON], AbstractContextManager[Client]]:
+    """
+    Return what opens the client of one of the chosen connections, given what its limiter has to remember.
+
+    Connections that share provider and token share one limiter, so that together they keep to one allowance.
+    """
+    from etl.http.client import Client, HttpOptions
+    from etl.http.limits import Limiters, fingerprint
+
+    limiters = Limiters()
+    http = settings.http
+    options = HttpOptions(
+        timeout=timedelta(seconds=http.timeout),
+        max_attempts=http.max_attempts,
+        backoff=timedelta(seconds=http.backoff),
+        max_backoff=timedelta(seconds=http.max_backoff),
+        max_response_bytes=http.max_response_mb * 2**20,
+    )
+
+    def connect(account: Account, memory: JSON) -> Client:
+        connection = chosen[account.connection]
+        provider = account.provider
+        token = connection.token.get_secret_value() if connection.token else ""
+        given = {header.setting: getattr(connection, header.setting) for header in provider.headers}
+        return Client(
+            provider=provider,
+            base_url=connection.base_url or provider.base_url,
+            credentials={setting: value for setting, value in given.items() if value is not None},
+            limiter=limiters.of(
+                provider.name,
+                fingerprint(token),
+                limit=connection.rate_limit or provider.limit,
+                daily=connection.daily_requests,
+                clock=effects.clock,
+                memory=memory,
+            ),
+            http=options,
+            connection=account.connection,
+            clock=effects.clock,
+            random=effects.random,
+            allow_http=connection.allow_http,
+        )
+
+    return connect

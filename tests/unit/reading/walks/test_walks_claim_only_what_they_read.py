@@ -1,0 +1,235 @@
+"""The property that everything rests on: whatever happens between two pages, no claim covers a call that was not read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from etl.coverage import ORIGIN, Span, Spans
+from etl.reading.walks import Step, ascending, newest_first
+from tests.unit.reading.walks.listed import EPOCH, Listed, at
+
+DAY = timedelta(days=1)
+NOW = at(86_400)
+
+
+def history(seed: int, count: int, *, ties: bool) -> dict[str, datetime]:
+    """So many calls within a day before NOW; with ties, many share an instant."""
+    story = random.Random(seed)
+    return {f"call{index}": at(story.randrange(1, 40) * 2_000 if ties else story.uniform(0, 86_000)) for index in range(count)}
+
+
+def vanish_and_appear(seed: int) -> Callable[[Listed, int], object]:
+    """Between two requests one or two calls vanish, or appear, or nothing happens; never both, which totals cannot show."""
+
+    def between(listed: Listed, request: int) -> None:
+        story = random.Random(seed * 7_919 + request)
+        kind = story.choice(["nothing", "vanish", "appear"])
+        listed.now += timedelta(seconds=1)
+        for index in range(story.randint(1, 2)):
+            if kind == "vanish" and len(listed.calls) > 1:
+                del listed.calls[story.choice(sorted(listed.calls))]
+            elif kind == "appear":
+                listed.calls[f"new{request}-{index}"] = listed.now - timedelta(milliseconds=1)
+
+    return between
+
+
+def missed(steps: list[Step], living: dict[str, datetime]) -> list[str]:
+    """Calls that live, lie in what was claimed, and were on no page that was read."""
+    read = {record.call_id for step in steps for record in step.records}
+    claimed = Spans()
+    for step in steps:
+        claimed = Spans() if step.takes_back else claimed | step.read
+    return [call_id for call_id, cursor in living.items() if cursor in claimed and call_id not in read]
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(0, 60),
+    size=st.integers(2, 12),
+    ties=st.booleans(),
+    stop=st.integers(1, 60),
+)
+def test_newest_first_cut_at_any_step_has_read_every_living_call_it_claims(
+    *, seed: int, count: int, size: int, ties: bool, stop: int
+) -> None:
+    """Insertions, deletions and ties between pages, and an end at any step: what is claimed was read."""
+    listed = Listed(history(seed, count, ties=ties), NOW, size, seed=seed, between=vanish_and_appear(seed))
+    steps = []
+    for step in newest_first(listed, wanted=Spans([Span(ORIGIN, NOW + DAY)]), position=lambda _: 0):
+        steps.append(step)
+        if len(steps) == stop:
+            break
+    note(f"seed {seed}, pages {[asked[0] for asked in listed.asked]}")
+
+    assert missed(steps, listed.calls) == []
+
+
+@given(
+    seed=st.integers(0, 10_000), count=st.integers(0, 60), size=st.integers(2, 12), ties=st.booleans(), stop=st.integers(1, 60)
+)
+def test_ascending_cut_at_any_step_has_read_every_living_call_it_claims(
+    *, seed: int, count: int, size: int, ties: bool, stop: int
+) -> None:
+    """The same for the keyset walk, whose pages a deletion cannot shift."""
+    listed = Listed(
+        history(seed, count, ties=ties),
+        NOW,
+        size,
+        seed=seed,
+        descending=False,
+        between=vanish_and_appear(seed),
+    )
+    steps = []
+    for step in ascending(listed, span=Span(EPOCH - DAY, NOW)):
+        steps.append(step)
+        if len(steps) == stop:
+            break
+    note(f"seed {seed}, asked {listed.asked}")
+
+    assert missed(steps, listed.calls) == []
+
+
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 60), size=st.integers(2, 12))
+def test_newest_first_to_the_end_of_a_quiet_list_claims_from_its_oldest_call_to_now(seed: int, count: int, size: int) -> None:
+    """The end of the list sets the horizon, and everything from there on is read."""
+    listed = Listed(history(seed, count, ties=False), NOW, size, seed=seed)
+    steps = list(newest_first(listed, wanted=Spans([Span(ORIGIN, NOW + DAY)]), position=lambda _: 0))
+    oldest = min(listed.calls.values())
+    claimed = Spans([span for step in steps for span in step.read])
+
+    assert (claimed, steps[-1].horizon) == (Spans([Span(oldest, NOW)]), oldest)
+
+
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 60), size=st.integers(2, 12), ties=st.booleans())
+def test_ascending_through_a_quiet_window_claims_it_whole(*, seed: int, count: int, size: int, ties: bool) -> None:
+    """Ties included: what shares an instant is read by page numbers until its distinct ids reach its total."""
+    listed = Listed(history(seed, count, ties=ties), NOW, size, seed=seed, descending=False)
+    steps = list(ascending(listed, span=Span(EPOCH - DAY, NOW)))
+    claimed = Spans([span for step in steps for span in step.read])
+
+    assert (claimed, {record.call_id for step in steps for record in step.records}) == (
+        Spans([Span(EPOCH - DAY, NOW)]),
+        set(listed.calls),
+    )
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(20, 80),
+    size=st.integers(2, 12),
+    lost=st.integers(0, 10),
+    cut=st.integers(1, 3),
+)
+def test_newest_first_resumes_below_what_is_held_and_closes_the_gap(
+    seed: int, count: int, size: int, lost: int, cut: int
+) -> None:
+    """A backfill interrupted at a third, then deletions that make the estimated page land too low: the gap closes whole."""
+    listed = Listed(history(seed, count, ties=False), NOW, size, seed=seed)
+    wanted = Spans([Span(ORIGIN, NOW + DAY)])
+    first = []
+    for step in newest_first(listed, wanted=wanted, position=lambda _: 0):
+        first.append(step)
+        if len(first) > cut:
+            break
+    covered = Spans([span for step in first for span in step.read])
+    held = {record.call_id: record.cursor for step in first for record in step.records}
+    story = random.Random(seed)
+    for call_id in story.sample(sorted(listed.calls), min(lost, count - 2)):
+        del listed.calls[call_id]
+    listed.asked.clear()
+    steps = list(
+        newest_first(
+            listed,
+            wanted=wanted - covered.below(NOW - timedelta(seconds=1)),
+            position=lambda instant: sum(cursor >= instant for cursor in held.values() if cursor is not None),
+        )
+    )
+    claimed = covered | Spans([span for step in steps for span in step.read])
+    read = {record.call_id for step in (*first, *steps) for record in step.records}
+    oldest = min(listed.calls.values())
+    note(f"seed {seed}, pages {[asked[0] for asked in listed.asked]} of {-(-len(listed.calls) // size)}")
+
+    assert [call_id for call_id, cursor in listed.calls.items() if cursor in claimed and call_id not in read] == []
+    assert claimed.above(oldest) == Spans([Span(oldest, NOW)])
+
+
+def test_a_resumed_backfill_does_not_read_what_is_held_again() -> None:
+    """Of 100 pages a third is held: the walk asks for page 1, then for where the gap begins."""
+    calls = {f"call{index:04}": at(index * 60) for index in range(1_000)}
+    now = at(1_000 * 60)
+    held_from = at(670 * 60)
+    listed = Listed(calls, now, 10)
+    wanted = Spans([Span(ORIGIN, held_from), Span(now - timedelta(minutes=2), now + DAY)])
+    position = lambda instant: sum(cursor >= instant for cursor in calls.values() if cursor >= held_from)  # noqa: E731
+    list(newest_first(listed, wanted=wanted, position=position))
+
+    assert [asked[0] for asked in listed.asked][:4] == [1, 34, 33, 34]
+
+
+def test_ties_of_two_and_a_half_pages_arrive_whole() -> None:
+    """2,500 calls with one and the same cursor, dealt anew at every request."""
+    calls = {f"call{index}": at(1_000) for index in range(2_500)} | {"before": at(1), "after": at(5_000)}
+    listed = Listed(calls, NOW, 1_000, descending=False)
+    steps = list(ascending(listed, span=Span(EPOCH - DAY, NOW)))
+
+    assert {record.call_id for step in steps for record in step.records} == set(calls)
+    assert Spans([span for step in steps for span in step.read]) == Spans([Span(EPOCH - DAY, NOW)])
+
+
+@pytest.mark.parametrize("descending", [True, False], ids=["newest first", "ascending"])
+def test_an_empty_answer_claims_nothing(*, descending: bool) -> None:
+    """An outage that answers with an empty list and total 0 settles no history."""
+    listed = Listed({}, NOW, 10, descending=descending)
+    if descending:
+        steps = list(newest_first(listed, wanted=Spans([Span(ORIGIN, NOW + DAY)]), position=lambda _: 0))
+    else:
+        steps = list(ascending(listed, span=Span(ORIGIN, NOW)))
+
+    assert [(step.read, step.horizon) for step in steps] == [(Spans(), None)]
+
+
+def test_a_list_that_ignores_page_claims_its_first_page_only() -> None:
+    """What cannot be reached stands as a gap."""
+    calls = {f"call{index:02}": at(index * 60) for index in range(50)}
+    listed = Listed(calls, at(3_000), 10, page_works=False, totals=False)
+    steps = list(newest_first(listed, wanted=Spans([Span(ORIGIN, NOW + DAY)]), position=lambda _: 0))
+
+    assert Spans([span for step in steps for span in step.read]) == Spans(
+        [Span(at(40 * 60) + timedelta(microseconds=1), at(3_000))]
+    )
+    assert [note.value for step in steps for note in step.notes] == ["page_ignored"]
+
+
+def test_a_list_without_order_is_read_whole_and_claimed_at_its_end() -> None:
+    """Nothing is claimed until the distinct ids reach the total."""
+    calls = {f"call{index:02}": at(index * 600) for index in range(50)}
+    listed = Listed(calls, at(50 * 600), 10, shuffled=True, seed=3)
+    steps = list(newest_first(listed, wanted=Spans([Span(ORIGIN, NOW + DAY)]), position=lambda _: 0))
+
+    assert [bool(step.read) for step in steps] == [False] * (len(steps) - 1) + [True]
+    assert (steps[-1].read, listed.unsorted_noted) == (Spans([Span(at(0), at(50 * 600))]), True)
+
+
+def test_a_cursor_from_another_age_moves_no_claim() -> None:
+    """One record dated 1970 at the end of a page and one in 2099 at its head: loaded, but they bound nothing."""
+    calls = {f"call{index:02}": at(index * 60) for index in range(20)} | {"old": ORIGIN, "future": at(86_400 * 365 * 70)}
+    listed = Listed(calls, at(2_000), 30)
+    steps = list(newest_first(listed, wanted=Spans([Span(ORIGIN, NOW + DAY)]), position=lambda _: 0))
+
+    assert [step.read for step in steps] == [Spans([Span(at(0), at(2_000))])]
+    assert steps[-1].horizon == at(0)
+
+
+def test_without_a_date_the_newest_cursor_bounds_claims_and_settling() -> None:
+    """A clock that may be wrong claims nothing beyond what was seen."""
+    listed = Listed({"a": at(100), "b": at(50)}, NOW, 10, dated=False)
+    steps = list(newest_first(listed, wanted=Spans([Span(ORIGIN, NOW + DAY)]), position=lambda _: 0))
+
+    assert [(step.read, step.settles_before) for step in steps] == [(Spans([Span(at(50), at(100))]), at(100))]
