@@ -13,10 +13,10 @@ import hypothesis
 import psycopg
 import pytest
 import structlog
-from etl.warehouse.embedded.account import choose
-from etl.warehouse.embedded.binaries import find, for_account
 from sqlalchemy import make_url
 
+from etl.embedded.account import choose
+from etl.embedded.binaries import find, for_account
 from etl.warehouse import schema
 from etl.warehouse.database import Database
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from etl.warehouse.embedded.binaries import find
+
+from etl.embedded.binaries import find
 
 OLDEST, BEYOND = (3, 11), (3, 15)
 """The supported versions of Python: from this one on, and before that one."""
