@@ -37,11 +37,21 @@ class PageTransaction(Protocol):
     """One page's transaction: it begins at the fence, and everything in it commits or nothing does."""
 
     def load(self, observed: Observed, *, covered: Spans) -> Loaded:
-        """Write what is new or changed. `covered` is what the stream had covered before this run: new calls in it are late."""
+        """
+        Write what is new or changed, unless what is held was observed later; keep what cannot be written as a reject.
+
+        `covered` is what the stream had covered before this run: new calls in it are late. A record that is not news leaves no
+        trace. Rejects of calls that came as they should are resolved with the page, unless they were seen then or later.
+        """
         ...
 
     def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
-        """Write one held call anew from what its detail says; `due` tells when to ask again."""
+        """
+        Write one held call from what its detail says, unless a later detail is held; `due` tells when to ask again.
+
+        A detail that says the same as the one held only gets its next date. One that cannot be written is kept as a reject, and
+        the call stays due. A call that is not held is passed over.
+        """
         ...
 
     def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
@@ -57,11 +67,11 @@ class PageTransaction(Protocol):
         ...
 
     def save_state(self, stream: str, state: StreamState) -> None:
-        """Write coverage, settled, mark, horizon and closing."""
+        """Write coverage, settled, mark, horizon and closing. A page is of one stream: the state saved last is the one kept."""
         ...
 
     def save_agents(self, agents: Sequence[AgentRow], *, observed_at: datetime) -> None:
-        """Write agents that are new, renamed, changed or back."""
+        """Write agents that are new, renamed, changed or back; one that is as it was known is seen again once a day."""
         ...
 
     def close_agent(self, agent_id: str, *, observed_at: datetime) -> None:
@@ -121,11 +131,11 @@ class RunWarehouse(Protocol):
         ...
 
     def newest(self, *, connection: str, stream: str, before: datetime | None, limit: int) -> tuple[Held, ...]:
-        """Return the newest held calls, newest first; `before` bounds their cursor (exclusive)."""
+        """Return the newest held calls, newest first, those of one instant by id; `before` bounds their cursor (exclusive)."""
         ...
 
     def oldest(self, *, connection: str, stream: str, since: datetime, limit: int) -> tuple[Held, ...]:
-        """Return the oldest held calls from a cursor on, oldest first."""
+        """Return the oldest held calls from a cursor on (inclusive), oldest first, those of one instant by id."""
         ...
 
     def held_among(self, *, connection: str, stream: str, call_ids: Collection[str]) -> frozenset[str]:
@@ -133,7 +143,7 @@ class RunWarehouse(Protocol):
         ...
 
     def position(self, *, connection: str, stream: str, instant: datetime) -> int:
-        """Return how many calls of the stream are held from `instant` on."""
+        """Return how many calls of the stream are held from `instant` on (inclusive)."""
         ...
 
     def count(self, *, connection: str, stream: str) -> int:
@@ -141,5 +151,5 @@ class RunWarehouse(Protocol):
         ...
 
     def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
-        """Return held calls whose detail is due at `now` (by the provider's clock), newest first."""
+        """Return held calls of all streams whose detail is due at `now` (by the provider's clock), newest first, then by id."""
         ...

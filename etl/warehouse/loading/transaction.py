@@ -43,16 +43,21 @@ class Page:
         self._state: dict[str, object] = {}
         self._counted: dict[str, object] = {}
         self._kept: dict[str, object] = {}
+        self.met_rejects = False  # whether a record of this page could not become a row
 
     def load(self, observed: Observed, *, covered: Spans) -> Loaded:
         """See `PageTransaction.load`."""
         self._came.append(observed)
-        return self._loader.load(observed, covered)
+        loaded = self._loader.load(observed, covered)
+        self.met_rejects = self.met_rejects or loaded.rejected > 0
+        return loaded
 
     def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
         """See `PageTransaction.load_detail`."""
         loaded = self._loader.load_detail(stream=stream, call_id=call_id, detail=detail, observed_at=observed_at, due=due)
-        if not loaded.rejected:
+        if loaded.rejected:
+            self.met_rejects = True
+        else:
             self._details_came.append((stream, call_id, observed_at))
         return loaded
 
