@@ -46,7 +46,7 @@ class SystemClock:
         """Wait. Raises Interrupted where the program is asked to stop."""
         if self._stop.wait(seconds):
             raise Interrupted(
-                "The sync was interrupted while it waited for a provider.",
+                "the sync was interrupted while it waited for a provider.",
                 safe="Everything up to the last page is committed.",
                 hint="The next sync continues there.",
             )

@@ -39,7 +39,7 @@ def audit_connection(account: Account, *, given: Auditing) -> AuditOutcome:
         with _locked(account, given), _task(account, given, outcome, run_id=0) as task:
             Audit(task, given.warehouse, outcome).look()
     except EtlError as error:
-        outcome.error = error
+        outcome.error = error.of(account.connection)
     return outcome
 
 
@@ -50,7 +50,7 @@ def repair_connection(account: Account, *, given: Auditing) -> AuditOutcome:
         with _locked(account, given):
             _repair(account, given, outcome)
     except EtlError as error:
-        outcome.error = error
+        outcome.error = error.of(account.connection)
     return outcome
 
 
@@ -66,9 +66,9 @@ def _repair(account: Account, given: Auditing, outcome: AuditOutcome) -> None:
                 request_log = task.source.api.request_log()
         run.status = RunStatus.FAILED if outcome.error else RunStatus.SUCCEEDED
     except (BudgetSpent, Interrupted) as error:
-        run.status, outcome.error = RunStatus.PARTIAL, error
+        run.status, outcome.error = RunStatus.PARTIAL, error.of(account.connection)
     except EtlError as error:
-        outcome.error = error
+        outcome.error = error.of(account.connection)
     finally:
         run.error, outcome.counters.requests = outcome.error, outcome.requests
         given.warehouse.close_run(run_id, account.connection, outcome=run, request_log=request_log)
@@ -81,7 +81,7 @@ def _locked(account: Account, given: Auditing) -> Iterator[None]:
     try:
         if not given.warehouse.is_known(account.connection):
             raise UsageError(
-                f"Connection {account.connection} was never synced, so there is nothing to audit.",
+                "it was never synced, so there is nothing to audit.",
                 hint=f"Run: etl sync {account.connection}",
             )
         yield

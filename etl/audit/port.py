@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from etl.coverage import Span
@@ -14,9 +14,6 @@ from etl.model import JSON, CallRow, Derived, EventRow, MessageRow, ParticipantR
 from etl.runs.account import Account
 from etl.runs.port import PageTransaction, RunWarehouse
 from etl.runs.terms import Counters, Finding
-
-BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-"""Where a range begins that has no lower bound."""
 
 NAMED = 1_000
 """So many disagreements are named one by one; the others are counted."""

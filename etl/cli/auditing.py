@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from etl.audit.lifecycle import Auditing, audit_connection, repair_connection
-from etl.audit.port import BEGINNING, AuditOutcome
-from etl.cli.output import error_document, say, show_error, show_json, show_table, warn, worst_code
+from etl.audit.port import AuditOutcome
+from etl.cli.output import error_document, say, show_errors, show_json, show_table, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.syncing import interruptible
 from etl.config import ConnectionSettings, Settings
+from etl.coverage import BEGINNING
 from etl.model import Verdict
 from etl.wiring import (
     CONNECTIONS_AT_ONCE,
@@ -98,8 +99,7 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
         say(f"{outcome.connection}: {outcome.checked:,} calls compared with their own records, {outcome.requests:,} requests.")
         if outcome.stands and not repair:
             say(f"To put it right: etl audit {outcome.connection} --repair")
-        if outcome.error is not None:
-            show_error(outcome.error)
+    show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
 
 
 def exit_code(outcomes: Sequence[AuditOutcome]) -> int:

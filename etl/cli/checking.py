@@ -9,6 +9,7 @@ from typing import NamedTuple
 from etl.cli.output import error_document, say, show_error, show_json, worst_code
 from etl.config import ConnectionSettings, Settings
 from etl.errors import EtlError
+from etl.reading.probe import probe
 from etl.reading.source import Source
 from etl.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
 
@@ -65,17 +66,17 @@ def _credential(settings: Settings, name: str, connection: ConnectionSettings) -
         one = account(name, connection)
         clock = SystemClock()
         with connector(settings, {name: connection}, clock=clock)(one, None) as api:
-            total = Source(one.provider, api).probe(until=clock.now(), span=timedelta(days=1))
+            total = probe(Source(one.provider, api), until=clock.now(), span=timedelta(days=1))
         return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
 
-    return _attempt(f"connection {name}", ask)
+    return _attempt(f"connection {name}", ask, connection=name)
 
 
-def _attempt(subject: str, look: Callable[[], str]) -> Finding:
+def _attempt(subject: str, look: Callable[[], str], *, connection: str | None = None) -> Finding:
     try:
         return Finding(subject, look())
     except EtlError as error:
-        return Finding(subject, "", error)
+        return Finding(subject, "", error.of(connection) if connection else error)
 
 
 def _document(one: Finding) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etl.cli.output import error_document, show_error, show_json, show_table, warn
+from etl.cli.output import error_document, show_errors, show_json, show_table, warn
 from etl.cli.progress import watching
 from etl.cli.syncing import exit_code, interruptible
 from etl.config import ConnectionSettings
@@ -58,8 +58,7 @@ def _show(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         for finding in outcome.findings:
             warn(f"{outcome.connection}: {finding.text}")
-        if outcome.error is not None:
-            show_error(outcome.error)
+    show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
 
 
 def _status(outcome: Outcome) -> str:

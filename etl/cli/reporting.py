@@ -92,8 +92,7 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
                 f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
             )
         if row["error_message"]:
-            named = row["connection"] in row["error_message"]
-            say(row["error_message"] if named else f"{row['connection']}: {row['error_message']}")
+            say(row["error_message"])
 
 
 def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 from etl.cli import interpreter
-from etl.cli.output import error_document, say, show_error, show_json, show_table, warn, worst_code
+from etl.cli.output import error_document, say, show_errors, show_json, show_table, warn, worst_code
 from etl.cli.progress import watching
 from etl.config import ConnectionSettings, Settings
 from etl.errors import UsageError
@@ -114,9 +114,7 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
                 f"{outcome.connection}: {outcome.counters.rejected:,} records could not become calls; they are kept with "
                 f"the reason, see: etl rejects {outcome.connection}"
             )
-    # One cause, such as a database that is down, is told once.
-    for error in {str(outcome.error): outcome.error for outcome in outcomes if outcome.error is not None}.values():
-        show_error(error)
+    show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:

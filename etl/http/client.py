@@ -129,7 +129,7 @@ class Client:
             check_same_origin(url, self._base_url)
         except ForeignLink as foreign:
             happened = self._credentials.without(foreign.happened)
-            raise ForeignLink(f"Connection {self._connection}: {happened}", safe=foreign.safe, hint=foreign.hint) from None
+            raise ForeignLink(happened, safe=foreign.safe, hint=foreign.hint) from None
 
     @property
     def requests(self) -> int:
@@ -216,8 +216,7 @@ class Client:
         if wait is None:
             asked = in_words(refusal.wait) if refusal.wait and refusal.wait > LONGEST_WAIT else "ever longer"
             raise BudgetSpent(
-                f"Connection {self._connection}: {self._provider.title} says that there were too many requests, "
-                f"and wants us to wait {asked}.",
+                f"{self._provider.title} says that there were too many requests, and wants us to wait {asked}.",
                 safe=SAFE,
                 hint="If this repeats, something else uses the same account's allowance.",
             )
@@ -230,7 +229,7 @@ class Client:
         if wait is None:
             times = "once" if patience.failures == 1 else f"{patience.failures} times"
             raise ProviderUnavailable(
-                f"Connection {self._connection}: {self._provider.title} {failure.cause.happened} (tried {times}).",
+                f"{self._provider.title} {failure.cause.happened} (tried {times}).",
                 safe=SAFE,
                 hint=failure.cause.hint,
             )

@@ -104,7 +104,7 @@ class Exchange:
             slot.unsent()
             # Neither chained nor quoted: the text may hold a header.
             raise UsageError(
-                f"Connection {self._connection}: the request cannot be sent ({type(error).__name__}).",
+                f"the request cannot be sent ({type(error).__name__}).",
                 hint=f"Check connections.{self._connection}.base_url.",
             ) from None
         except (httpx.HTTPError, httpx.StreamError, httpx.CookieConflict) as error:
@@ -168,7 +168,7 @@ class Exchange:
 
     def _too_large(self) -> ResponseTooLarge:
         return ResponseTooLarge(
-            f"Connection {self._connection}: a response is larger than {self._cap / 1_048_576:,.3g} MB.",
+            f"a response is larger than {self._cap / 1_048_576:,.3g} MB.",
             safe="It was not read further, and nothing of it was stored; what was loaded before stays.",
             hint=f"Lower connections.{self._connection}.per_page, or raise http.max_response_mb.",
         )

@@ -9,9 +9,10 @@ from typing import Protocol
 
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Derived, Record
+from etl.reading.walks.way import Held
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Counters, DueCall, Held, Loaded, Observed, Outcome
+from etl.runs.terms import Absent, Counters, DueCall, Loaded, Observed, Outcome
 
 Due = Callable[[Derived, JSON], datetime | None]
 """Tells when to ask for a call's detail again, given what its records became and its decoded detail; None: not any more."""

@@ -131,15 +131,15 @@ def replay_connection(account: Account, *, given: Surroundings) -> Outcome:
                 _replay(account, outcome.run_id, given=given, outcome=outcome)
                 outcome.status = RunStatus.SUCCEEDED
             except Interrupted as error:
-                outcome.status, outcome.error = RunStatus.PARTIAL, error
+                outcome.status, outcome.error = RunStatus.PARTIAL, error.of(account.connection)
             except EtlError as error:
-                outcome.error = error
+                outcome.error = error.of(account.connection)
             finally:
                 warehouse.close_run(outcome.run_id, account.connection, outcome=outcome, request_log=None)
         finally:
             warehouse.release(account.connection)
     except EtlError as error:
-        outcome.error = outcome.error or error
+        outcome.error = outcome.error or error.of(account.connection)
     return outcome
 
 
@@ -192,7 +192,7 @@ def _rewrite(account: Account, run_id: int, *, given: Surroundings, outcome: Out
 def _check_stop(account: Account, stop: Event) -> None:
     if stop.is_set():
         raise Interrupted(
-            f"Connection {account.connection}: the replay was interrupted.",
+            "the replay was interrupted.",
             safe="What it had written is committed, and right.",
             hint="Run it again: it looks at everything anew, and writes only what is not right yet.",
         )

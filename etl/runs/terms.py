@@ -113,13 +113,6 @@ class Absent(NamedTuple):
     call_ids: frozenset[str]
 
 
-class Held(NamedTuple):
-    """A call that the warehouse holds, and where it stands in its stream."""
-
-    call_id: str
-    cursor: datetime
-
-
 class DueCall(NamedTuple):
     """A call whose detail is to be asked for: it is new, changed, not ended, lacks late parts, or was missing from a list."""
 

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, Text, delete, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from etl.audit.port import BEGINNING, Batch, OpenReject, StreamVerdict, Version
-from etl.coverage import Span
+from etl.audit.port import Batch, OpenReject, StreamVerdict, Version
+from etl.coverage import BEGINNING, Span
 from etl.model import JSON, CallRow, Derived, EventRow, MessageRow, ParticipantRow
 from etl.runs.account import Account
 from etl.warehouse.kinds import RunKind, note_kind

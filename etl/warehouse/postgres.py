@@ -9,11 +9,12 @@ from datetime import datetime
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from etl.errors import AlreadyRunning, ConnectionFailed, WarehouseError
+from etl.errors import AlreadyRunning, ConnectionFailed
 from etl.model import JSON, OPEN_STATUSES
+from etl.reading.walks.way import Held
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import DueCall, Held, Observed, Outcome, RunStatus
+from etl.runs.terms import DueCall, Observed, Outcome, RunStatus
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.loading.lookup import held_among
 from etl.warehouse.loading.prepared import Drafts, drafts
@@ -34,7 +35,7 @@ class PostgresWarehouse:
         """See `RunWarehouse.acquire`."""
         if not self._locks.try_acquire(connection):
             raise AlreadyRunning(
-                f"Connection {connection}: another run is working on it.",
+                "another run is working on it.",
                 safe="Nothing was touched.",
                 hint="Wait for it to end (`etl runs` shows it).",
             )
@@ -50,7 +51,7 @@ class PostgresWarehouse:
             provider = session.execute(select(connections.c.provider).where(connections.c.connection == name)).scalar()
             if provider not in (None, account.provider.name):
                 raise ConnectionFailed(
-                    f"Connection {name} holds calls of {provider}, but is configured for {account.provider.name}.",
+                    f"it holds calls of {provider}, but is configured for {account.provider.name}.",
                     safe="Nothing was read or stored.",
                     hint="Give each account a connection name of its own.",
                 )
@@ -108,7 +109,7 @@ class PostgresWarehouse:
         with self._database.begin() as session:
             row = session.execute(select(*columns).where(connections.c.connection == connection)).one_or_none()
         if row is None:
-            raise WarehouseError(f"Connection {connection} vanished from sync.connections while a run worked on it.")
+            raise ConnectionFailed("it vanished from sync.connections while a run worked on it.")
         return row[0], row[1], row[2]
 
     def _is_known(self, connection: str) -> bool:

@@ -11,7 +11,7 @@ from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 
 NEVER = timedelta(days=1)
-PATIENCE = 30  # seconds until a condition that must come is given up
+PATIENCE = 300  # seconds until a condition that must come is given up; no test passes by it
 
 
 @pytest.fixture
@@ -32,6 +32,14 @@ def comes(condition: Callable[[], bool]) -> bool:
     """Wait until a condition holds."""
     pause = Event()
     return any(condition() or pause.wait(0.01) for _ in range(PATIENCE * 100))
+
+
+def acquires(locks: Locks) -> bool:
+    """Take a lock, unless the session is ended before it can ask: what is silent for long depends on how busy the machine is."""
+    try:
+        return locks.try_acquire("pairing")
+    except WarehouseError:
+        return False
 
 
 def sessions(database: Database) -> list[int]:
@@ -136,7 +144,7 @@ def test_giving_back_a_lost_lock_does_no_harm(database: Database, mine: Locks) -
 def test_a_silent_process_loses_its_locks(database: Database, others: Locks) -> None:
     """The server ends a session that it hears nothing of, so a stopped process gives way."""
     with Locks(database, interval=NEVER, timeout=timedelta(milliseconds=50)) as silent:
-        assert silent.try_acquire("pairing")
+        assert comes(lambda: acquires(silent))
         assert comes(lambda: others.try_acquire("pairing"))
         assert not silent.beat()
         assert not silent.held("pairing")

@@ -167,7 +167,7 @@ def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[
     with database.begin() as connection:
         if not owns(connection, account.connection, run_id):
             raise FenceLost(
-                f"Connection {account.connection}: another run has taken over.",
+                "another run has taken over.",
                 safe="This run stopped writing; what it had committed stays, and the other run continues from there.",
                 hint="Nothing needs to be done.",
             )

@@ -33,7 +33,7 @@ def test_the_next_item_is_produced_while_the_one_before_is_used() -> None:
 
     with closing(prefetch(items())) as coming:
         assert next(coming) == 1
-        assert second.wait(timeout=10)
+        assert second.wait(timeout=300)
         assert produced == [1, 2]
 
 
