@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from etl.reading.walks.way import Held
 from etl.runs.account import Account
-from etl.runs.terms import Held
 from tests.conformance.conftest import Run, opened
 from tests.conformance.worlds import World
 from tests.memory.acme import at, call

@@ -138,7 +138,12 @@ def call(call_id: str, minutes: float, **fields: JSON) -> dict[str, JSON]:
 
 def record(value: JSON, provider: Provider = ACME) -> Record:
     """Return what a walk hands on of a record."""
-    return identify(provider, json.dumps(value).replace(json.dumps(HUGE), "1e200000").encode(), cleaned=False)
+    return identify(provider, as_text(value), cleaned=False)
+
+
+def as_text(value: JSON) -> bytes:
+    """Return a record as the provider sends it."""
+    return json.dumps(value).replace(json.dumps(HUGE), "1e200000").encode()
 
 
 def whole_call(call_id: str, minutes: float, n: int) -> dict[str, JSON]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from etl.errors import BudgetSpent, NotFound
 from etl.model import JSON
 from etl.reading.api import Answer
 from etl.runs.account import Account
-from tests.memory.acme import EPOCH
+from tests.memory.acme import EPOCH, as_text
 
 CALLS = "calls"
 Request = tuple[str, Mapping[str, str]]
@@ -53,7 +52,7 @@ class ScriptedApi:
     budget: int | None = None  # requests that are left
     totals: bool = True
     skew: timedelta = timedelta()  # how far its clock is ahead of ours
-    descending: bool = True
+    descending: bool | None = True  # None: as the list is given
     log: list[Request] = field(default_factory=list)
     requests: int = 0
     retries: int = 0
@@ -130,7 +129,9 @@ class ScriptedApi:
     def _listed(self, stream: str, params: Mapping[str, str]) -> list[dict[str, JSON]]:
         since, until = params.get("since", ""), params.get("until", "9")
         listed = [call for call in self.lists[stream] if since <= str(call["created"]) < until]
-        return sorted(listed, key=lambda call: str(call["created"]), reverse=self.descending)
+        return (
+            listed if self.descending is None else sorted(listed, key=lambda call: str(call["created"]), reverse=self.descending)
+        )
 
     def _page(self, rows: list[dict[str, JSON]], params: Mapping[str, str]) -> Answer:
         number, size = int(params["page"]), int(params["size"])
@@ -141,7 +142,7 @@ class ScriptedApi:
     def _answer(self, records: list[dict[str, JSON]], fields: Mapping[str, JSON]) -> Answer:
         now = self.clock.now()
         return Answer(
-            records=tuple(json.dumps(record).encode() for record in records),
+            records=tuple(map(as_text, records)),
             fields=fields,
             headers={},
             date=now + self.skew,

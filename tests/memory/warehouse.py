@@ -14,9 +14,10 @@ from typing import TypeVar
 
 from etl.errors import AlreadyRunning, ConnectionFailed, FenceLost, WarehouseError
 from etl.model import JSON, OPEN_STATUSES, Derived
+from etl.reading.walks.way import Held
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import Counters, DueCall, Held, Observed, Outcome, RunStatus
+from etl.runs.terms import Counters, DueCall, Observed, Outcome, RunStatus
 from tests.memory.kept import Kept, KeptRun, Shelf
 from tests.memory.page import MemoryPage, stored
 
