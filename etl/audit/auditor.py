@@ -176,7 +176,7 @@ class Audit:
         except ConnectionFailed as failure:
             if not fail_alone(self.task.account):
                 raise
-            self.outcome.error = self.outcome.error or failure
+            self.outcome.error = self.outcome.error or failure.of(self.task.connection)
 
     def _count_again(self, stream: _Stream) -> None:
         self.states = self.warehouse.streams(self.task.connection)

@@ -11,7 +11,8 @@ from etl.config import ConnectionSettings, Settings
 from etl.errors import EtlError
 from etl.reading.probe import probe
 from etl.reading.source import Source
-from etl.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
+from etl.system import system_effects
+from etl.wiring import Invocation, Opened, account, connector, open_warehouse, settings_of
 
 
 class Finding(NamedTuple):
@@ -64,9 +65,9 @@ def _schema(opened: Opened, settings: Settings) -> str:
 def _credential(settings: Settings, name: str, connection: ConnectionSettings) -> Finding:
     def ask() -> str:
         one = account(name, connection)
-        clock = SystemClock()
-        with connector(settings, {name: connection}, clock=clock)(one, None) as api:
-            total = probe(Source(one.provider, api), until=clock.now(), span=timedelta(days=1))
+        effects = system_effects()
+        with connector(settings, {name: connection}, effects=effects)(one, None) as api:
+            total = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
         return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
 
     return _attempt(f"connection {name}", ask, connection=name)

@@ -19,6 +19,7 @@ from typing import Self
 import httpx
 import structlog
 
+from etl.effects import Clock
 from etl.errors import BudgetSpent, ForeignLink, ProviderUnavailable
 from etl.http.auth import Credentials, Secret
 from etl.http.body import Body, Unexpected, Unreadable, WebPage, read_error, read_list, read_one
@@ -30,7 +31,7 @@ from etl.http.refusal import Refusals
 from etl.http.retry import LONGEST_WAIT, Cause, Failed, Patience, Throttled
 from etl.model import JSON
 from etl.provider import Provider
-from etl.reading.api import Answer, Clock
+from etl.reading.api import Answer
 
 log = structlog.get_logger(__name__)
 

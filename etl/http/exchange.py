@@ -12,6 +12,7 @@ from typing import cast
 import httpx
 
 from etl import __version__
+from etl.effects import Clock
 from etl.errors import ResponseTooLarge, UsageError
 from etl.http import tls
 from etl.http.auth import Credentials
@@ -20,7 +21,6 @@ from etl.http.compression import decoded
 from etl.http.limits import Slot
 from etl.http.links import is_loopback, origin
 from etl.http.retry import Failed, http_date
-from etl.reading.api import Clock
 
 # httpx writes every address with its query into its log at INFO.
 logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
+from etl.effects import Clock
 from etl.errors import BudgetSpent
 from etl.http.allowance import Allowance, DaySpent
 from etl.http.quota import ServerClock, quota
 from etl.http.retry import LONGEST_WAIT
 from etl.model import JSON
 from etl.provider import Limit
-from etl.reading.api import Clock
 
 SAFE = "What was loaded before stays, and the next sync continues there."
 

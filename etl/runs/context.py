@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 
+from etl.effects import Clock, Threads
 from etl.errors import ForeignOrganization, Interrupted
 from etl.model import Record
-from etl.reading.api import Clock
 from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Access
 from etl.runs.account import Account
@@ -29,6 +29,7 @@ class Task:
     run_id: int
     want: Want
     clock: Clock
+    threads: Threads
     watcher: Watcher
     stop: Event
     counters: Counters

@@ -28,9 +28,6 @@ ANCHORS = 100
 ASKED_ANCHORS = 5
 """How many of them are asked for by detail when the first page shows none."""
 
-MISSING_TOLERATED = 10
-"""Up to so many calls may be missing from what was read, whatever their share."""
-
 PAGES_REMEMBERED = 3
 """On so many pages before may a call have been seen that belongs into the slice of the page at hand."""
 
@@ -102,7 +99,7 @@ class _Reading:
         An unproven walk answers False, and raises AnchorNotMet where no other attempt is left.
         """
         before = self.state
-        with closing(prefetch(map(self._drafted, attempt.steps))) as pages:
+        with closing(prefetch(map(self._drafted, attempt.steps), threads=self.task.threads)) as pages:
             for index, (step, observed) in enumerate(pages):
                 if index == 0 and not self._proven(step, attempt.anchors, last=last):
                     if not last:
@@ -226,7 +223,7 @@ class _Reading:
         held, absent = page.absent(stream=self.stream, read=step.read, seen=(step.seen, *self.recent))
         self.held, self.missed = self.held + held, self.missed + len(absent)
         task = self.task
-        if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):
+        if not task.account.believes_deleted(self.missed, of=self.held):
             raise AnchorNotMet(
                 f"in stream {self.stream}, {self.missed} of {self.held} calls held are missing from what the provider listed.",
                 safe="What this walk claimed was taken back, and nothing was deleted.",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from etl.sandbox import NO_LIMITS, Sandbox
+from etl.system import SystemThreads
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from tests.acceptance.process import Program, hourly, rows
@@ -48,7 +49,7 @@ def test_a_credential_that_is_refused(program: Program, name: str) -> None:
 
 def test_another_run_at_work(program: Program, name: str) -> None:
     """Who comes second is told for which connection, whatever it wanted."""
-    with Database(program.url) as database, Locks(database) as locks:
+    with Database(program.url) as database, Locks(database, SystemThreads()) as locks:
         assert locks.try_acquire(name)
         told = {command: program.run(*command.split()) for command in ("sync", "audit", "audit --repair", "replay")}
         locks.release(name)
