@@ -13,7 +13,8 @@ import pytest
 from etl.coverage import Spans
 from etl.model import JSON
 from etl.runs.account import Account
-from etl.runs.terms import Loaded, Observed
+from etl.runs.terms import Loaded, Observed, RunKind, Trigger
+from etl.system import SystemThreads
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
@@ -85,9 +86,9 @@ class Run:
         return opened(self.world, self.account)
 
 
-def opened(world: World, one: Account) -> Run:
+def opened(world: World, one: Account, *, kind: RunKind = RunKind.SYNC, trigger: Trigger = Trigger.CLI) -> Run:
     """Open a run."""
-    return Run(world, one, world.warehouse.open_run(one, trigger="cli"))
+    return Run(world, one, world.warehouse.open_run(one, kind=kind, trigger=trigger))
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -97,7 +98,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield MemoryWorld()
         return
     database: Database = request.getfixturevalue("shared_database")
-    with Locks(database) as locks:
+    with Locks(database, SystemThreads()) as locks:
         yield PostgresWorld(database, PostgresWarehouse(database, locks))
 
 

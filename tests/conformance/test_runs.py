@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from etl.errors import AlreadyRunning, BudgetSpent, ConnectionFailed, WarehouseError
+from etl.errors import AlreadyRunning, BudgetSpent, ConnectionFailed
 from etl.runs.account import Account
-from etl.runs.terms import Counters, Outcome, RunStatus
+from etl.runs.terms import Counters, Outcome, RunKind, RunStatus, Trigger
 from tests.conformance.conftest import Run, opened
 from tests.conformance.worlds import COUNTED, World
 from tests.memory.acme import WITHOUT_DETAIL, account
@@ -29,14 +29,14 @@ def test_one_run_at_a_time_works_on_a_connection(world: World, line: Account, ot
 
 def test_a_run_that_opens_is_running_and_owns_the_connection(world: World, line: Account) -> None:
     """Nothing is counted yet; later runs have higher numbers."""
-    run = opened(world, line)
+    run = opened(world, line, kind=RunKind.REPAIR, trigger=Trigger.LIBRARY)
 
     (row,) = run.rows("sync.runs")
     assert row == {
         "id": run.run_id,
         "connection": line.connection,
-        "kind": "sync",
-        "trigger": "cli",
+        "kind": "repair",
+        "trigger": "library",
         "status": "running",
         **dict.fromkeys(COUNTED, 0),
         "max_lateness": None,
@@ -98,5 +98,12 @@ def test_a_run_that_was_taken_over_is_left_as_its_successor_noted_it(run: Run) -
 
 def test_nothing_is_remembered_of_a_connection_that_no_run_knows(world: World) -> None:
     """Whoever asks has opened a run: that there is no row is trouble."""
-    with pytest.raises(WarehouseError):
+    with pytest.raises(ConnectionFailed):
         world.warehouse.remembered("unknown")
+
+
+def test_a_connection_is_known_once_a_run_was_opened(world: World, line: Account, other_line: Account) -> None:
+    """Whatever came of it."""
+    opened(world, line)
+
+    assert [world.warehouse.is_known(one.connection) for one in (line, other_line)] == [True, False]

@@ -105,7 +105,7 @@ class MemoryWorld:
         if table == "sync.runs":
             for run_id, run in self.warehouse.runs.items():
                 counted = (run.counted[name] for name in COUNTED)
-                yield (run_id, run.connection, run.kind, run.trigger, run.status.value, *counted, run.error_code)
+                yield (run_id, run.connection, run.kind.value, run.trigger.value, run.status.value, *counted, run.error_code)
         for name, kept in self.warehouse.connections.items():
             if table == "calls":
                 yield from (entry.call for entry in self.warehouse.entries(name))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from etl.model import JSON, CallRow, Derived
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import RunStatus
+from etl.runs.terms import RunKind, RunStatus, Trigger
 
 
 class Version(NamedTuple):
@@ -58,8 +58,8 @@ class KeptRun:
     """One row of `sync.runs`."""
 
     connection: str
-    trigger: str
-    kind: str
+    trigger: Trigger
+    kind: RunKind
     status: RunStatus = RunStatus.RUNNING
     counted: dict[str, Any] = field(default_factory=dict)
     error_code: str | None = None

@@ -12,12 +12,12 @@ from datetime import datetime
 from itertools import count
 from typing import TypeVar
 
-from etl.errors import AlreadyRunning, ConnectionFailed, FenceLost, WarehouseError
+from etl.errors import AlreadyRunning, ConnectionFailed, FenceLost
 from etl.model import JSON, OPEN_STATUSES, Derived
 from etl.reading.walks.way import Held
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import Counters, DueCall, Observed, Outcome, RunStatus
+from etl.runs.terms import Counters, DueCall, Observed, Outcome, RunKind, RunStatus, Trigger
 from tests.memory.kept import Kept, KeptRun, Shelf
 from tests.memory.page import MemoryPage, stored
 
@@ -31,23 +31,26 @@ class MemoryWarehouse:
         self.connections: dict[str, Kept] = {}
         self.runs: dict[int, KeptRun] = {}
         self.locked: set[str] = set()
-        self.kind = "sync"
         self._numbers = count(1)
 
     # Lock, fence, runs
 
     def acquire(self, connection: str) -> None:
-        """See `RunWarehouse.acquire`."""
+        """See `RunRegister.acquire`."""
         if connection in self.locked:
             raise AlreadyRunning(f"Connection {connection}: another run is working on it.")
         self.locked.add(connection)
 
     def release(self, connection: str) -> None:
-        """See `RunWarehouse.release`."""
+        """See `RunRegister.release`."""
         self.locked.discard(connection)
 
-    def open_run(self, account: Account, *, trigger: str) -> int:
-        """See `RunWarehouse.open_run`."""
+    def is_known(self, connection: str) -> bool:
+        """See `RunRegister.is_known`."""
+        return connection in self.connections
+
+    def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
+        """See `RunRegister.open_run`."""
         kept = self.connections.get(account.connection)
         if kept is not None and kept.account.provider.name != account.provider.name:
             raise ConnectionFailed(f"Connection {account.connection} holds calls of another provider.")
@@ -55,7 +58,7 @@ class MemoryWarehouse:
             if run.connection == account.connection and run.status is RunStatus.RUNNING:
                 run.status = RunStatus.CRASHED
         run_id = next(self._numbers)
-        self.runs[run_id] = KeptRun(account.connection, trigger, self.kind, counted=_counted(Counters()))
+        self.runs[run_id] = KeptRun(account.connection, trigger, kind, counted=_counted(Counters()))
         if kept is None:
             self.connections[account.connection] = Kept(account=account, owner_run=run_id)
         else:
@@ -63,7 +66,7 @@ class MemoryWarehouse:
         return run_id
 
     def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        """See `RunWarehouse.close_run`."""
+        """See `RunRegister.close_run`."""
         run = self.runs[run_id]
         if run.status is not RunStatus.RUNNING:
             return
@@ -76,7 +79,7 @@ class MemoryWarehouse:
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
         """See `RunWarehouse.remembered`."""
         if connection not in self.connections:
-            raise WarehouseError(f"Connection {connection} is not known.")
+            raise ConnectionFailed(f"Connection {connection} is not known.")
         about = self._shelf(connection).about
         return stored(about.get("capabilities", {})), stored(about.get("request_log", {})), about.get("pinned_organization")
 
@@ -141,8 +144,7 @@ class MemoryWarehouse:
 
     def entries(self, connection: str) -> list[Derived]:
         """Return the calls of a connection with their children, as committed."""
-        # One step, so that the thread that reads the next page may look while a page is committed.
-        return [entry for entry in list(self._shelf(connection).calls.values()) if entry is not None]
+        return [entry for entry in self._shelf(connection).calls.values() if entry is not None]
 
     def _held(self, connection: str, stream: str) -> list[Held]:
         return [Held(e.call.call_id, e.call.cursor_at) for e in self.entries(connection) if e.call.stream == stream]

@@ -11,12 +11,14 @@ from typing import Any
 from etl.coverage import Spans
 from etl.model import JSON, CallRow
 from etl.provider import Provider
+from etl.runs.lifecycle import Surroundings
 from etl.runs.state import StreamState
-from etl.runs.sync import Surroundings, sync_connection
-from etl.runs.terms import Outcome, Want
+from etl.runs.sync import sync_connection
+from etl.runs.terms import Outcome, Trigger, Want
 from tests.memory.acme import ACME, account
 from tests.memory.api import CALLS, ManualClock, ScriptedApi
 from tests.memory.kept import KeptRun, Shelf
+from tests.memory.threads import NoThreads
 from tests.memory.warehouse import MemoryWarehouse
 
 LINE = "line"
@@ -61,10 +63,19 @@ class Scene:
     def sync(self, **want: Any) -> Outcome:
         """Sync once, with a request log of its own."""
         self.api.log.clear()
-        given = Surroundings(
-            warehouse=self.warehouse, connect=self.api.connect, clock=self.clock, watcher=self.watcher, stop=self.stop
+        one = account(self.provider, connection=LINE, **self.settings)
+        return sync_connection(one, want=Want(**want), connect=self.api.connect, given=self.given())
+
+    def given(self) -> Surroundings[MemoryWarehouse]:
+        """Return what every run is given here."""
+        return Surroundings(
+            warehouse=self.warehouse,
+            clock=self.clock,
+            threads=NoThreads(),
+            watcher=self.watcher,
+            stop=self.stop,
+            trigger=Trigger.CLI,
         )
-        return sync_connection(account(self.provider, connection=LINE, **self.settings), want=Want(**want), given=given)
 
     def later(self, by: timedelta) -> None:
         """Let time pass."""

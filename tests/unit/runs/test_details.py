@@ -9,18 +9,11 @@ import pytest
 
 from etl.errors import AuthenticationFailed, NotFound, ProviderUnavailable
 from etl.model import JSON
-from etl.runs import details
 from etl.runs.terms import RunStatus
 from tests.memory.acme import ACME, HUGE, at, call
 from tests.unit.runs.scene import DAY, HOUR, Scene, codes
 
 SPOKEN = {"transcript": "words"}
-
-
-@pytest.fixture
-def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the calls be asked for in order, by one thread."""
-    monkeypatch.setattr(details, "THREADS", 1)
 
 
 def scene_of(number: int, **settings: object) -> Scene:
@@ -41,7 +34,6 @@ def tell(scene: Scene, call_id: str, **fields: JSON) -> None:
 # Which are due
 
 
-@pytest.mark.usefixtures("one_by_one")
 def test_new_calls_are_asked_for_newest_first() -> None:
     """Each once; what the details say is written, and nothing of them is due any more."""
     scene = scene_of(25)
@@ -211,7 +203,6 @@ def test_a_credential_that_is_refused_ends_the_run() -> None:
     assert {f"c{index:03}" for index in range(15)} <= scene.ids - set(scene.dues())
 
 
-@pytest.mark.usefixtures("one_by_one")
 def test_a_budget_that_is_spent_leaves_the_rest_for_the_next_day() -> None:
     """What it paid for is written, newest first; the next run asks for the others only."""
     scene = scene_of(70)
@@ -229,7 +220,6 @@ def test_a_budget_that_is_spent_leaves_the_rest_for_the_next_day() -> None:
     assert (sorted(scene.api.asked()), scene.dues()) == (sorted(rest), {})
 
 
-@pytest.mark.usefixtures("one_by_one")
 def test_a_stop_keeps_what_was_answered() -> None:
     """The run ends `partial`, and the next one asks for what is left."""
     scene = scene_of(20)
