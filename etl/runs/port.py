@@ -125,7 +125,7 @@ class RunWarehouse(RunRegister, Protocol):
     """What a sync needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
-        """Return capabilities, request log and pinned organisation, as kept. Raises ConnectionFailed where no run was ever opened."""
+        """Return capabilities, request log and pinned organisation, as kept. Raises ConnectionFailed where no run was opened."""
         ...
 
     def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> object:

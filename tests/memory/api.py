@@ -15,6 +15,8 @@ from etl.runs.account import Account
 from tests.memory.acme import EPOCH, as_text
 
 CALLS = "calls"
+WITHOUT_END = 1_000
+"""More requests than any sync of a test needs."""
 Request = tuple[str, Mapping[str, str]]
 
 
@@ -118,6 +120,7 @@ class ScriptedApi:
                 raise BudgetSpent("the day's requests are spent")
             self.budget -= 1
         self.requests += 1
+        assert len(self.log) < WITHOUT_END, "the sync asks without an end"
         self.log.append((path, MappingProxyType(dict(params))))
         if path in self.refusals:
             raise self.refusals[path]
