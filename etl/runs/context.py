@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 
 from etl.effects import Clock, Threads
-from etl.errors import ForeignOrganization, Interrupted
+from etl.errors import AuthenticationFailed, ForeignOrganization, Interrupted
 from etl.model import Record
 from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Access
@@ -40,6 +41,7 @@ class Task:
     findings: list[Finding] = field(default_factory=list)
     latest: datetime | None = None  # the latest that the provider's clock was taken to show
     telling: Lock = field(default_factory=Lock)  # pages are read in a thread of their own
+    forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
     open_seen: set[str] = field(default_factory=set)  # the open calls that a list of this run has shown
 
     @property
@@ -63,6 +65,8 @@ class Task:
         self.counters.requests = self.source.api.requests
         self.counters.retries = self.source.api.retries
         page.save_counters(self.counters)
+        if departures := self.source.departures():
+            page.note_drift(departures, observed_at=self.clock.now())
         page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
 
     def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:

@@ -13,6 +13,8 @@ from etl.errors import Interrupted
 from etl.runs.account import Account
 from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
 from etl.runs.port import FIRST, Departures, ReplayWarehouse
+from etl.runs.retrying import try_rejects
+from etl.runs.rewriting import rewrite_stretch
 from etl.runs.terms import Finding, Outcome, RunKind, RunStatus
 
 STREAM = "replay"
@@ -53,7 +55,11 @@ def _replay(account: Account, run_id: int, *, given: Surroundings[ReplayWarehous
 
 def _try_rejects(account: Account, run_id: int, *, given: Surroundings[ReplayWarehouse], outcome: Outcome) -> None:
     counters, after = outcome.counters, FIRST
-    while tried := given.warehouse.try_rejects(account, run_id=run_id, after=after, now=given.clock.now()):
+    while True:
+        with given.warehouse.page(account, run_id=run_id) as page:
+            tried = try_rejects(page, account, run_id=run_id, after=after, now=given.clock.now())
+        if tried is None:
+            return
         after = tried.last
         counters.records_seen += tried.seen
         counters.inserted += tried.inserted
@@ -67,7 +73,11 @@ def _rewrite(account: Account, run_id: int, *, given: Surroundings[ReplayWarehou
     total = given.warehouse.calls_held(account.connection)
     underivable = refused = 0
     departures: dict[tuple[str, str], tuple[int, str]] = {}
-    while done := given.warehouse.rewrite(account, run_id=run_id, after=after):
+    while True:
+        with given.warehouse.page(account, run_id=run_id) as page:
+            done = rewrite_stretch(page, account, run_id=run_id, after=after)
+        if done is None:
+            break
         after = done.last
         counters.records_seen += done.seen
         counters.updated += done.written

@@ -13,6 +13,7 @@ import pytest
 from etl.coverage import Spans
 from etl.model import JSON
 from etl.runs.account import Account
+from etl.runs.loading import drafted, load_detail, load_page
 from etl.runs.terms import Loaded, Observed, RunKind, Trigger
 from etl.system import SystemThreads
 from etl.warehouse.database import Database
@@ -22,6 +23,7 @@ from tests.conformance.worlds import MemoryWorld, PostgresWorld, Row, World
 from tests.memory.acme import account, at, record
 
 _NUMBERS = count(1)
+NOWHERE = Spans()
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Run:
     account: Account
     run_id: int
     stream: str = "calls"
+    in_advance: bool = False  # whether what is expected to be new is drafted before its page is opened
 
     @property
     def warehouse(self) -> Any:
@@ -50,20 +53,37 @@ class Run:
     def load(self, *values: JSON, seen: float, stream: str | None = None, due: datetime | None = None) -> Loaded:
         """Load these records in a page of their own."""
         with self.page() as page:
-            loaded: Loaded = page.load(self.observed(*values, seen=seen, stream=stream, due=due), covered=Spans())
-        return loaded
+            return self.load_in(page, *values, seen=seen, stream=stream, due=due)
+
+    def load_in(
+        self,
+        page: Any,
+        *values: JSON,
+        seen: float,
+        stream: str | None = None,
+        due: datetime | None = None,
+        covered: Spans = NOWHERE,
+    ) -> Loaded:
+        """Load these records in a page that is open; drafted in advance where the test says so."""
+        observed = self.observed(*values, seen=seen, stream=stream, due=due)
+        if self.in_advance:
+            draft = drafted(self.account, observed, run_id=self.run_id, known=())
+            observed.draft = self.warehouse.encoded(draft)
+        return load_page(page, self.account, observed, run_id=self.run_id, covered=covered)
 
     def load_detail(self, value: JSON, *, seen: float, due: datetime | None = None, call_id: str | None = None) -> Loaded:
         """Load a detail in a page of its own; `due` is when to ask for it again."""
         with self.page() as page:
-            loaded: Loaded = page.load_detail(
+            return load_detail(
+                page,
+                self.account,
+                run_id=self.run_id,
                 stream=self.stream,
                 call_id=call_id or value["id"],
                 detail=record(value, self.account.provider),
                 observed_at=at(seen),
                 due=lambda entry, detail: due,
             )
-        return loaded
 
     def rows(self, table: str) -> list[Row]:
         """Return the rows of a table that are of this connection."""

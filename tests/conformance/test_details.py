@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from etl.model import JSON, Derived
+from etl.runs.loading import load_detail
 from etl.runs.terms import DueCall, Loaded
 from tests.conformance.conftest import Run
 from tests.memory.acme import HUGE, at, call, record, whole_call
@@ -45,7 +46,16 @@ def test_the_next_date_is_told_by_what_the_call_became(run: Run) -> None:
         return at(30)
 
     with run.page() as page:
-        page.load_detail(stream="calls", call_id="c1", detail=record(call("c1", 0)), observed_at=at(6), due=due)
+        load_detail(
+            page,
+            run.account,
+            run_id=run.run_id,
+            stream="calls",
+            call_id="c1",
+            detail=record(call("c1", 0)),
+            observed_at=at(6),
+            due=due,
+        )
 
     assert told == [("completed", call("c1", 0))]
     assert run.call("c1")["detail_due_at"] == at(30)

@@ -131,7 +131,7 @@ def test_new_calls_in_what_was_covered_are_late(run: Run) -> None:
     covered = Spans([(at(0), at(20)), (at(30), at(40))])
     values = [call("held", 10, seconds=1), *(call(f"c{minute}", minute) for minute in (5, 25, 35, 40))]
     with run.page() as page:
-        loaded = page.load(run.observed(*values, seen=60), covered=covered)
+        loaded = run.load_in(page, *values, seen=60, covered=covered)
 
     assert loaded == Loaded(inserted=4, updated=1, late=2, max_lateness=timedelta(minutes=35))
 

@@ -9,6 +9,7 @@ import pytest
 from etl.coverage import Spans
 from etl.errors import FenceLost
 from etl.model import AgentRow
+from etl.runs.loading import load_detail
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Counters, Loaded
 from tests.conformance.conftest import Run
@@ -25,9 +26,12 @@ class Trouble(Exception):
 def write_everything(run: Run) -> None:
     """Write something of every kind in one page, and fail before it is committed."""
     with run.page() as page:
-        page.load(run.observed(whole_call("new", 9, 1), call("bad", 9, extra=HUGE), seen=20), covered=Spans())
-        page.load(run.observed(call("held", 0, seconds=5, novel=1), seen=20), covered=Spans())
-        page.load_detail(
+        run.load_in(page, whole_call("new", 9, 1), call("bad", 9, extra=HUGE), seen=20)
+        run.load_in(page, call("held", 0, seconds=5, novel=1), seen=20)
+        load_detail(
+            page,
+            run.account,
+            run_id=run.run_id,
             stream="calls",
             call_id="held",
             detail=run.observed(call("held", 0, transcript="x"), seen=21).records[0],
@@ -62,7 +66,7 @@ def test_what_is_not_committed_is_seen_by_the_page_alone(run: Run) -> None:
     """The page's own questions know what it has written; the warehouse's do not, until it is committed."""
     name = run.account.connection
     with run.page() as page:
-        page.load(run.observed(call("c1", 0), seen=5), covered=Spans())
+        run.load_in(page, call("c1", 0), seen=5)
         assert page.absent(stream="calls", read=Spans([(at(0), at(1))]), seen=[]) == Absent(1, frozenset({"c1"}))
         assert run.warehouse.count(connection=name, stream="calls") == 0
     assert run.warehouse.count(connection=name, stream="calls") == 1
@@ -97,7 +101,7 @@ def test_what_is_loaded_after_absent_was_asked_is_compared_with_what_is_held(run
     values = [held[0], held[1], call("changes", 2, seconds=1), call("newer", 3, seconds=8), held[4], call("new", 4)]
     with run.page() as page:
         page.absent(stream="calls", read=Spans([(at(0), at(5))]), seen=[])
-        loaded = page.load(run.observed(*values, seen=20), covered=Spans())
+        loaded = run.load_in(page, *values, seen=20)
 
     assert loaded == Loaded(inserted=1, updated=1, unchanged=4, open_ids=frozenset({"open"}))
     assert (run.call("newer")["duration_seconds"], run.call("changes")["duration_seconds"]) == (9, 1)
@@ -137,7 +141,7 @@ def test_a_call_that_changed_and_is_gone_in_one_page_has_both_versions(run: Run)
     """What a page did before counts for what it does next."""
     run.load(call("c1", 0, seconds=1), seen=5)
     with run.page() as page:
-        page.load(run.observed(call("c1", 0, seconds=2), seen=8), covered=Spans())
+        run.load_in(page, call("c1", 0, seconds=2), seen=8)
         page.bury(["c1"], gone_at=at(8))
 
     assert [(row["version"], row["deleted"], row["raw"]["seconds"]) for row in run.rows("call_history")] == [

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import repeat
+from typing import Any
 
 import msgspec
 
 from etl.coverage import Spans
-from etl.model import JSON, OPEN_STATUSES, AgentRow, Context, Derived, DriftNote, Record, Rejection
-from etl.records.derive import derive, same_content
-from etl.records.identify import as_reject, identify
-from etl.runs.account import Account
-from etl.runs.port import Due
+from etl.model import JSON, OPEN_STATUSES, AgentRow, CallRow, Derived, DriftNote, ParticipantRow, Record, Rejection
+from etl.records.rows import Bulk, Columns, Draft, Same, Stored
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Counters, Loaded, Observed
+from etl.runs.terms import Absent, Compared, Counters, Reject
 from tests.memory.kept import KeptAgent, KeptDeparture, KeptReject, Shelf, Version
 
 TICK = timedelta(microseconds=1)
 SIGHTING = timedelta(days=1)
 """An agent that is listed as it was is written again once in so long."""
 
-_HUGE = re.compile(rb"[eE]\+?[0-9]{6,}")
+_HUGE = re.compile(r"[eE]\+?[0-9]{6,}")
 
 
 def stored(value: JSON) -> JSON:
@@ -35,88 +34,79 @@ def stored(value: JSON) -> JSON:
 class MemoryPage:
     """Reads through what it has written to what was committed before it."""
 
-    def __init__(self, committed: Shelf, account: Account, run_id: int) -> None:
+    def __init__(self, committed: Shelf) -> None:
         self._committed = committed
-        self._account = account
-        self._run_id = run_id
-        self._came: list[tuple[str, frozenset[str], datetime, bool]] = []  # stream, calls, when, whether by their details
+        self._right: list[tuple[frozenset[str], str, datetime, Rejection | None]] = []
         self.written = Shelf()
 
     # Calls
 
-    def load(self, observed: Observed, *, covered: Spans) -> Loaded:
-        """See `PageTransaction.load`."""
-        stream, seen_at = observed.stream, observed.observed_at
-        rejects = [(record, record.rejection) for record in observed.records if record.rejection is not None]
-        drift: Counter[DriftNote] = Counter()
-        inserted: list[Record] = []
-        updated = unchanged = 0
-        open_ids: set[str] = set()
-        for call_id, record in observed.latest.items():
-            held = self._held(call_id)
-            if held is not None and held.call.status in OPEN_STATUSES:
-                open_ids.add(call_id)
-            if held is not None and held.call.stream != stream:
-                rejects.append((record, Rejection.ID_IN_TWO_STREAMS))
-                continue
-            if held is not None and (held.call.observed_at > seen_at or self._says_the_same(held, record)):
-                unchanged += 1
-                continue
-            entry = self._derived(observed, record, held)
-            if _refused(record):
-                rejects.append((as_reject(self._account.provider, record), Rejection.DATABASE_REFUSED))
-                continue
-            self._put(entry, held)
-            drift.update(entry.drift)
-            if entry.call.status in OPEN_STATUSES:
-                open_ids.add(call_id)
-            if held is None:
-                inserted.append(record)
-            else:
-                updated += 1
-        self._note_rejects(stream, rejects, seen_at)
-        self._note_drift(drift, seen_at)
-        self._came.append((stream, frozenset(observed.latest), seen_at, False))
-        late = [covered.last.end - record.cursor for record in inserted if record.cursor is not None and record.cursor in covered]
-        return Loaded(
-            inserted=len(inserted),
-            updated=updated,
-            unchanged=unchanged,
-            rejected=len(rejects),
-            late=len(late),
-            max_lateness=max(late, default=None),
-            open_ids=frozenset(open_ids),
+    def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
+        """See `PageTransaction.compare`."""
+        held = {record.call_id: self._held(record.call_id) for record in records if record.call_id is not None}
+        return Compared(
+            new=[record for record in records if held.get(record.call_id) is None],
+            elsewhere=[record for record in records if (one := held.get(record.call_id)) and one.call.stream != stream],
+            differing=[
+                (record, _stored(one))
+                for record in records
+                if (one := held.get(record.call_id)) and one.call.stream == stream
+                if one.call.content_hash != record.digest and one.call.observed_at <= observed_at
+            ],
+            open_ids=frozenset(one.call.call_id for one in held.values() if one and one.call.status in OPEN_STATUSES),
         )
 
-    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
-        """See `PageTransaction.load_detail`."""
-        held, provider = self._held(call_id), self._account.provider
-        if held is None or (held.call.detail_observed_at is not None and held.call.detail_observed_at > observed_at):
-            return Loaded()
-        entry = derive(
-            provider,
-            self._context(stream),
-            self._record(held),
-            observed_at=held.call.observed_at,
-            detail=detail,
-            detail_observed_at=observed_at,
-            last_changed_at=observed_at,
-        )
-        due_at = due(entry, detail.value)
-        before = self._detail(held)
-        if before is not None and same_content(provider, before.value, detail.value):
-            self.ask_for([call_id], due_at=due_at)
-            loaded = Loaded(unchanged=1)
-        elif _refused(detail):
-            reject = as_reject(provider, detail._replace(call_id=call_id))
-            self._note_rejects(stream, [(reject, Rejection.DATABASE_REFUSED)], observed_at)
-            return Loaded(rejected=1)
-        else:
-            self._put(entry._replace(call=entry.call._replace(detail_due_at=due_at)), held)
-            self._note_drift(Counter(entry.drift), observed_at)
-            loaded = Loaded(updated=1)
-        self._came.append((stream, frozenset([call_id]), observed_at, True))
-        return loaded
+    def held(self, call_ids: Collection[str]) -> Mapping[str, Stored]:
+        """See `PageTransaction.held`."""
+        return {call_id: _stored(one) for call_id in call_ids if (one := self._held(call_id)) is not None}
+
+    def copy(self, draft: Draft) -> bool:
+        """See `PageTransaction.copy`."""
+        entries = entries_of(draft)
+        if any(_refused(entry.call) or self._held(entry.call.call_id) for entry in entries):
+            return False
+        self.written.calls |= {entry.call.call_id: entry for entry in entries}
+        return True
+
+    def insert(self, entries: Sequence[Derived]) -> frozenset[str]:
+        """See `PageTransaction.insert`."""
+        taken = [entry for entry in entries if not _refused(entry.call)]
+        self.written.calls |= {entry.call.call_id: entry for entry in taken}
+        return frozenset(entry.call.call_id for entry in entries if _refused(entry.call))
+
+    def update(self, entries: Sequence[Derived]) -> frozenset[str]:
+        """See `PageTransaction.update`."""
+        refused = frozenset(entry.call.call_id for entry in entries if _refused(entry.call))
+        for entry in entries:
+            held = self._held(entry.call.call_id)
+            if held is not None and entry.call.call_id not in refused and not _later(held.call, entry.call):
+                self._put(entry, held)
+        return refused
+
+    def note(self, *, stream: str, rejects: Sequence[Reject], drift: Mapping[DriftNote, int], observed_at: datetime) -> None:
+        """See `PageTransaction.note`."""
+        distinct = {reject.record.digest: reject for reject in rejects}
+        for digest, (record, reason) in distinct.items():
+            key = (stream, digest.hex())
+            known = self.written.rejects.get(key) or self._committed.rejects.get(key)
+            call_id = record.call_id if reason is not Rejection.ID_TOO_LONG else None
+            text = record.text.decode("utf-8", "replace").replace("\0", "\ufffd")
+            self.written.rejects[key] = (
+                known._replace(last_seen_at=observed_at, sightings=known.sightings + 1, reason=reason.value, resolved_at=None)
+                if known
+                else KeptReject(call_id, reason.value, text, observed_at, observed_at)
+            )
+        for departure, count in drift.items():
+            place = (departure.path, departure.kind.value)
+            before = self.written.departures.get(place) or self._committed.departures.get(place)
+            first, number = (before.first_seen_at, before.count) if before else (observed_at, 0)
+            self.written.departures[place] = KeptDeparture(departure.sample, number + count, first, observed_at)
+
+    def came_right(
+        self, call_ids: Collection[str], *, stream: str, observed_at: datetime, reason: Rejection | None = None
+    ) -> None:
+        """See `PageTransaction.came_right`."""
+        self._right.append((frozenset(call_ids), stream, observed_at, reason))
 
     def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
         """See `PageTransaction.absent`."""
@@ -173,11 +163,10 @@ class MemoryPage:
     def resolve_rejects(self) -> None:
         """Resolve the rejects whose calls came right in this transaction, unless they were seen then or later."""
         rejects = self._committed.rejects | self.written.rejects
-        for stream, call_ids, observed_at, by_detail in self._came:
+        for call_ids, stream, observed_at, reason in self._right:
             for key, reject in rejects.items():
-                fits = reject.reason == Rejection.DATABASE_REFUSED if by_detail else True
-                open_before = reject.resolved_at is None and reject.last_seen_at < observed_at
-                if key[0] == stream and reject.call_id in call_ids and open_before and fits:
+                is_open = reject.resolved_at is None and reject.last_seen_at < observed_at
+                if key[0] == stream and reject.call_id in call_ids and is_open and reason in (None, reject.reason):
                     self.written.rejects[key] = reject._replace(resolved_at=observed_at)
 
     # Inside
@@ -188,22 +177,6 @@ class MemoryPage:
 
     def _all(self) -> Iterator[Derived]:
         return (entry for entry in (self._committed.calls | self.written.calls).values() if entry is not None)
-
-    def _says_the_same(self, held: Derived, record: Record) -> bool:
-        return held.call.content_hash == record.digest or same_content(
-            self._account.provider, self._record(held).value, record.value
-        )
-
-    def _derived(self, observed: Observed, record: Record, held: Derived | None) -> Derived:
-        return derive(
-            self._account.provider,
-            self._context(observed.stream),
-            record,
-            observed_at=observed.observed_at,
-            detail=self._detail(held) if held is not None else None,
-            detail_observed_at=held.call.detail_observed_at if held is not None else None,
-            detail_due_at=observed.due_at,
-        )
 
     def _put(self, entry: Derived, held: Derived | None) -> None:
         """Write a call over the version held, which becomes history."""
@@ -221,39 +194,43 @@ class MemoryPage:
         version = Version(call, len(before) + 1, call.last_changed_at, valid_to, deleted)
         self.written.history[call.call_id] = (*before, version)
 
-    def _note_rejects(self, stream: str, rejects: Sequence[tuple[Record, Rejection]], seen_at: datetime) -> None:
-        distinct = {record.digest: (record, reason) for record, reason in rejects}
-        for digest, (record, reason) in distinct.items():
-            key = (stream, digest.hex())
-            known = self.written.rejects.get(key) or self._committed.rejects.get(key)
-            call_id = record.call_id if reason is not Rejection.ID_TOO_LONG else None
-            text = record.text.decode("utf-8", "replace").replace("\0", "\ufffd")
-            self.written.rejects[key] = (
-                known._replace(last_seen_at=seen_at, sightings=known.sightings + 1, reason=reason.value, resolved_at=None)
-                if known
-                else KeptReject(call_id, reason.value, text, seen_at, seen_at)
-            )
 
-    def _note_drift(self, drift: Counter[DriftNote], seen_at: datetime) -> None:
-        for note, count in drift.items():
-            key = (note.path, note.kind.value)
-            known = self.written.departures.get(key) or self._committed.departures.get(key)
-            first, before = (known.first_seen_at, known.count) if known else (seen_at, 0)
-            self.written.departures[key] = KeptDeparture(note.sample, before + count, first, seen_at)
-
-    def _context(self, stream: str) -> Context:
-        account = self._account
-        return Context(connection=account.connection, stream=stream, currency=account.currency, run_id=self._run_id)
-
-    def _record(self, held: Derived) -> Record:
-        record = identify(self._account.provider, held.call.raw.encode(), cleaned=False)
-        return record._replace(digest=held.call.content_hash)
-
-    def _detail(self, held: Derived) -> Record | None:
-        detail = held.call.detail
-        return None if detail is None else identify(self._account.provider, detail.encode(), cleaned=False)
+def entries_of(draft: Draft) -> Sequence[Derived]:
+    """Return the calls of a draft one by one, also where they were made columns."""
+    bulk = draft.rows
+    if not isinstance(bulk, Bulk):
+        return bulk
+    people: dict[str, list[ParticipantRow]] = defaultdict(list)
+    for row in _rows(bulk.participants or {}, ParticipantRow._fields, bulk.participations):
+        people[row[1]].append(ParticipantRow(*row))
+    calls = [CallRow(*row) for row in _rows(bulk.calls, CallRow._fields, bulk.count)]
+    calls = [call._replace(raw=_text(call.raw), attributes=_text(call.attributes)) for call in calls]
+    return [Derived(call, tuple(people[call.call_id]), ()) for call in calls]
 
 
-def _refused(record: Record) -> bool:
-    """Whether no database could hold the record: it has a number of more digits than `numeric` knows."""
-    return _HUGE.search(record.text) is not None
+def _rows(columns: Columns, names: Sequence[str], number: int) -> Iterator[tuple[Any, ...]]:
+    filled = (columns.get(name, Same(None)) for name in names)
+    return zip(*(repeat(column.value, number) if isinstance(column, Same) else column for column in filled), strict=True)
+
+
+def _text(value: Any) -> Any:
+    """Return JSON as text: a draft may hold it as it came."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _stored(held: Derived) -> Stored:
+    call = held.call
+    return Stored(call.raw, call.observed_at, call.content_hash, call.detail, call.detail_observed_at)
+
+
+def _later(held: CallRow, new: CallRow) -> bool:
+    """Whether either record of the call that is held was observed later than that of the new row."""
+    if held.observed_at > new.observed_at:
+        return True
+    seen_at, asked_at = new.detail_observed_at, held.detail_observed_at
+    return asked_at is not None and (seen_at is None or asked_at > seen_at)
+
+
+def _refused(call: CallRow) -> bool:
+    """Whether no database could hold the call: a record of it has a number of more digits than `numeric` knows."""
+    return any(_HUGE.search(text) is not None for text in (call.raw, call.detail or ""))

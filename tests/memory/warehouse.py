@@ -15,9 +15,10 @@ from typing import TypeVar
 from etl.errors import AlreadyRunning, ConnectionFailed, FenceLost
 from etl.model import JSON, OPEN_STATUSES, Derived
 from etl.reading.walks.way import Held
+from etl.records.rows import Draft
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import Counters, DueCall, Observed, Outcome, RunKind, RunStatus, Trigger
+from etl.runs.terms import Counters, DueCall, Outcome, RunKind, RunStatus, Trigger
 from tests.memory.kept import Kept, KeptRun, Shelf
 from tests.memory.page import MemoryPage, stored
 
@@ -85,14 +86,15 @@ class MemoryWarehouse:
 
     # Pages
 
-    def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> object:
-        """See `RunWarehouse.drafts`; there is nothing to gain by them here."""
+    def encoded(self, draft: Draft) -> Draft:
+        """See `RunWarehouse.encoded`; nothing travels here."""
+        return draft
 
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[MemoryPage]:
         """See `RunWarehouse.page`; a run that was taken over meanwhile does not commit."""
         kept = self._owned(account, run_id)
-        page = MemoryPage(kept.shelf, account, run_id)
+        page = MemoryPage(kept.shelf)
         yield page
         page.resolve_rejects()
         self._owned(account, run_id).shelf.take(page.written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from etl.coverage import Spans
+from etl.runs.loading import load_page
 from etl.runs.terms import Observed, RunKind, Trigger
 from etl.system import SystemThreads
 from etl.warehouse.audits import AuditedWarehouse
@@ -22,7 +23,7 @@ def test_only_open_rejects_of_calls_that_are_not_held_count(shared_database: Dat
         def load(*values: object, seen: float) -> None:
             observed = Observed(stream="calls", records=[record(value) for value in values], observed_at=at(seen), due_at=None)
             with loading.page(one, run_id=run_id) as page:
-                page.load(observed, covered=Spans())
+                load_page(page, one, observed, run_id=run_id, covered=Spans())
 
         bad = {name: {"id": name, "created": "never"} for name in ("stays", "comes right", "is held")}
         load(*bad.values(), {"created": at(0).isoformat()}, seen=5)

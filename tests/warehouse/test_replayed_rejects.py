@@ -12,7 +12,9 @@ from etl.coverage import Spans
 from etl.model import JSON
 from etl.provider import Provider
 from etl.runs.account import Account
-from etl.runs.port import FIRST, Tried
+from etl.runs.loading import load_page
+from etl.runs.port import FIRST
+from etl.runs.retrying import Tried, try_rejects
 from etl.runs.terms import Observed, RunKind, Trigger
 from etl.system import SystemThreads
 from etl.warehouse.database import Database
@@ -41,7 +43,9 @@ def load(replay: PostgresReplay, one: Account, run_id: int, *values: JSON, seen:
     """Load records as a sync does."""
     records = [record(value, one.provider) for value in values]
     with replay.page(one, run_id=run_id) as page:
-        page.load(Observed(stream="calls", records=records, observed_at=seen, due_at=None), covered=Spans())
+        load_page(
+            page, one, Observed(stream="calls", records=records, observed_at=seen, due_at=None), run_id=run_id, covered=Spans()
+        )
 
 
 def reject_that_is_understood(replay: PostgresReplay, database: Database, one: Account, run_id: int) -> None:
@@ -62,7 +66,8 @@ def test_a_reject_becomes_a_row_as_of_when_it_was_last_seen(
     run_id = replay.open_run(one, kind=RunKind.REPLAY, trigger=Trigger.CLI)
     reject_that_is_understood(replay, shared_database, one, run_id)
 
-    tried = replay.try_rejects(one, run_id=run_id, after=FIRST, now=NOW)
+    with replay.page(one, run_id=run_id) as page:
+        tried = try_rejects(page, one, run_id=run_id, after=FIRST, now=NOW)
 
     assert tried is not None
     assert tried == Tried(last=tried.last, seen=1, inserted=1, updated=0, resolved=1)
@@ -84,7 +89,8 @@ def test_a_reject_goes_over_no_call_that_was_observed_after_it(
         session.exec_driver_sql("UPDATE sync.rejected_records SET call_id = NULL WHERE connection = %s", (one.connection,))
     load(replay, one, run_id, call("c1", 0, seconds=8), seen=at(12))
 
-    tried = replay.try_rejects(one, run_id=run_id, after=FIRST, now=NOW)
+    with replay.page(one, run_id=run_id) as page:
+        tried = try_rejects(page, one, run_id=run_id, after=FIRST, now=NOW)
 
     assert tried is not None
     assert (tried.inserted, tried.updated, tried.resolved) == (0, 0, 1)

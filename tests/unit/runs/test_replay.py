@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
@@ -10,10 +12,13 @@ import pytest
 
 from etl.errors import AlreadyRunning, EtlError, WarehouseError
 from etl.model import JSON
+from etl.runs import replay
 from etl.runs.account import Account
 from etl.runs.lifecycle import Surroundings
-from etl.runs.port import FIRST, Departures, Place, Rewritten, Tried
+from etl.runs.port import FIRST, Departures, Place
 from etl.runs.replay import replay_connection
+from etl.runs.retrying import Tried
+from etl.runs.rewriting import Rewritten
 from etl.runs.terms import Counters, Outcome, RunKind, RunStatus, Trigger
 from tests.memory.acme import account
 from tests.memory.api import ManualClock
@@ -64,13 +69,20 @@ class Scripted:
         """See `ReplayWarehouse`."""
         return sum(stretch.seen for stretch in self.rewritten)
 
-    def try_rejects(self, account: Account, *, run_id: int, after: Place, now: datetime) -> Tried | None:
+    @contextmanager
+    def page(self, account: Account, *, run_id: int) -> Iterator[Scripted]:
         """See `ReplayWarehouse`."""
+        yield self
+
+    # What is done in a page
+
+    def try_rejects(self, after: Place) -> Tried | None:
+        """Stand in for `etl.runs.retrying.try_rejects`."""
         self.told.append(("rejects", after))
         return next((stretch for stretch in self.tried if stretch.last > after), None)
 
-    def rewrite(self, account: Account, *, run_id: int, after: str) -> Rewritten | None:
-        """See `ReplayWarehouse`."""
+    def rewrite_stretch(self, after: str) -> Rewritten | None:
+        """Stand in for `etl.runs.rewriting.rewrite_stretch`."""
         self.told.append(("rows", after))
         if self.trouble:
             raise self.trouble
@@ -79,6 +91,13 @@ class Scripted:
     def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:
         """See `ReplayWarehouse`."""
         self.departures = found
+
+
+@pytest.fixture(autouse=True)
+def scripted_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the scripted warehouse say what became of each stretch: what is done in one has tests of its own."""
+    monkeypatch.setattr(replay, "try_rejects", lambda page, account, *, run_id, after, now: page.try_rejects(after))
+    monkeypatch.setattr(replay, "rewrite_stretch", lambda page, account, *, run_id, after: page.rewrite_stretch(after))
 
 
 def replayed(warehouse: Scripted, *, stop: Event | None = None, watcher: Watching | None = None) -> Outcome:
