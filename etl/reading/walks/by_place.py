@@ -14,9 +14,10 @@ from etl.coverage import BEGINNING, FAR, Span, Spans
 from etl.model import Record
 from etl.provider import Ask
 from etl.reading.source import Page, Pager
+from etl.reading.walks.ending import ends
 from etl.reading.walks.newest_first import newest_first
 from etl.reading.walks.outline import outline
-from etl.reading.walks.scan import ends, scan
+from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Step
 from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncountable
 from etl.reading.walks.whole_list import WholeList

@@ -12,7 +12,8 @@ from etl.model import Record
 from etl.provider import Ask
 from etl.reading.source import Page, Pager
 from etl.reading.walks.ascending import ascending, whole_second
-from etl.reading.walks.scan import ends, scan
+from etl.reading.walks.ending import ends
+from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Step
 from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncountable
 
