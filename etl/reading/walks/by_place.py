@@ -93,6 +93,8 @@ class Places:
 
     def count(self, span: Span) -> int:
         """See `Side.count`."""
+        if span.start >= span.end:  # a start date younger than the lookback: nothing is old enough to be counted
+            return 0
         return self._below(span.end) - self._below(span.start)
 
     def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:

@@ -55,7 +55,7 @@ class _Walk:
         self.number = 1
         self.before: tuple[Page, Outline] | None = None
         self.progress = Progress()
-        self.furthest = 0  # the page furthest down that brought something
+        self.furthest = 0  # the page furthest down that was not a repeat
         self.stale = 0  # pages in a row without a new id, whatever the way of asking
         self.suspect = False  # whether the page before was not served where it belongs, so that the next one may not join it
         self.said_end = False  # whether the page before said that it was the last
@@ -68,7 +68,7 @@ class _Walk:
 
     def steps(self, page: Page) -> Iterator[Step]:
         while True:
-            shape = _outline(page)
+            number, shape = self.number, _outline(page)
             lost = self._order_lost(page, shape)
             follows = self.before is not None and not self.landing
             self.progress.see(page, place=(self.number - 1) * self.size, follows=follows, tied=self.tie.instant)
@@ -87,6 +87,7 @@ class _Walk:
                 if not given_up:
                     self._distrust(shape)
             elif self._shrunk(page) or self._landed_low(shape):
+                self.furthest = max(self.furthest, number)
                 yield self._step(page, Spans())
                 if self.step_backs > STEP_BACKS:
                     return
@@ -170,8 +171,9 @@ class _Walk:
     def _read(self, page: Page, shape: Outline, *, tie_proven: bool, notes: tuple[Note, ...]) -> tuple[Step, bool]:
         """Claim the slice of a page that joins what is read, and choose the next page."""
         bound = self.bound
-        self.landing, self.back, self.stale = False, 1, 0
-        self.furthest = max(self.furthest, self.number)
+        self.landing, self.back = False, 1
+        if page.records:
+            self.stale, self.furthest = 0, max(self.furthest, self.number)
         ended = self._ended(page)
         edge, tied = self.tie.instant, frozenset(self.tie.ids)
         hole = Spans([Span(edge, edge + TICK)]) if edge is not None and not tie_proven else Spans()

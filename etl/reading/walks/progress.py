@@ -57,7 +57,7 @@ class Progress:
         keys = {key_of(record): record for record in page.records}
         known = self.known
         self.fresh = sum(key not in known for key in keys)
-        chained = frozenset[str]().union(*self._chain)
+        chained = self._first.union(*self._chain) if follows else frozenset[str]()
         repeats = [record for key, record in keys.items() if key in chained]
         loose = sum(tied is None or record.cursor != tied for record in repeats)
         judged = total is not None or not self.fresh  # without a total, arrivals explain whatever leaves something new
