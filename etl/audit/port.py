@@ -9,11 +9,11 @@ from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from etl.coverage import Span
-from etl.errors import EtlError
-from etl.model import JSON, CallRow, Derived, EventRow, MessageRow, ParticipantRow, Verdict
+from etl.model import JSON, Verdict
+from etl.records.rows import HeldCalls, Rewrite
 from etl.runs.account import Account
 from etl.runs.port import PageTransaction, RunWarehouse
-from etl.runs.terms import Counters, Finding
+from etl.runs.terms import Outcome
 
 NAMED = 1_000
 """So many disagreements are named one by one; the others are counted."""
@@ -46,20 +46,14 @@ class StreamVerdict:
 
 
 @dataclass(slots=True, kw_only=True)
-class AuditOutcome:
-    """How the audit of one connection ended."""
+class AuditOutcome(Outcome):
+    """How the audit of one connection ended; only a repair is a run, and has its id and status."""
 
-    connection: str
-    run_id: int | None = None
     verdicts: list[StreamVerdict] = field(default_factory=list)
     named: list[Disagreement] = field(default_factory=list)
     disagreements: int = 0
     mended: int = 0
     checked: int = 0  # rows that were compared with their own records
-    requests: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    counters: Counters = field(default_factory=Counters)
-    error: EtlError | None = None
 
     def name(self, found: Disagreement) -> None:
         """Count a disagreement, and keep it by name while there are not too many."""
@@ -67,6 +61,11 @@ class AuditOutcome:
         self.mended += found.mended
         if len(self.named) < NAMED:
             self.named.append(found)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent to the provider."""
+        return self.counters.requests
 
     @property
     def stands(self) -> bool:
@@ -93,28 +92,17 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """
-    What the warehouse holds in one range of ids: `raw`, `detail`, `attributes` and an event's `data` as JSON text.
+    """What the warehouse holds in one range of ids: calls, children (those of no call included), and versions by call id."""
 
-    Children and versions are given by call id, those of no call included.
-    """
-
-    calls: tuple[CallRow, ...]
-    participants: Mapping[str, Sequence[ParticipantRow]]
-    messages: Mapping[str, Sequence[MessageRow]]
-    events: Mapping[str, Sequence[EventRow]]
+    held: HeldCalls
     versions: Mapping[str, Sequence[Version]]
 
 
 class MendingPage(PageTransaction, Protocol):
     """A page's transaction that can also put right what was never news, so that no version is kept of it."""
 
-    def rewrite(self, entries: Sequence[Derived]) -> None:
-        """Write held calls and their children as their records have them, in place."""
-        ...
-
-    def restore(self, entries: Sequence[Derived]) -> None:
-        """Write calls that should be held and are not."""
+    def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
+        """Write held calls and their children in place, as far as they differ; return the ids of those that are refused."""
         ...
 
     def erase(self, call_ids: Sequence[str]) -> None:
@@ -131,10 +119,6 @@ class AuditWarehouse(RunWarehouse, Protocol):
 
     def page(self, account: Account, *, run_id: int) -> AbstractContextManager[MendingPage]:
         """See `RunWarehouse.page`."""
-        ...
-
-    def is_known(self, connection: str) -> bool:
-        """Return whether the connection was ever synced."""
         ...
 
     def count_in(self, *, connection: str, stream: str, span: Span) -> int:

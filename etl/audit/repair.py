@@ -9,12 +9,15 @@ from datetime import datetime
 
 from etl.audit.counts import END, SECOND, Located
 from etl.audit.port import AuditWarehouse, Disagreement
-from etl.audit.self_check import Wrong, restored
+from etl.audit.self_check import Wrong
 from etl.coverage import BEGINNING, Span, Spans
-from etl.model import CallRow, Derived, Record
+from etl.model import CallRow, Record
 from etl.reading.orders import way_of
 from etl.reading.walks.ascending import whole_second
 from etl.reading.walks.way import Uncountable
+from etl.records.differences import KINDS
+from etl.records.rederive import derived_again
+from etl.records.rows import Rewrite
 from etl.runs.context import Task
 from etl.runs.state import StreamState
 from etl.runs.stream import sync_stream
@@ -25,10 +28,10 @@ def mend_batch(task: Task, warehouse: AuditWarehouse, wrong: Wrong) -> Iterator[
     """Put right what needs no request, in one transaction; return everything but what is left for `read_damaged`."""
     if wrong.rewrite or wrong.erase:
         with warehouse.page(task.account, run_id=task.run_id) as page:
-            page.rewrite([entry for _, entry in wrong.rewrite])
+            refused = page.rewrite([rewrite for _, rewrite in wrong.rewrite])
             page.erase([found.call_id for found in wrong.erase if found.call_id is not None])
-    for found in (*(found for found, _ in wrong.rewrite), *wrong.erase):
-        yield found._replace(mended=True)
+        for found in (*(found for found, _ in wrong.rewrite), *wrong.erase):
+            yield found._replace(mended=found.call_id not in refused)
     yield from wrong.versions
 
 
@@ -64,24 +67,20 @@ def read_damaged(
 def _replace(
     task: Task, warehouse: AuditWarehouse, row: CallRow, listed: dict[str, tuple[Record, datetime]], held: frozenset[str]
 ) -> bool:
-    """Write a damaged row anew from what the provider lists; answer whether that was possible."""
-    if row.call_id in listed:
-        entry = _anew(task, row, *listed[row.call_id])
-        with warehouse.page(task.account, run_id=task.run_id) as page:
-            page.rewrite([entry])
-        return True
-    others = [call_id for call_id in listed if call_id not in held]
+    """Write a damaged row from what the provider lists now; answer whether that was possible."""
+    others = [row.call_id] if row.call_id in listed else [call_id for call_id in listed if call_id not in held]
     if len(others) != 1:
         return False
-    entry = _anew(task, row._replace(call_id=others[0]), *listed[others[0]])
-    with warehouse.page(task.account, run_id=task.run_id) as page:
+    call_id = others[0]
+    record, at = listed[call_id]
+    account = task.account
+    row_now = row._replace(call_id=call_id, observed_at=at)
+    entry = derived_again(account.provider, row_now, record, currency=account.currency, run_id=task.run_id)
+    with warehouse.page(account, run_id=task.run_id) as page:
+        if call_id == row.call_id:
+            return not page.rewrite([Rewrite(entry, CallRow._fields, KINDS)])
         page.erase([row.call_id])
-        page.restore([entry])
-    return True
-
-
-def _anew(task: Task, row: CallRow, record: Record, at: datetime) -> Derived:
-    return restored(task, row._replace(observed_at=at), record)
+        return not page.insert([entry])
 
 
 def read_again(task: Task, warehouse: AuditWarehouse, stream: str, located: Located, *, start: datetime | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from etl.errors import EtlError, UsageError
+from etl.errors import EtlError, UsageError, WarehouseError
 from etl.model import JSON
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -17,19 +17,30 @@ UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 def show_error(error: EtlError) -> None:
     """Tell on standard error what happened, what is safe, and what to do next."""
+    show_errors([error])
+
+
+def show_errors(errors: Iterable[EtlError]) -> None:
+    """
+    Tell the errors of several connections.
+
+    What the database failed at is no connection's own: it names none, and is told once however many met it.
+    """
     from rich.console import Console
     from rich.markup import escape
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]{escape(error.happened)}[/]")
-    for line in (error.safe, error.hint):
-        if line:
-            console.print(escape(line))
+    told = ((error.happened if isinstance(error, WarehouseError) else error.headline, error.safe, error.hint) for error in errors)
+    for first, *others in dict.fromkeys(told):
+        console.print(f"[bold red]{escape(first)}[/]")
+        for line in others:
+            if line:
+                console.print(escape(line))
 
 
 def error_document(error: EtlError) -> dict[str, str]:
     """Return an error as every `--json` shows it."""
-    return {"code": error.code, "happened": error.happened, "safe": error.safe, "hint": error.hint}
+    return {"code": error.code, "happened": error.headline, "safe": error.safe, "hint": error.hint}
 
 
 def worst_code(codes: Iterable[int]) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from etl.cli.output import duration, say, show_json, show_table, shown, warn
 from etl.config import Settings
+from etl.system import SystemClock
 from etl.warehouse.reports import gaps, status
 from etl.warehouse.reports.gaps import Gap, Why
 from etl.wiring import Invocation, account, open_warehouse, require_warehouse, settings_of
@@ -68,7 +69,7 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
                 row["lag"],
                 row["calls"],
                 row["open_calls"],
-                (row["gaps"] or 0) + (row["unclosable_gaps"] or 0),
+                row["gaps"] or 0,
                 row["rejects"],
                 _proof(row),
             )
@@ -92,8 +93,7 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
                 f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
             )
         if row["error_message"]:
-            named = row["connection"] in row["error_message"]
-            say(row["error_message"] if named else f"{row['connection']}: {row['error_message']}")
+            say(row["error_message"])
 
 
 def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_json: bool) -> None:
@@ -126,7 +126,7 @@ def _proof(row: status.Row) -> str | None:
     """Return how the last audit reads: what is known of what the provider counts, and how long ago that was so."""
     if row["audited_at"] is None:
         return None
-    ago = f"{_largest_unit(datetime.now(UTC) - row['audited_at'])} ago"
+    ago = f"{_largest_unit(SystemClock().now() - row['audited_at'])} ago"
     if row["audit_provider_count"] is None:
         return f"{row['audit_verdict']}, {ago}"
     counts = f"{row['audit_known_count']:,} of {row['audit_provider_count']:,} calls, {ago}"

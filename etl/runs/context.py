@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 
-from etl.errors import ForeignOrganization, Interrupted
+from etl.effects import Clock, Threads
+from etl.errors import AuthenticationFailed, ForeignOrganization, Interrupted
 from etl.model import Record
-from etl.reading.api import Clock
 from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Access
 from etl.runs.account import Account
@@ -29,6 +30,7 @@ class Task:
     run_id: int
     want: Want
     clock: Clock
+    threads: Threads
     watcher: Watcher
     stop: Event
     counters: Counters
@@ -39,6 +41,7 @@ class Task:
     findings: list[Finding] = field(default_factory=list)
     latest: datetime | None = None  # the latest that the provider's clock was taken to show
     telling: Lock = field(default_factory=Lock)  # pages are read in a thread of their own
+    forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
     open_seen: set[str] = field(default_factory=set)  # the open calls that a list of this run has shown
 
     @property
@@ -62,6 +65,8 @@ class Task:
         self.counters.requests = self.source.api.requests
         self.counters.retries = self.source.api.retries
         page.save_counters(self.counters)
+        if departures := self.source.departures():
+            page.note_drift(departures, observed_at=self.clock.now())
         page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
 
     def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:
@@ -75,7 +80,7 @@ class Task:
                 continue
             if self.organization not in (None, owner):
                 raise ForeignOrganization(
-                    f"Connection {self.connection}: the provider sent a record of another organisation than the one pinned.",
+                    "the provider sent a record of another organisation than the one pinned.",
                     safe="Nothing of that page was stored; what was loaded before stays.",
                     hint=f"Set connections.{self.connection}.organization_id to the organisation you mean, "
                     "or give the other one a connection of its own.",
@@ -109,7 +114,7 @@ class Task:
         """Raise Interrupted where the program is asked to stop."""
         if self.stop.is_set():
             raise Interrupted(
-                f"Connection {self.connection}: the sync was interrupted.",
+                "the sync was interrupted.",
                 safe="Everything up to the last page is committed.",
                 hint="The next sync continues there.",
             )

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 
 import structlog
 
-from etl.errors import AuthenticationFailed, ConnectionFailed, EtlError, Interrupted, NotFound
-from etl.model import JSON, Derived, Record
-from etl.records.derive import is_open, late_parts_missing
+from etl.errors import FORBIDDEN, AuthenticationFailed, ConnectionFailed, EtlError, Interrupted, NotFound
+from etl.model import JSON, OPEN_STATUSES, Derived, Record
+from etl.records.derive import late_parts_missing
 from etl.runs.context import Task
-from etl.runs.stream import MISSING_TOLERATED
+from etl.runs.loading import load_detail
 from etl.runs.terms import DueCall, Finding
 
 log = structlog.get_logger(__name__)
 
-THREADS = 6
-"""So many details are asked for at once; the limiter says how fast."""
+AT_ONCE = 6
+"""How many details are asked for at once; the limiter says how fast."""
 
 BATCH = 50
 """So many details are written in one transaction."""
@@ -36,6 +36,10 @@ CHUNK = 5_000
 
 DAILY = timedelta(hours=23)
 """When a call that never ends is looked at again: an hour less, since a sync once a day begins now earlier, now later."""
+
+
+REFUSALS = 3
+"""So many calls of a stream are refused with 403, and none is answered, before the rest of it is not asked for any more."""
 
 
 class Answered(NamedTuple):
@@ -70,6 +74,9 @@ def read_details(task: Task) -> None:
                     absent[answer.call.stream].append(answer.call)
     for stream, gone in absent.items():
         _bury(task, stream, gone, alive=alive[stream])
+    for stream, refusals in task.forbidden.items():
+        if refusals and not alive[stream]:
+            raise refusals[0]
 
 
 def _due(task: Task, now: datetime, *, skip: int) -> Iterable[DueCall]:
@@ -81,8 +88,8 @@ def _answers(task: Task, calls: Iterable[DueCall]) -> Iterator[Answered]:
     """Ask several at once, hand the answers on in order. The first error that ends the run is raised after what was answered."""
     waiting = iter(calls)
     ended: EtlError | None = None
-    with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="detail") as threads:
-        futures: list[Future[Answered]] = [threads.submit(_ask, task, call) for call in islice(waiting, THREADS)]
+    with task.threads.pool("detail", AT_ONCE) as pool:
+        futures: list[Future[Answered]] = [pool.submit(_ask, task, call) for call in islice(waiting, AT_ONCE)]
         try:
             while futures:
                 try:
@@ -95,7 +102,7 @@ def _answers(task: Task, calls: Iterable[DueCall]) -> Iterator[Answered]:
                 except Interrupted as stop:
                     ended = ended or stop
                 if ended is None:
-                    futures.extend(threads.submit(_ask, task, call) for call in islice(waiting, 1))
+                    futures.extend(pool.submit(_ask, task, call) for call in islice(waiting, 1))
                 yield answer
         finally:
             for future in futures:
@@ -105,13 +112,21 @@ def _answers(task: Task, calls: Iterable[DueCall]) -> Iterator[Answered]:
 
 
 def _ask(task: Task, call: DueCall) -> Answered:
+    """Ask for one call; what is forbidden (403) of one call, or of one agent's, does not end the others."""
+    refusals = task.forbidden[call.stream]
+    if len(refusals) >= REFUSALS:
+        return Answered(call, None, None, refusals[0])
     try:
         detail, observed_at = task.source.detail(stream=call.stream, call_id=call.call_id)
-    except AuthenticationFailed:
-        raise
+    except AuthenticationFailed as failure:
+        if failure.status != FORBIDDEN:
+            raise
+        refusals.append(failure)
+        return Answered(call, None, None, failure)
     except ConnectionFailed as failure:
         log.info("detail.failed", connection=task.connection, stream=call.stream, error=failure.code)
         return Answered(call, None, None, failure)
+    refusals.clear()
     return Answered(call, detail, observed_at, None)
 
 
@@ -124,7 +139,7 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
         """Tell when to ask again: next run while it goes on or late parts may still come, daily for one that never ends."""
         nonlocal zombies
         call = entry.call
-        if is_open(call.status):
+        if call.status in OPEN_STATUSES:
             if now - call.cursor_at > task.account.max_open_age:
                 zombies += 1
                 return now + DAILY
@@ -137,7 +152,10 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
         task.check_organization(tuple(answer.detail for answer in answers if answer.detail is not None), page)
         for answer in answers:
             if answer.detail is not None and answer.observed_at is not None:
-                loaded = page.load_detail(
+                loaded = load_detail(
+                    page,
+                    task.account,
+                    run_id=task.run_id,
                     stream=answer.call.stream,
                     call_id=answer.call.call_id,
                     detail=answer.detail,
@@ -175,7 +193,7 @@ def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
         )
         return
     held = task.warehouse.count(connection=task.connection, stream=stream)
-    if len(gone) > max(MISSING_TOLERATED, task.account.max_delete_share * held):
+    if not task.account.believes_deleted(len(gone), of=held):
         task.find(
             Finding(
                 stream=stream,

@@ -9,12 +9,13 @@ from datetime import datetime
 import structlog
 
 from etl.coverage import ORIGIN, Span, Spans
-from etl.errors import AnchorNotMet, NotFound
+from etl.errors import AnchorNotMet, NotFound, ResponseTooLarge
 from etl.reading.orders import way_of
 from etl.reading.source import Page
 from etl.reading.walks import Note, Step
 from etl.reading.walks.way import Attempt, Held
 from etl.runs.context import Task
+from etl.runs.loading import drafted, load_page
 from etl.runs.port import PageTransaction
 from etl.runs.prefetch import prefetch
 from etl.runs.state import StreamState
@@ -27,9 +28,6 @@ ANCHORS = 100
 
 ASKED_ANCHORS = 5
 """How many of them are asked for by detail when the first page shows none."""
-
-MISSING_TOLERATED = 10
-"""Up to so many calls may be missing from what was read, whatever their share."""
 
 PAGES_REMEMBERED = 3
 """On so many pages before may a call have been seen that belongs into the slice of the page at hand."""
@@ -51,7 +49,15 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
     reading = _Reading(task, stream, state)
     if task.want.full:
         reading.state = state.unsettled()
-    reading.read()
+    while True:
+        try:
+            reading.read()
+            break
+        except ResponseTooLarge:
+            # What was committed stands, so that a smaller page goes on there.
+            if not reading.pager.smaller():
+                raise
+            log.warning("page.too_large", connection=task.connection, stream=stream, per_page=reading.pager.size)
     for gap in reading.state.lost - state.lost:
         task.find(
             Finding(
@@ -103,7 +109,7 @@ class _Reading:
         An unproven walk answers False, and raises AnchorNotMet where no other attempt is left.
         """
         before = self.state
-        with closing(prefetch(map(self._drafted, attempt.steps))) as pages:
+        with closing(prefetch(map(self._drafted, attempt.steps), threads=self.task.threads)) as pages:
             for index, (step, observed) in enumerate(pages):
                 if index == 0 and not self._proven(step, attempt.anchors, last=last):
                     if not last:
@@ -120,7 +126,7 @@ class _Reading:
         if self.mostly_new:
             # They repeat at the seams, and where a page is asked for again.
             known = frozenset[str]().union(*(observed.call_ids & others for others in self.sighted))
-            observed.drafts = task.warehouse.drafts(observed, task.account, run_id=task.run_id, known=known)
+            observed.draft = task.warehouse.encoded(drafted(task.account, observed, run_id=task.run_id, known=known))
         self.sighted.append(observed.call_ids)
         return step, observed
 
@@ -142,7 +148,7 @@ class _Reading:
         with task.warehouse.page(task.account, run_id=task.run_id) as page:
             task.check_organization(step.records, page)
             absent = self._absent(page, step)
-            loaded = page.load(observed, covered=self.covered_before)
+            loaded = load_page(page, task.account, observed, run_id=task.run_id, covered=self.covered_before)
             self._settle_absent(page, absent, step)
             task.counters.pages += 1
             task.counters.records_seen += len(step.records)
@@ -216,7 +222,7 @@ class _Reading:
     def _anchor_not_met(self, asked: int) -> AnchorNotMet:
         known = "the newest call held" if asked == 1 else f"the {asked} newest calls held"
         return AnchorNotMet(
-            f"Connection {self.task.connection}, stream {self.stream}: the provider's answer shows none of {known}.",
+            f"in stream {self.stream}, the provider's answer shows none of {known}.",
             safe="Nothing was stored or claimed.",
             hint="Either the provider has an outage (the next sync continues), or the token belongs to another account: "
             f"check connections.{self.task.connection}.token, and give another account a connection name of its own.",
@@ -227,10 +233,9 @@ class _Reading:
         held, absent = page.absent(stream=self.stream, read=step.read, seen=(step.seen, *self.recent))
         self.held, self.missed = self.held + held, self.missed + len(absent)
         task = self.task
-        if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):
+        if not task.account.believes_deleted(self.missed, of=self.held):
             raise AnchorNotMet(
-                f"Connection {task.connection}, stream {self.stream}: {self.missed} of {self.held} calls held are missing "
-                "from what the provider listed.",
+                f"in stream {self.stream}, {self.missed} of {self.held} calls held are missing from what the provider listed.",
                 safe="What this walk claimed was taken back, and nothing was deleted.",
                 hint="If they were really deleted at the provider, raise "
                 f"connections.{task.connection}.max_delete_share for one run; else wait until its outage ends.",

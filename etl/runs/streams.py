@@ -11,14 +11,12 @@ from datetime import datetime
 
 from etl.errors import AnchorNotMet, ConnectionFailed
 from etl.model import AgentRow
+from etl.provider import CALLS
 from etl.reading.orders import way_of
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.state import StreamState
 from etl.runs.terms import Finding
-
-CALLS = "calls"
-"""The stream of a provider that lists all calls of an account together."""
 
 
 def start_of(account: Account) -> datetime | None:
@@ -29,11 +27,6 @@ def start_of(account: Account) -> datetime | None:
 def fail_alone(account: Account) -> bool:
     """Whether a stream that fails leaves others of the account to be read."""
     return account.provider.agents is not None
-
-
-def home_of(account: Account, stream: str) -> str:
-    """Return the stream that a held row of the account belongs to, whatever stands in it where there is but one."""
-    return stream if account.provider.agents is not None else CALLS
 
 
 def streams_to_read(task: Task, states: dict[str, StreamState]) -> tuple[str, ...]:
@@ -70,7 +63,7 @@ def _all_created_since(agents: tuple[AgentRow, ...], states: dict[str, StreamSta
 
 def _no_agent_met(task: Task) -> AnchorNotMet:
     return AnchorNotMet(
-        f"Connection {task.connection}: the account lists none of the agents whose calls are held.",
+        "the account lists none of the agents whose calls are held.",
         safe="Nothing was stored or claimed.",
         hint=f"Most likely the token belongs to another account: check connections.{task.connection}.token. If all agents were "
         f"really replaced, name the new ones in connections.{task.connection}.agents.",
@@ -89,7 +82,7 @@ def close_agent(task: Task, agent_id: str, state: StreamState) -> None:
 def unknown_agent(task: Task, agent_id: str) -> ConnectionFailed:
     """Return the error of an agent that was named in the configuration only."""
     return ConnectionFailed(
-        f"Connection {task.connection}: the provider knows no agent {agent_id!r}.",
+        f"the provider knows no agent {agent_id!r}.",
         safe="The other agents were synced.",
         hint=f"Correct connections.{task.connection}.agents, or leave it out to sync every agent that the key can list.",
     )

@@ -1,139 +1,39 @@
-"""Knows the life of one run: lock, fence, streams, open calls, and how it ends. Knows no API, no HTTP, no SQL."""
+"""Knows what a sync does of a connection: its streams, then the details that are due. Knows no API, no HTTP, no SQL."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from threading import Event
+from dataclasses import replace
 
-import structlog
-
-from etl.errors import (
-    AnchorNotMet,
-    AuthenticationFailed,
-    BudgetSpent,
-    ConnectionFailed,
-    EtlError,
-    Interrupted,
-    NotFound,
-)
-from etl.model import JSON
-from etl.reading.api import Api, Clock
-from etl.reading.source import Capabilities, Source
+from etl.errors import FORBIDDEN, AnchorNotMet, AuthenticationFailed, ConnectionFailed, NotFound
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.details import read_details
-from etl.runs.port import RunWarehouse, Watcher
+from etl.runs.lifecycle import Connect, Run, Surroundings, carry_out, connected, under_lock
+from etl.runs.port import RunWarehouse
 from etl.runs.state import StreamState
 from etl.runs.stream import sync_stream
 from etl.runs.streams import close_agent, fail_alone, start_of, streams_to_read, unknown_agent
-from etl.runs.terms import Outcome, RunStatus, Want
-
-log = structlog.get_logger(__name__)
+from etl.runs.terms import Outcome, RunKind, Want
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a sync is given: the warehouse, how to reach the API (with what its limiter remembers), clock, watcher, stop."""
-
-    warehouse: RunWarehouse
-    connect: Callable[[Account, JSON], AbstractContextManager[Api]]
-    clock: Clock
-    watcher: Watcher
-    stop: Event
-    trigger: str = "cli"
-
-
-def sync_connection(account: Account, *, want: Want, given: Surroundings) -> Outcome:
+def sync_connection(account: Account, *, want: Want, connect: Connect, given: Surroundings[RunWarehouse]) -> Outcome:
     """
     Bring one connection up to date and tell how that ended; no error leaves this function but a programming error.
 
     The outcome has no run id where another run is at work or the warehouse could not open a run.
     """
-    outcome = Outcome(connection=account.connection, run_id=None, status=RunStatus.FAILED)
-    try:
-        given.warehouse.acquire(account.connection)
-    except EtlError as error:
-        outcome.error = error
-        return outcome
-    try:
-        _run(account, want=want, given=given, outcome=outcome)
-    except EtlError as error:
-        outcome.error = outcome.error or error
-    finally:
-        given.warehouse.release(account.connection)
+    outcome = Outcome(connection=account.connection)
+
+    def read(run: Run) -> None:
+        with connected(account, run=run, want=want, connect=connect, given=given, outcome=outcome) as task:
+            _sync_streams(task)
+            read_details(task)
+
+    def sync() -> None:
+        carry_out(read, account, kind=RunKind.SYNC, given=given, outcome=outcome)
+
+    under_lock(sync, warehouse=given.warehouse, outcome=outcome)
     return outcome
-
-
-def _run(account: Account, *, want: Want, given: Surroundings, outcome: Outcome) -> None:
-    warehouse = given.warehouse
-    outcome.run_id = run_id = warehouse.open_run(account, trigger=given.trigger)
-    log.info("run.started", connection=account.connection, run=run_id)
-    request_log: JSON = None
-    try:
-        capabilities, request_log, pinned = warehouse.remembered(account.connection)
-        organization = organization_of(account, pinned)
-        with given.connect(account, request_log) as api:
-            task = Task(
-                account=account,
-                source=Source(account.provider, api),
-                warehouse=warehouse,
-                run_id=run_id,
-                want=want,
-                clock=given.clock,
-                watcher=given.watcher,
-                stop=given.stop,
-                counters=outcome.counters,
-                capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
-                organization=organization,
-                pinned=pinned,
-                findings=outcome.findings,
-            )
-            try:
-                _sync_streams(task)
-                read_details(task)
-                outcome.status = RunStatus.SUCCEEDED
-            finally:
-                outcome.counters.requests, outcome.counters.retries = api.requests, api.retries
-                request_log = api.request_log()
-    except (BudgetSpent, Interrupted) as error:
-        outcome.status, outcome.error = RunStatus.PARTIAL, error
-    except EtlError as error:
-        if isinstance(error, ConnectionFailed) and account.connection not in error.happened:
-            error.happened = f"Connection {account.connection}: {error.happened}"  # the walks do not know whose pages they read
-        outcome.status, outcome.error = RunStatus.FAILED, error
-    except BaseException:
-        outcome.error = EtlError(
-            f"Connection {account.connection}: the program itself failed.",
-            safe="Everything up to the last page is committed.",
-            hint="Please report it with the traceback.",
-        )
-        raise
-    finally:
-        warehouse.close_run(run_id, account.connection, outcome=outcome, request_log=request_log)
-        log.info(
-            "run.finished",
-            connection=account.connection,
-            run=run_id,
-            status=outcome.status.value,
-            error=outcome.error.code if outcome.error else None,
-            requests=outcome.counters.requests,
-            inserted=outcome.counters.inserted,
-            updated=outcome.counters.updated,
-        )
-
-
-def organization_of(account: Account, pinned: str | None) -> str | None:
-    """Return the organisation that every record must belong to. Raises ConnectionFailed where setting and pin disagree."""
-    if account.organization_id and pinned and account.organization_id != pinned:
-        raise ConnectionFailed(
-            f"Connection {account.connection} holds the calls of another organisation than the one configured.",
-            safe="Nothing was read or stored.",
-            hint=f"Set connections.{account.connection}.organization_id back, or give the other organisation a connection "
-            "of its own.",
-        )
-    return account.organization_id or pinned
 
 
 def _sync_streams(task: Task) -> None:
@@ -164,10 +64,9 @@ def _sync_one(task: Task, stream: str, states: dict[str, StreamState], failures:
             close_agent(task, stream, states[stream])
         else:
             failures.append((stream, unknown_agent(task, stream)))
-    except AuthenticationFailed:
-        raise
     except ConnectionFailed as failure:
-        if not fail_alone(task.account):
+        refused = isinstance(failure, AuthenticationFailed) and failure.status != FORBIDDEN
+        if refused or not fail_alone(task.account):
             raise
         failures.append((stream, failure))
     finally:

@@ -7,16 +7,10 @@ so may a page's own number. Where two statements disagree, the walk reads on as 
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
 from typing import NamedTuple
 
-from etl.errors import NotFound, PagingBroken, ProviderRefused
+from etl.errors import PagingBroken
 from etl.reading.source import Page
-from etl.reading.walks.step import Pages
-
-REFUSED = (400, 404, 422)
-"""The statuses of a refused parameter, such as a page number beyond the last."""
 
 
 class Ending(NamedTuple):
@@ -39,7 +33,7 @@ def ends(page: Page, *, number: int, size: int, reached: int | None = None) -> E
     if not page.records:
         if more and total is None:
             raise PagingBroken(
-                f"The provider says that page {number + 1} follows, but page {number} is empty.",
+                f"the provider says that page {number + 1} follows, but page {number} is empty.",
                 safe="What was read before is kept; the mark stands where nothing is missing below it.",
                 hint="Run the sync again; if it persists, report it to the provider.",
             )
@@ -62,20 +56,3 @@ def served(page: Page, asked: int) -> int:
     if page.facts.size:
         return page.facts.size
     return asked if says_end(page, reached=len(page.records)) else len(page.records) or asked
-
-
-def last_or_next(
-    pages: Pages, page: Page, number: int, *, ended: bool, since: datetime | None = None, until: datetime | None = None
-) -> Page:
-    """
-    Ask for page `number`, which follows `page`.
-
-    Where `page` said that it was the last (`ended`), a refusal confirms it, as an empty page would.
-    """
-    try:
-        return pages.page(number, since=since, until=until)
-    except ProviderRefused as refusal:
-        named = isinstance(refusal, NotFound) and refusal.naming is not None
-        if not ended or named or refusal.status not in REFUSED:
-            raise
-        return replace(page, records=())

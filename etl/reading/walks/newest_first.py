@@ -15,15 +15,12 @@ from datetime import datetime
 from etl.coverage import TICK, Span, Spans
 from etl.errors import ProviderRefused
 from etl.reading.source import Page
-from etl.reading.walks.ending import Ending, ends, last_or_next, says_end, served
+from etl.reading.walks.ending import Ending, ends, says_end, served
 from etl.reading.walks.outline import ORDER_TOLERANCE, Outline, outline
 from etl.reading.walks.progress import Progress, key_of
 from etl.reading.walks.scan import scan
-from etl.reading.walks.step import Instants, Note, Pages, Step
+from etl.reading.walks.step import NO_SUCH_PAGE, REFUSED, Instants, Note, Pages, Step, no_records
 from etl.reading.walks.tie import TRIES, Tie
-
-REFUSED = (400, 422)
-"""The statuses of a refused parameter, such as a page number that the provider does not accept."""
 
 STEP_BACKS = 100
 """After so many steps back the list shrinks faster than it can be read; the rest is left to the next run."""
@@ -135,12 +132,22 @@ class _Walk:
         return (Note.PAGE_REPEATED,)
 
     def _next_page(self, page: Page) -> Page | None:
-        """Ask for the page wanted; None where the provider refuses every way to ask for another than the first."""
+        """
+        Ask for the page wanted; None where the provider refuses every way to ask for another than the first.
+
+        Behind the end of the list some APIs answer an error: then it is an empty page. `page` is the one read last.
+        """
         while True:
             try:
-                return last_or_next(self.pages, page, self.number, ended=self.said_end)
+                return self.pages.page(self.number)
             except ProviderRefused as refusal:
-                if refusal.status not in REFUSED or self.number == 1:
+                if refusal.status not in (*REFUSED, *NO_SUCH_PAGE) or self.number == 1:
+                    raise
+                if self.landing and refusal.status in NO_SUCH_PAGE:
+                    return no_records(page)
+                if self.before is not None and self.pages.ends_before(self.number, size=self.size, last=self.before[0]):
+                    return no_records(page)
+                if refusal.status not in REFUSED:
                     raise
                 if not self.pages.give_up_style():
                     return None

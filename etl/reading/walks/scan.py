@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from etl.coverage import Span, Spans
+from etl.errors import ProviderRefused
 from etl.reading.source import Page
-from etl.reading.walks.ending import ends, last_or_next, says_end, served
+from etl.reading.walks.ending import ends, served
 from etl.reading.walks.progress import key_of
-from etl.reading.walks.step import Instants, Note, Pages, Step
+from etl.reading.walks.step import NO_SUCH_PAGE, REFUSED, Instants, Note, Pages, Step, no_records
 
 PASSES = 50
 """How often a list is read at most."""
@@ -36,17 +37,22 @@ def scan(
     ignored = False
     for _ in range(PASSES):
         tally.begin()
-        number, size, said_end = 1, 0, False
+        number, size = 1, 0
+        last: Page | None = None
         while True:
-            if number == 1:
-                page = pages.page(1, since=since, until=until)
-            else:
-                page = last_or_next(pages, page, number, ended=said_end, since=since, until=until)
+            try:
+                page = pages.page(number, since=since, until=until)
+            except ProviderRefused as refusal:
+                # Behind the end of the list some APIs answer an error.
+                if last is None or refusal.status not in (*REFUSED, *NO_SUCH_PAGE):
+                    raise
+                if not pages.ends_before(number, size=size, last=last, since=since, until=until):
+                    raise
+                page = no_records(last)
             instants = instants or Instants.of(page)
             tally.count(page)
             size = size or served(page, pages.size)
             ended = ends(page, number=number, size=size)
-            said_end = says_end(page, reached=(number - 1) * size + len(page.records))
             stands_still = number > 1 and bool(page.records) and not tally.fresh
             another_style = stands_still and not tally.one_instant and pages.give_up_style()
             ignored = tally.stale > (STALE_PAGES if tally.one_instant else 1)
@@ -67,7 +73,7 @@ def scan(
                 return
             if ended.here or ignored or another_style:
                 break
-            number += 1
+            number, last = number + 1, page
         if ignored or (tally.stale_passes * number > STALE_PAGES and tally.stale_passes > 1):
             break
     yield Step(

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from etl.coverage import Span, Spans
+from etl.effects import Clock
 from etl.model import Record
 from etl.provider import Ask
-from etl.reading.api import Clock
 from etl.reading.source import Capabilities, Page, Pager, Source
 from etl.reading.walks.step import Step
 

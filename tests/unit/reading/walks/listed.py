@@ -76,6 +76,12 @@ class Listed:
         )
         return self.habit(self, number, page) if self.habit else page
 
+    def ends_before(
+        self, number: int, *, size: int, last: Page, since: datetime | None = None, until: datetime | None = None
+    ) -> bool:
+        """Say whether the list ends before a page."""
+        return (number - 1) * self.size >= len(self.calls)
+
     def give_up_style(self) -> bool:
         """Say whether another way of asking is left."""
         self.styles_left -= 1

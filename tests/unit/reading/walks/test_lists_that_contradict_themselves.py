@@ -107,7 +107,7 @@ def test_a_size_that_is_not_the_pages_own_loses_nothing() -> None:
     assert ids(read(listed)) == set(listed.calls)
 
 
-@pytest.mark.parametrize("status", [400, 404, 422])
+@pytest.mark.parametrize("status", [400, 404, 410, 416, 422])
 def test_a_refusal_of_the_page_behind_the_last_is_its_end(status: int) -> None:
     """Where the last page is full and said to be the last, an error for the next says the same as an empty page."""
 
