@@ -60,12 +60,12 @@ def read_details(task: Task) -> None:
     if task.account.provider.detail is None:
         return
     now = task.provider_now()
-    left: set[str] = set()  # asked for in vain, and so still due
+    left: set[str] = set()  # asked for in vain, and so still due: no call is asked for twice in a run
     absent: dict[str, list[DueCall]] = defaultdict(list)
     alive: dict[str, int] = defaultdict(int)
     while calls := [call for call in _due(task, now, skip=len(left)) if call.call_id not in left]:
         for answers in _chunks(_answers(task, calls), BATCH):
-            _write(task, [answer for answer in answers if answer.detail is not None], now=now)
+            left |= _write(task, [answer for answer in answers if answer.detail is not None], now=now)
             for answer in answers:
                 alive[answer.call.stream] += answer.detail is not None
                 if answer.detail is None:
@@ -130,10 +130,12 @@ def _ask(task: Task, call: DueCall) -> Answered:
     return Answered(call, detail, observed_at, None)
 
 
-def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
+def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
+    """Write what was answered; return the calls that are as due as before: refused by the warehouse, or held from later."""
     if not answers:
-        return
+        return set()
     zombies = 0
+    untaken: set[str] = set()
 
     def due(entry: Derived, value: JSON) -> datetime | None:
         """Tell when to ask again: next run while it goes on or late parts may still come, daily for one that never ends."""
@@ -163,6 +165,8 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
                     due=due,
                 )
                 task.counters.add(loaded)
+                if not loaded.updated and not loaded.unchanged:
+                    untaken.add(answer.call.call_id)
         task.save_progress(page)
     if zombies:
         days = task.account.max_open_age.days
@@ -173,6 +177,7 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
                 text=f"Calls have been open for more than {days} days; they are looked at once a day.",
             )
         )
+    return untaken
 
 
 def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:

@@ -82,7 +82,11 @@ class Counters:
 
 
 class Loaded(NamedTuple):
-    """What loading one page did. `late` counts new calls below what had been covered before; `open_ids` are not ended."""
+    """
+    What loading one page did. `late` counts new calls in what had been covered before.
+
+    `open_ids` are the calls on the page that have not ended, and those that had not before it.
+    """
 
     inserted: int = 0
     updated: int = 0
