@@ -8,9 +8,10 @@ from typing import Any
 
 from etl.audit.lifecycle import Auditing, audit_connection, repair_connection
 from etl.audit.port import BEGINNING, AuditOutcome
-from etl.cli.output import error_document, say, show_error, show_json, show_table, warn, worst_code
+from etl.cli.output import error_document, say, show_error, show_json, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.syncing import interruptible
+from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
 from etl.model import Verdict
 from etl.wiring import (
@@ -82,6 +83,7 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
             for outcome in outcomes
             for one in outcome.verdicts
         ],
+        spare=("until",),
     )
     for outcome in outcomes:
         for one in outcome.verdicts:

@@ -8,9 +8,10 @@ import signal
 import subprocess
 from pathlib import Path
 
-from etl.cli.output import say, show_json, show_table
+from etl.cli.output import say, show_json
+from etl.cli.table import show_table
 from etl.errors import UsageError
-from etl.warehouse.database import libpq_environment
+from etl.warehouse.address import libpq_environment
 from etl.warehouse.reports import status
 from etl.wiring import Invocation, Opened, open_warehouse, settings_of
 
