@@ -20,7 +20,7 @@ BENCHMARKS := $(wildcard benchmarks/__main__.py)
 HIDDEN := $(if $(BENCHMARKS),,bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format coverage bench lock clean
+.PHONY: help demo test lint markers format coverage bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / && $$1 != "$(HIDDEN)" { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,12 +31,17 @@ demo: $(INSTALLED) ## set everything up and watch the main job run: no account, 
 test: $(INSTALLED) ## set everything up and run all tests (some of them: make test ARGS="tests/unit -k durations")
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-lint: $(INSTALLED) ## check style, types, who imports whom, and docker-compose.yml
+lint: $(INSTALLED) markers ## check style, types, who imports whom, docker-compose.yml, and that no merge was left half done
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+# A part of lint: the lines that git leaves where two versions disagree. `git grep` ends with 1 only if it could look and found none.
+markers:
+	@git grep -nIE '^(<{7}|\|{7}|={7}|>{7})( |$$)' >&2; test $$? -eq 1 || { \
+		echo "No file may hold the markers of a merge that was left half done: keep what is right, remove the markers." >&2; exit 1; }
 
 format: $(INSTALLED) ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix .

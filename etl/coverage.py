@@ -13,6 +13,13 @@ ORIGIN = datetime(1970, 1, 1, tzinfo=UTC)
 """Where time begins for a stream whose start nobody named: no call is older."""
 
 
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+"""Where a range begins that has no lower bound."""
+
+FAR = timedelta(days=3650)
+"""Beyond any clock's error: the end of a range that reaches to the present, which the walk clips to the provider's clock."""
+
+
 class Span(NamedTuple):
     """The instants from `start` (inclusive) to `end` (exclusive), both aware; empty unless `start < end`."""
 

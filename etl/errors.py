@@ -22,12 +22,16 @@ Knows every way in which a run can end badly, sorted by what has to happen next.
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class EtlError(Exception):
     """
     A failure that the user is told about in three sentences, never by a traceback.
 
-    `code` is the stable word kept in `sync.runs.error_code`. No part of the text may hold a secret or personal data.
+    `code` is the stable word kept in `sync.runs.error_code`. `connection` is whose failure it is; whoever raises the error need
+    not know it, and never writes it into the sentence: `headline` puts the two together. No part of the text may hold a secret
+    or personal data.
     """
 
     code = "error"
@@ -39,9 +43,20 @@ class EtlError(Exception):
         self.happened = happened
         self.safe = safe
         self.hint = hint
+        self.connection: str | None = None
+
+    def of(self, connection: str) -> Self:
+        """Note whose failure it is, unless that is known already, and return the error itself."""
+        self.connection = self.connection or connection
+        return self
+
+    @property
+    def headline(self) -> str:
+        """The first sentence as every user reads it: which connection, and what happened."""
+        return f"Connection {self.connection}: {self.happened}" if self.connection else self.happened
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self.happened, self.safe, self.hint) if part)
+        return " ".join(part for part in (self.headline, self.safe, self.hint) if part)
 
 
 class UsageError(EtlError):

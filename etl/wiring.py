@@ -1,25 +1,36 @@
-"""Knows how the rooms are joined: settings become accounts, clients and an open warehouse. Only the command line does this."""
+"""
+Knows how the rooms are joined: settings become accounts, clients and an open warehouse, and runs are given what they need.
+
+The faces call this: the command line today.
+"""
 
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from etl.config import ConnectionSettings, Settings, load
-from etl.errors import Interrupted, WarehouseError
+from etl.effects import Effects
+from etl.errors import WarehouseError
 from etl.model import JSON
 from etl.runs.account import Account
+from etl.runs.lifecycle import Surroundings
+from etl.runs.port import RunRegister, Watcher
+from etl.runs.terms import Trigger
 
 if TYPE_CHECKING:
     from etl.http.client import Client
     from etl.warehouse.database import Database
+    from etl.warehouse.locks import Locks
+
+Warehouse = TypeVar("Warehouse", bound=RunRegister)
+Result = TypeVar("Result")
 
 Invocation = tuple[Path | None, bool]
 """The options before the command: the configuration's path, and whether to log more."""
@@ -30,26 +41,6 @@ CONNECTIONS_AT_ONCE = 8
 
 SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
 """Database sessions: each connection loads a page while it may look up where the next one is."""
-
-
-class SystemClock:
-    """The computer's clock. A wait ends at once when the program is asked to stop."""
-
-    def __init__(self, stop: Event | None = None) -> None:
-        self._stop = stop or Event()
-
-    def now(self) -> datetime:
-        """Return the instant, aware, UTC."""
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        """Wait. Raises Interrupted where the program is asked to stop."""
-        if self._stop.wait(seconds):
-            raise Interrupted(
-                "The sync was interrupted while it waited for a provider.",
-                safe="Everything up to the last page is committed.",
-                hint="The next sync continues there.",
-            )
 
 
 def settings_of(invocation: Invocation) -> Settings:
@@ -148,8 +139,41 @@ def account(name: str, connection: ConnectionSettings) -> Account:
     )
 
 
+@contextmanager
+def surroundings(
+    warehouse: Callable[[Database, Locks], Warehouse],
+    opened: Opened,
+    *,
+    effects: Effects,
+    watcher: Watcher,
+    stop: Event,
+    trigger: Trigger,
+) -> Iterator[Surroundings[Warehouse]]:
+    """Give runs what they need, with the warehouse as they see it; the locks that they take are held until the block ends."""
+    from etl.warehouse.locks import Locks
+
+    with Locks(opened.database, effects.threads) as locks:
+        yield Surroundings(
+            warehouse=warehouse(opened.database, locks),
+            clock=effects.clock,
+            threads=effects.threads,
+            watcher=watcher,
+            stop=stop,
+            trigger=trigger,
+        )
+
+
+def on_each(
+    work: Callable[[Account], Result], chosen: Mapping[str, ConnectionSettings], *, given: Surroundings[Any]
+) -> list[Result]:
+    """Do `work` on each of the chosen connections, several at once, and return what became of each, in their order."""
+    accounts: Sequence[Account] = [account(name, connection) for name, connection in chosen.items()]
+    with given.threads.pool("connection", min(CONNECTIONS_AT_ONCE, len(accounts))) as threads:
+        return list(threads.map(work, accounts))
+
+
 def connector(
-    settings: Settings, chosen: Mapping[str, ConnectionSettings], *, clock: SystemClock
+    settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects
 ) -> Callable[[Account, JSON], AbstractContextManager[Client]]:
     """
     Return what opens the client of one of the chosen connections, given what its limiter has to remember.
@@ -183,13 +207,13 @@ def connector(
                 fingerprint(token),
                 limit=connection.rate_limit or provider.limit,
                 daily=connection.daily_requests,
-                clock=clock,
+                clock=effects.clock,
                 memory=memory,
             ),
             http=options,
             connection=account.connection,
-            clock=clock,
-            random=random.Random(),  # noqa: S311 - the jitter of waits is no secret
+            clock=effects.clock,
+            random=effects.random,
             allow_http=connection.allow_http,
         )
 

@@ -12,18 +12,18 @@ from datetime import datetime
 
 from etl.audit.breakdowns import compare_days, compare_statuses
 from etl.audit.counts import END, Comparison, Counted, Located
-from etl.audit.port import BEGINNING, AuditOutcome, AuditWarehouse, Disagreement, StreamVerdict
-from etl.audit.provider_counts import Uncountable
+from etl.audit.port import AuditOutcome, AuditWarehouse, Disagreement, StreamVerdict
 from etl.audit.repair import mend_batch, read_again, read_damaged
 from etl.audit.self_check import Wrong, examine_batch
-from etl.coverage import ORIGIN, Span
+from etl.coverage import BEGINNING, ORIGIN, Span
 from etl.errors import AnchorNotMet, ConnectionFailed, NotFound
 from etl.model import Verdict
-from etl.provider import Order
+from etl.reading.orders import way_of
+from etl.reading.walks.way import Uncountable
 from etl.runs.context import Task
 from etl.runs.details import read_details
 from etl.runs.state import StreamState
-from etl.runs.sync import CALLS, starts_at
+from etl.runs.streams import fail_alone, streams_to_audit
 from etl.runs.terms import Finding
 
 
@@ -95,24 +95,16 @@ class Audit:
             self._conclude(stream)
 
     def _streams(self) -> Iterator[_Stream]:
-        account = self.task.account
-        names = [CALLS]
-        if account.provider.agents is not None:
-            listed = [agent.agent_id for agent in self.task.source.agents()]
-            names = [name for name in dict.fromkeys([*listed, *self.states]) if account.agents is None or name in account.agents]
-        for name in names:
-            yield _Stream(name)
+        return map(_Stream, streams_to_audit(self.task, self.states))
 
     def _start(self, name: str) -> datetime | None:
         """Return where the range begins that can be compared: what is wanted, above what the provider no longer serves."""
         account, state = self.task.account, self.states.get(name)
-        if account.provider.listing.order is Order.ASCENDING:
-            return starts_at(account)
-        if state is None or state.horizon is None or (account.start_date and account.start_date >= state.horizon):
-            return account.start_date
-        below = Span(account.start_date or BEGINNING, state.horizon)
-        aged = self.warehouse.count_in(connection=self.task.connection, stream=name, span=below)
-        return state.horizon if aged else account.start_date
+        return way_of(account.provider).counted_from(
+            account.start_date,
+            state.horizon if state is not None else None,
+            held_in=lambda span: self.warehouse.count_in(connection=self.task.connection, stream=name, span=span),
+        )
 
     def _compare(self, stream: _Stream) -> Comparison:
         comparison = Comparison(
@@ -182,9 +174,9 @@ class Audit:
         except AnchorNotMet as unproven:
             self.outcome.findings.append(Finding(stream=stream.name, code=unproven.code, text=str(unproven)))
         except ConnectionFailed as failure:
-            if self.task.account.provider.agents is None:
+            if not fail_alone(self.task.account):
                 raise
-            self.outcome.error = self.outcome.error or failure
+            self.outcome.error = self.outcome.error or failure.of(self.task.connection)
 
     def _count_again(self, stream: _Stream) -> None:
         self.states = self.warehouse.streams(self.task.connection)

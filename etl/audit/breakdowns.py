@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from etl.audit.counts import Counted
-from etl.audit.port import BEGINNING, AuditWarehouse
-from etl.coverage import Span
+from etl.audit.port import AuditWarehouse
+from etl.coverage import BEGINNING, Span
 from etl.errors import AuthenticationFailed, ConnectionFailed
 from etl.provider import Tally
 from etl.records.parse import Unfit, instant

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
-from etl.audit.port import BEGINNING, AuditWarehouse, Disagreement
-from etl.audit.provider_counts import Side, open_side
-from etl.coverage import Span
+from etl.audit.port import AuditWarehouse, Disagreement
+from etl.coverage import BEGINNING, Span
+from etl.reading.orders import way_of
 from etl.reading.walks.ascending import whole_second
+from etl.reading.walks.way import Side
 from etl.records.identify import identify
 from etl.runs.context import Task
 
@@ -126,7 +127,8 @@ class Comparison:
         self._warehouse = warehouse
         self._stream = stream
         self.rejects = Rejects(task, warehouse, stream)
-        self.side: Side = open_side(task, stream, expected=lambda instant: self._ours(Span(instant, END)))
+        way = way_of(task.account.provider)
+        self.side: Side = way.side(task.access(stream), expected=lambda instant: self._ours(Span(instant, END)))
         retention = task.account.retention
         kept = BEGINNING if retention is None else whole_second(self.side.bound + task.account.lookback - retention + SECOND)
         self.span = Span(max(start or BEGINNING, kept), self.side.bound)

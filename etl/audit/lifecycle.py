@@ -1,117 +1,75 @@
 """
-Knows the life of one audit: lock, client, run, and how it ends. Knows no API, no SQL.
+Knows how an audit begins and ends: lock and API, the comparison, its verdicts. Knows no API, no SQL.
 
-An audit writes its verdicts and the provider's daily counts, nothing else; only a repair opens a run and writes calls.
+An audit writes its verdicts and the provider's daily counts, nothing else; only a repair is a run (`etl.runs.lifecycle`) and
+writes calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import structlog
 
 from etl.audit.auditor import Audit
 from etl.audit.port import AuditOutcome, AuditWarehouse
-from etl.errors import BudgetSpent, EtlError, Interrupted, UsageError
-from etl.model import JSON
-from etl.reading.source import Capabilities, Source
+from etl.errors import UsageError
 from etl.runs.account import Account
-from etl.runs.context import Task
-from etl.runs.sync import Surroundings, organization_of
-from etl.runs.terms import Outcome, RunStatus, Want
+from etl.runs.lifecycle import Connect, Run, Surroundings, carry_out, connected, under_lock
+from etl.runs.terms import RunKind, Want
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Auditing(Surroundings):
-    """What an audit is given: what a sync is, with a warehouse that can be audited."""
-
-    warehouse: AuditWarehouse
+Auditing = Surroundings[AuditWarehouse]
+"""What an audit is given: what every run is, with a warehouse that can be audited."""
 
 
-def audit_connection(account: Account, *, given: Auditing) -> AuditOutcome:
+def audit_connection(account: Account, *, connect: Connect, given: Auditing) -> AuditOutcome:
     """Audit one connection and change no call; no error leaves this function but a programming error."""
     outcome = AuditOutcome(connection=account.connection)
-    try:
-        with _locked(account, given), _task(account, given, outcome, run_id=0) as task:
-            Audit(task, given.warehouse, outcome).look()
-    except EtlError as error:
-        outcome.error = error
+
+    def audit() -> None:
+        _require_known(account, given.warehouse)
+        with _comparing(account, Run(), connect=connect, given=given, outcome=outcome) as comparison:
+            comparison.look()
+
+    under_lock(audit, warehouse=given.warehouse, outcome=outcome)
     return outcome
 
 
-def repair_connection(account: Account, *, given: Auditing) -> AuditOutcome:
+def repair_connection(account: Account, *, connect: Connect, given: Auditing) -> AuditOutcome:
     """Audit one connection and put right what disagrees, as a run; no error leaves this function but a programming error."""
     outcome = AuditOutcome(connection=account.connection)
-    try:
-        with _locked(account, given):
-            _repair(account, given, outcome)
-    except EtlError as error:
-        outcome.error = error
+
+    def mend(run: Run) -> None:
+        with _comparing(account, run, connect=connect, given=given, outcome=outcome) as comparison:
+            comparison.look_and_mend()
+
+    def repair() -> None:
+        _require_known(account, given.warehouse)
+        carry_out(mend, account, kind=RunKind.REPAIR, given=given, outcome=outcome)
+
+    under_lock(repair, warehouse=given.warehouse, outcome=outcome)
     return outcome
 
 
-def _repair(account: Account, given: Auditing, outcome: AuditOutcome) -> None:
-    outcome.run_id = run_id = given.warehouse.open_run(account, trigger=given.trigger)
-    request_log: JSON = None
-    run = Outcome(connection=account.connection, run_id=run_id, status=RunStatus.FAILED, counters=outcome.counters)
-    try:
-        with _task(account, given, outcome, run_id=run_id) as task:
-            try:
-                Audit(task, given.warehouse, outcome).look_and_mend()
-            finally:
-                request_log = task.source.api.request_log()
-        run.status = RunStatus.FAILED if outcome.error else RunStatus.SUCCEEDED
-    except (BudgetSpent, Interrupted) as error:
-        run.status, outcome.error = RunStatus.PARTIAL, error
-    except EtlError as error:
-        outcome.error = error
-    finally:
-        run.error, outcome.counters.requests = outcome.error, outcome.requests
-        given.warehouse.close_run(run_id, account.connection, outcome=run, request_log=request_log)
-
-
-@contextmanager
-def _locked(account: Account, given: Auditing) -> Iterator[None]:
-    """Hold the connection's lock. Raises AlreadyRunning, and UsageError where there is nothing to audit."""
-    given.warehouse.acquire(account.connection)
-    try:
-        if not given.warehouse.is_known(account.connection):
-            raise UsageError(
-                f"Connection {account.connection} was never synced, so there is nothing to audit.",
-                hint=f"Run: etl sync {account.connection}",
-            )
-        yield
-    finally:
-        given.warehouse.release(account.connection)
-
-
-@contextmanager
-def _task(account: Account, given: Auditing, outcome: AuditOutcome, *, run_id: int) -> Iterator[Task]:
-    capabilities, request_log, pinned = given.warehouse.remembered(account.connection)
-    with given.connect(account, request_log) as api:
-        task = Task(
-            account=account,
-            source=Source(account.provider, api),
-            warehouse=given.warehouse,
-            run_id=run_id,
-            want=Want(),
-            clock=given.clock,
-            watcher=given.watcher,
-            stop=given.stop,
-            counters=outcome.counters,
-            capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
-            organization=organization_of(account, pinned),
-            pinned=pinned,
-            findings=outcome.findings,
+def _require_known(account: Account, warehouse: AuditWarehouse) -> None:
+    if not warehouse.is_known(account.connection):
+        raise UsageError(
+            "it was never synced, so there is nothing to audit.",
+            hint=f"Run: etl sync {account.connection}",
         )
+
+
+@contextmanager
+def _comparing(account: Account, run: Run, *, connect: Connect, given: Auditing, outcome: AuditOutcome) -> Iterator[Audit]:
+    """Open the account's API for the block, and keep the verdicts however it ends."""
+    with connected(account, run=run, want=Want(), connect=connect, given=given, outcome=outcome) as task:
         try:
-            yield task
+            yield Audit(task, given.warehouse, outcome)
         finally:
-            outcome.requests = api.requests
+            api = task.source.api
             given.warehouse.save_verdicts(
                 account.connection,
                 outcome.verdicts,

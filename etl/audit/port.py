@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from etl.coverage import Span
-from etl.errors import EtlError
 from etl.model import JSON, CallRow, Derived, EventRow, MessageRow, ParticipantRow, Verdict
 from etl.runs.account import Account
 from etl.runs.port import PageTransaction, RunWarehouse
-from etl.runs.terms import Counters, Finding
-
-BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-"""Where a range begins that has no lower bound."""
+from etl.runs.terms import Outcome
 
 NAMED = 1_000
 """So many disagreements are named one by one; the others are counted."""
@@ -49,20 +45,14 @@ class StreamVerdict:
 
 
 @dataclass(slots=True, kw_only=True)
-class AuditOutcome:
-    """How the audit of one connection ended."""
+class AuditOutcome(Outcome):
+    """How the audit of one connection ended; only a repair is a run, and has its id and status."""
 
-    connection: str
-    run_id: int | None = None
     verdicts: list[StreamVerdict] = field(default_factory=list)
     named: list[Disagreement] = field(default_factory=list)
     disagreements: int = 0
     mended: int = 0
     checked: int = 0  # rows that were compared with their own records
-    requests: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    counters: Counters = field(default_factory=Counters)
-    error: EtlError | None = None
 
     def name(self, found: Disagreement) -> None:
         """Count a disagreement, and keep it by name while there are not too many."""
@@ -70,6 +60,11 @@ class AuditOutcome:
         self.mended += found.mended
         if len(self.named) < NAMED:
             self.named.append(found)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent to the provider."""
+        return self.counters.requests
 
     @property
     def stands(self) -> bool:
@@ -134,10 +129,6 @@ class AuditWarehouse(RunWarehouse, Protocol):
 
     def page(self, account: Account, *, run_id: int) -> AbstractContextManager[MendingPage]:
         """See `RunWarehouse.page`."""
-        ...
-
-    def is_known(self, connection: str) -> bool:
-        """Return whether the connection was ever synced."""
         ...
 
     def count_in(self, *, connection: str, stream: str, span: Span) -> int:

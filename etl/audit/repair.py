@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from etl.audit.counts import END, SECOND, Located
-from etl.audit.port import BEGINNING, AuditWarehouse, Disagreement
-from etl.audit.provider_counts import Uncountable, open_side
+from etl.audit.port import AuditWarehouse, Disagreement
 from etl.audit.self_check import Wrong, restored
-from etl.coverage import Span, Spans
+from etl.coverage import BEGINNING, Span, Spans
 from etl.model import CallRow, Derived, Record
+from etl.reading.orders import way_of
 from etl.reading.walks.ascending import whole_second
+from etl.reading.walks.way import Uncountable
 from etl.runs.context import Task
 from etl.runs.state import StreamState
 from etl.runs.stream import sync_stream
@@ -44,7 +45,7 @@ def read_damaged(
             return warehouse.count_in(connection=task.connection, stream=stream, span=Span(instant, END))
 
         try:
-            side = open_side(task, stream, expected=expected)
+            side = way_of(task.account.provider).side(task.access(stream), expected=expected)
         except Uncountable:
             yield from (found for found, _ in rows)
             continue

@@ -16,7 +16,7 @@ from etl.model import JSON, CallRow, Context, Derived, Record
 from etl.records.derive import derive
 from etl.records.identify import identify
 from etl.runs.context import Task
-from etl.runs.sync import CALLS
+from etl.runs.streams import home_of
 
 DERIVED = tuple(
     name
@@ -82,7 +82,7 @@ def examine_batch(task: Task, warehouse: AuditWarehouse, batch: Batch) -> Wrong:
 def restored(task: Task, row: CallRow, record: Record) -> Derived:
     """Return what a held row's call becomes of `record`; its instants and its detail, where usable, stay."""
     detail = _detail(task, row)
-    stream = row.stream if task.account.provider.agents is not None else CALLS
+    stream = home_of(task.account, row.stream)
     return derive(
         task.account.provider,
         Context(connection=row.connection, stream=stream, currency=task.account.currency, run_id=task.run_id),

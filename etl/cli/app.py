@@ -20,6 +20,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 a failure or a mismatch, 2 bad usage or configuration, 3 another run is at work.",
 )
 
+# A path is an option with `parser=Path`. Without it Typer would look at the file itself, and say in its own words what is wrong.
 Names = Annotated[Optional[list[str]], typer.Argument(metavar="[CONNECTION]...", help="Only these connections; none: all.")]  # noqa: UP045 - Typer reads it at run time
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
@@ -36,7 +37,9 @@ def options(
     *,
     config: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--config", "-c", metavar="FILE", help="The configuration; default $ETL_CONFIG, else ./config.toml."),
+        typer.Option(
+            "--config", "-c", parser=Path, metavar="FILE", help="The configuration; default $ETL_CONFIG, else ./config.toml."
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more to standard error.")] = False,
     _shown: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
@@ -47,7 +50,7 @@ def options(
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where to write it.")] = Path("config.toml"),
+    path: Annotated[Path, typer.Argument(parser=Path, metavar="[FILE]", help="Where to write it.")] = Path("config.toml"),
 ) -> None:
     """Write a commented config.toml."""
     from etl.cli.setup import write_config

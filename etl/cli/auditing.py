@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from etl.audit.lifecycle import Auditing, audit_connection, repair_connection
-from etl.audit.port import BEGINNING, AuditOutcome
-from etl.cli.output import error_document, say, show_error, show_json, warn, worst_code
+from etl.audit.lifecycle import audit_connection, repair_connection
+from etl.audit.port import AuditOutcome
+from etl.cli.output import error_document, say, show_errors, show_json, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.syncing import interruptible
 from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
+from etl.coverage import BEGINNING
 from etl.model import Verdict
+from etl.runs.terms import Trigger
+from etl.system import system_effects
 from etl.wiring import (
-    CONNECTIONS_AT_ONCE,
     Invocation,
     Opened,
-    SystemClock,
-    account,
     connector,
+    on_each,
     open_warehouse,
     require_warehouse,
     settings_of,
+    surroundings,
 )
 
 SHOWN = 20
@@ -49,21 +50,13 @@ def run_audits(
 ) -> list[AuditOutcome]:
     """Audit the chosen connections in parallel and return how each ended, in their order."""
     from etl.warehouse.audits import AuditedWarehouse
-    from etl.warehouse.locks import Locks
 
-    with Locks(opened.database) as locks, watching(quiet=quiet) as watcher, interruptible() as stop:
-        clock = SystemClock(stop)
-        given = Auditing(
-            warehouse=AuditedWarehouse(opened.database, locks),
-            connect=connector(settings, chosen, clock=clock),
-            clock=clock,
-            watcher=watcher,
-            stop=stop,
-        )
-        accounts = [account(name, connection) for name, connection in chosen.items()]
-        audit = repair_connection if repair else audit_connection
-        with ThreadPoolExecutor(max_workers=min(CONNECTIONS_AT_ONCE, len(accounts))) as threads:
-            return list(threads.map(lambda one: audit(one, given=given), accounts))
+    audit = repair_connection if repair else audit_connection
+    with watching(quiet=quiet) as watcher, interruptible() as stop:
+        effects = system_effects(stop)
+        connect = connector(settings, chosen, effects=effects)
+        with surroundings(AuditedWarehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=Trigger.CLI) as given:
+            return on_each(lambda one: audit(one, connect=connect, given=given), chosen, given=given)
 
 
 def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
@@ -100,8 +93,7 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
         say(f"{outcome.connection}: {outcome.checked:,} calls compared with their own records, {outcome.requests:,} requests.")
         if outcome.stands and not repair:
             say(f"To put it right: etl audit {outcome.connection} --repair")
-        if outcome.error is not None:
-            show_error(outcome.error)
+    show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
 
 
 def exit_code(outcomes: Sequence[AuditOutcome]) -> int:

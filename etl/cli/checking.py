@@ -9,8 +9,10 @@ from typing import NamedTuple
 from etl.cli.output import error_document, say, show_error, show_json, worst_code
 from etl.config import ConnectionSettings, Settings
 from etl.errors import EtlError
+from etl.reading.probe import probe
 from etl.reading.source import Source
-from etl.wiring import Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
+from etl.system import system_effects
+from etl.wiring import Invocation, Opened, account, connector, open_warehouse, settings_of
 
 
 class Finding(NamedTuple):
@@ -63,19 +65,19 @@ def _schema(opened: Opened, settings: Settings) -> str:
 def _credential(settings: Settings, name: str, connection: ConnectionSettings) -> Finding:
     def ask() -> str:
         one = account(name, connection)
-        clock = SystemClock()
-        with connector(settings, {name: connection}, clock=clock)(one, None) as api:
-            total = Source(one.provider, api).probe(until=clock.now(), span=timedelta(days=1))
+        effects = system_effects()
+        with connector(settings, {name: connection}, effects=effects)(one, None) as api:
+            total = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
         return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
 
-    return _attempt(f"connection {name}", ask)
+    return _attempt(f"connection {name}", ask, connection=name)
 
 
-def _attempt(subject: str, look: Callable[[], str]) -> Finding:
+def _attempt(subject: str, look: Callable[[], str], *, connection: str | None = None) -> Finding:
     try:
         return Finding(subject, look())
     except EtlError as error:
-        return Finding(subject, "", error)
+        return Finding(subject, "", error.of(connection) if connection else error)
 
 
 def _document(one: Finding) -> dict[str, object]:

@@ -7,27 +7,42 @@ import sys
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from etl.errors import EtlError, UsageError
+from etl.errors import EtlError, UsageError, WarehouseError
 from etl.model import JSON
 from etl.printable import json_safe, printable, printable_lines
 
 
 def show_error(error: EtlError) -> None:
     """Tell on standard error what happened, what is safe, and what to do next."""
+    show_errors([error])
+
+
+def show_errors(errors: Iterable[EtlError]) -> None:
+    """
+    Tell the errors of several connections.
+
+    What the database failed at is no connection's own: it names none, and is told once however many met it.
+    """
     from rich.console import Console
     from rich.text import Text
 
-    fit = printable_lines if isinstance(error, UsageError) else printable  # other errors quote providers and databases
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text(fit(error.happened), style="bold red"))
-    for line in (error.safe, error.hint):
-        if line:
-            console.print(Text(fit(line)))
+    for first, *others in dict.fromkeys(map(_sentences, errors)):
+        console.print(Text(first, style="bold red"))
+        for line in others:
+            if line:
+                console.print(Text(line))
+
+
+def _sentences(error: EtlError) -> tuple[str, ...]:
+    fit = printable_lines if isinstance(error, UsageError) else printable  # other errors quote providers and databases
+    first = error.happened if isinstance(error, WarehouseError) else error.headline
+    return tuple(map(fit, (first, error.safe, error.hint)))
 
 
 def error_document(error: EtlError) -> dict[str, str]:
     """Return an error as every `--json` shows it."""
-    return {"code": error.code, "happened": error.happened, "safe": error.safe, "hint": error.hint}
+    return {"code": error.code, "happened": error.headline, "safe": error.safe, "hint": error.hint}
 
 
 def worst_code(codes: Iterable[int]) -> int:

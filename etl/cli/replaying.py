@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etl.cli.output import error_document, show_error, show_json, warn
+from etl.cli.output import error_document, show_errors, show_json, warn
 from etl.cli.progress import watching
 from etl.cli.syncing import exit_code, interruptible
 from etl.cli.table import show_table
 from etl.config import ConnectionSettings
-from etl.runs.replay import Surroundings, replay_connection
-from etl.runs.terms import Outcome
-from etl.wiring import Invocation, Opened, SystemClock, account, open_warehouse, require_warehouse, settings_of
+from etl.runs.replay import replay_connection
+from etl.runs.terms import Outcome, Trigger
+from etl.system import system_effects
+from etl.wiring import Invocation, Opened, account, open_warehouse, require_warehouse, settings_of, surroundings
 
 
 def replay_connections(invocation: Invocation, names: tuple[str, ...], *, as_json: bool) -> int:
@@ -30,13 +31,15 @@ def replay_connections(invocation: Invocation, names: tuple[str, ...], *, as_jso
 
 def run_replays(chosen: dict[str, ConnectionSettings], opened: Opened, *, quiet: bool) -> list[Outcome]:
     """Replay the chosen connections one after the other and return how each ended, in their order."""
-    from etl.warehouse.locks import Locks
     from etl.warehouse.replay import PostgresReplay
 
-    with Locks(opened.database) as locks, watching(quiet=quiet) as watcher, interruptible() as stop:
-        given = Surroundings(
-            warehouse=PostgresReplay(opened.database, locks), clock=SystemClock(stop), watcher=watcher, stop=stop
-        )
+    with (
+        watching(quiet=quiet) as watcher,
+        interruptible() as stop,
+        surroundings(
+            PostgresReplay, opened, effects=system_effects(stop), watcher=watcher, stop=stop, trigger=Trigger.CLI
+        ) as given,
+    ):
         return [replay_connection(account(name, connection), given=given) for name, connection in chosen.items()]
 
 
@@ -59,8 +62,7 @@ def _show(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         for finding in outcome.findings:
             warn(f"{outcome.connection}: {finding.text}")
-        if outcome.error is not None:
-            show_error(outcome.error)
+    show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
 
 
 def _status(outcome: Outcome) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from etl.cli.output import say, show_json, warn
 from etl.cli.table import duration, show_table, shown
 from etl.config import Settings
+from etl.system import SystemClock
 from etl.warehouse.reports import gaps, status
 from etl.warehouse.reports.gaps import Gap, Why
 from etl.wiring import Invocation, account, open_warehouse, require_warehouse, settings_of
@@ -95,8 +96,7 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
                 f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
             )
         if row["error_message"]:
-            named = row["connection"] in row["error_message"]
-            say(row["error_message"] if named else f"{row['connection']}: {row['error_message']}")
+            say(row["error_message"])
 
 
 def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_json: bool) -> None:
@@ -129,7 +129,7 @@ def _proof(row: status.Row) -> str | None:
     """Return how the last audit reads: what is known of what the provider counts, and how long ago that was so."""
     if row["audited_at"] is None:
         return None
-    ago = f"{_largest_unit(datetime.now(UTC) - row['audited_at'])} ago"
+    ago = f"{_largest_unit(SystemClock().now() - row['audited_at'])} ago"
     if row["audit_provider_count"] is None:
         return f"{row['audit_verdict']}, {ago}"
     counts = f"{row['audit_known_count']:,} of {row['audit_provider_count']:,} calls, {ago}"

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,15 +13,16 @@ from threading import Event
 from typing import Any
 
 from etl.cli import interpreter
-from etl.cli.output import error_document, say, show_error, show_json, warn, worst_code
+from etl.cli.output import error_document, say, show_errors, show_json, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
 from etl.errors import UsageError
 from etl.records.parse import Unfit, instant
-from etl.runs.sync import Surroundings, sync_connection
-from etl.runs.terms import Outcome, Want
-from etl.wiring import CONNECTIONS_AT_ONCE, Invocation, Opened, SystemClock, account, connector, open_warehouse, settings_of
+from etl.runs.sync import sync_connection
+from etl.runs.terms import Outcome, Trigger, Want
+from etl.system import system_effects
+from etl.wiring import Invocation, Opened, connector, on_each, open_warehouse, settings_of, surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,24 +68,16 @@ def run_syncs(
     quiet: bool = False,
 ) -> list[Outcome]:
     """Sync the chosen connections in parallel and return how each ended, in their order."""
-    from etl.warehouse.locks import Locks
     from etl.warehouse.postgres import PostgresWarehouse
     from etl.warehouse.rehearsal import Rehearsal
 
     interpreter.set_up()
-    with Locks(opened.database) as locks, watching(quiet=quiet) as watcher, interruptible() as stop:
-        clock = SystemClock(stop)
-        warehouse = (Rehearsal if dry_run else PostgresWarehouse)(opened.database, locks)
-        given = Surroundings(
-            warehouse=warehouse,
-            connect=connector(settings, chosen, clock=clock),
-            clock=clock,
-            watcher=watcher,
-            stop=stop,
-        )
-        accounts = [account(name, connection) for name, connection in chosen.items()]
-        with ThreadPoolExecutor(max_workers=min(CONNECTIONS_AT_ONCE, len(accounts))) as threads:
-            return list(threads.map(lambda one: sync_connection(one, want=want, given=given), accounts))
+    warehouse = Rehearsal if dry_run else PostgresWarehouse
+    with watching(quiet=quiet) as watcher, interruptible() as stop:
+        effects = system_effects(stop)
+        connect = connector(settings, chosen, effects=effects)
+        with surroundings(warehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=Trigger.CLI) as given:
+            return on_each(lambda one: sync_connection(one, want=want, connect=connect, given=given), chosen, given=given)
 
 
 def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None:
@@ -115,9 +107,7 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
                 f"{outcome.connection}: {outcome.counters.rejected:,} records could not become calls; they are kept with "
                 f"the reason, see: etl rejects {outcome.connection}"
             )
-    # One cause, such as a database that is down, is told once.
-    for error in {str(outcome.error): outcome.error for outcome in outcomes if outcome.error is not None}.values():
-        show_error(error)
+    show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:

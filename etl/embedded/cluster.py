@@ -20,6 +20,7 @@ import psycopg
 
 from etl.embedded.account import PATIENCE_SECONDS, Account
 from etl.embedded.binaries import Binaries
+from etl.embedded.users import open_lock, take
 from etl.errors import WarehouseError
 
 USER = DATABASE = "warehouse"
@@ -71,6 +72,11 @@ class Cluster:
     def log(self) -> Path:
         """What the server says."""
         return self.home / "server.log"
+
+    @property
+    def running(self) -> Path:
+        """The file that the server's processes hold locked: the kernel gives the lock back when the last one has ended."""
+        return self.home / "server.lock"
 
     @property
     def socket_dir(self) -> Path:
@@ -134,8 +140,21 @@ class Cluster:
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop the server; one that runs no more is left as it is."""
-        self.account.run([self.binaries.folder / "pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w"], cwd=self.home)
+        """Stop the server and wait for its end; one that runs no more is left as it is. Raises WarehouseError."""
+        pg_ctl = self.binaries.folder / "pg_ctl"
+        told = self.account.run([pg_ctl, "stop", "-D", self.data, "-m", "fast", "--no-wait"], cwd=self.home)
+        if told.returncode != 0:
+            return
+        # pg_ctl itself would wait for a minute at most, and not for the end of the process but of its lock file.
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        running = open_lock(self.running)
+        try:
+            while not take(running, alone=True):
+                if time.monotonic() > deadline:
+                    raise self._failed("stopped", f"it was still stopping after {PATIENCE_SECONDS:.0f} seconds.")
+                time.sleep(POLL_SECONDS)
+        finally:
+            os.close(running)
 
     def answers(self) -> bool:
         """Whether the server runs; waits while it starts, recovers or stops. Raises WarehouseError."""
@@ -166,11 +185,13 @@ class Cluster:
         self._turn_log()
         log = os.open(self.log, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         before = os.fstat(log).st_size
+        running = open_lock(self.running)
         ended, alive = os.pipe()  # the server holds `alive` open, so `ended` is readable as soon as it is no more
         try:
-            # It ends at once. The paths are its arguments: pg_ctl would put them into a shell's text.
+            take(running, alone=False)  # the server inherits it
+            # The shell ends at once. The paths are its arguments: pg_ctl would put them into a shell's text.
             shell = ["/bin/sh", "-c", '"$@" >&2 & echo $!', "sh"]
-            pid = int(self.account.run([*shell, *command], cwd=self.home, log=log, keep=[alive]).stdout)
+            pid = int(self.account.run([*shell, *command], cwd=self.home, log=log, keep=[alive, running]).stdout)
             os.close(alive)
             alive = -1
             try:
@@ -182,7 +203,7 @@ class Cluster:
                 raise
             return os.pread(log, 10_000, before).decode("utf-8", "replace")
         finally:
-            for file in (log, ended, alive):
+            for file in (log, running, ended, alive):
                 if file != -1:
                     os.close(file)
 

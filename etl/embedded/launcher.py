@@ -10,16 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from etl.embedded.account import Account, choose
 from etl.embedded.binaries import find, for_account
 from etl.embedded.cluster import DATABASE, USER, Cluster
+from etl.embedded.users import Users
 from etl.errors import WarehouseError
-
-if TYPE_CHECKING:
-    from etl.embedded.users import Users  # imported when used: it needs what Windows has not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +52,6 @@ def server(*, data_dir: Path | None = None, bin_dir: Path | None = None, run_as:
         raise WarehouseError(
             "The embedded server does not run on Windows yet.", safe="Nothing was started.", hint="Set warehouse.url."
         )
-    from etl.embedded.users import Users
-
     home = (data_dir or default_data_dir()).expanduser().resolve()
     try:
         account = choose(run_as, owner=_owner(home))

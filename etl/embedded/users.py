@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from etl.errors import WarehouseError
+
+if sys.platform != "win32":  # there the launcher refuses before a lock is needed
+    import fcntl
 
 PATIENCE_SECONDS = 330.0
 """How long to wait while others start or stop the server."""
@@ -36,10 +39,10 @@ class Users:
 
         Raises WarehouseError where another one holds us off for too long.
         """
-        gate = _open(self._gate)
+        gate = open_lock(self._gate)
         try:
             deadline = time.monotonic() + PATIENCE_SECONDS
-            while not _lock(gate, fcntl.LOCK_EX):
+            while not take(gate, alone=True):
                 if time.monotonic() > deadline:
                     raise WarehouseError(
                         "Another process has been starting or stopping the embedded server for five minutes.",
@@ -53,28 +56,30 @@ class Users:
 
     def enter(self) -> None:
         """Become a user. To be called `alone`."""
-        self._mine = _open(self._users)
-        _lock(self._mine, fcntl.LOCK_SH)
+        self._mine = open_lock(self._users)
+        take(self._mine, alone=False)
 
     def leave(self) -> bool:
         """Cease to be a user; return whether nobody is left. To be called `alone`."""
         if self._mine is not None:
             os.close(self._mine)
             self._mine = None
-        users = _open(self._users)
+        users = open_lock(self._users)
         try:
-            return _lock(users, fcntl.LOCK_EX)
+            return take(users, alone=True)
         finally:
             os.close(users)
 
 
-def _open(path: Path) -> int:
+def open_lock(path: Path) -> int:
+    """Open a file that serves as a lock; it is made where it is missing."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
-def _lock(file: int, kind: int) -> bool:
+def take(file: int, *, alone: bool) -> bool:
+    """Take a lock, alone or shared with others who share it; return False where others hold it against us."""
     try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

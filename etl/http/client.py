@@ -19,6 +19,7 @@ from typing import Self
 import httpx
 import structlog
 
+from etl.effects import Clock
 from etl.errors import BudgetSpent, ForeignLink, ProviderUnavailable
 from etl.http.auth import Credentials, Secret
 from etl.http.body import Body, Unexpected, Unreadable, WebPage, read_error, read_list, read_one
@@ -30,7 +31,7 @@ from etl.http.refusal import Refusals
 from etl.http.retry import LONGEST_WAIT, Cause, Failed, Patience, Throttled
 from etl.model import JSON
 from etl.provider import Provider
-from etl.reading.api import Answer, Clock
+from etl.reading.api import Answer
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +130,7 @@ class Client:
             check_same_origin(url, self._base_url)
         except ForeignLink as foreign:
             happened = self._credentials.without(foreign.happened)
-            raise ForeignLink(f"Connection {self._connection}: {happened}", safe=foreign.safe, hint=foreign.hint) from None
+            raise ForeignLink(happened, safe=foreign.safe, hint=foreign.hint) from None
 
     @property
     def requests(self) -> int:
@@ -216,8 +217,7 @@ class Client:
         if wait is None:
             asked = in_words(refusal.wait) if refusal.wait and refusal.wait > LONGEST_WAIT else "ever longer"
             raise BudgetSpent(
-                f"Connection {self._connection}: {self._provider.title} says that there were too many requests, "
-                f"and wants us to wait {asked}.",
+                f"{self._provider.title} says that there were too many requests, and wants us to wait {asked}.",
                 safe=SAFE,
                 hint="If this repeats, something else uses the same account's allowance.",
             )
@@ -230,7 +230,7 @@ class Client:
         if wait is None:
             times = "once" if patience.failures == 1 else f"{patience.failures} times"
             raise ProviderUnavailable(
-                f"Connection {self._connection}: {self._provider.title} {failure.cause.happened} (tried {times}).",
+                f"{self._provider.title} {failure.cause.happened} (tried {times}).",
                 safe=SAFE,
                 hint=failure.cause.hint,
             )

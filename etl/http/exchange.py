@@ -12,6 +12,7 @@ from typing import cast
 import httpx
 
 from etl import __version__
+from etl.effects import Clock
 from etl.errors import ResponseTooLarge, UsageError
 from etl.http import tls
 from etl.http.auth import Credentials
@@ -20,7 +21,6 @@ from etl.http.compression import decoded
 from etl.http.limits import Slot
 from etl.http.links import is_loopback, origin
 from etl.http.retry import Failed, http_date
-from etl.reading.api import Clock
 
 # httpx writes every address with its query into its log at INFO.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -104,7 +104,7 @@ class Exchange:
             slot.unsent()
             # Neither chained nor quoted: the text may hold a header.
             raise UsageError(
-                f"Connection {self._connection}: the request cannot be sent ({type(error).__name__}).",
+                f"the request cannot be sent ({type(error).__name__}).",
                 hint=f"Check connections.{self._connection}.base_url.",
             ) from None
         except (httpx.HTTPError, httpx.StreamError, httpx.CookieConflict) as error:
@@ -168,7 +168,7 @@ class Exchange:
 
     def _too_large(self) -> ResponseTooLarge:
         return ResponseTooLarge(
-            f"Connection {self._connection}: a response is larger than {self._cap / 1_048_576:,.3g} MB.",
+            f"a response is larger than {self._cap / 1_048_576:,.3g} MB.",
             safe="It was not read further, and nothing of it was stored; what was loaded before stays.",
             hint=f"Lower connections.{self._connection}.per_page, or raise http.max_response_mb.",
         )

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
+from etl.effects import Clock
 from etl.errors import BudgetSpent
 from etl.http.allowance import Allowance, DaySpent
 from etl.http.quota import ServerClock, quota
 from etl.http.retry import LONGEST_WAIT
 from etl.model import JSON
 from etl.provider import Limit
-from etl.reading.api import Clock
 
 SAFE = "What was loaded before stays, and the next sync continues there."
 
@@ -51,9 +51,7 @@ class Limiter:
                 if isinstance(wait, Slot):
                     return wait
                 if wait > LONGEST_WAIT * 1.2:
-                    raise BudgetSpent(
-                        f"Connection {connection}: the request allowance is used up for the next {in_words(wait)}.", safe=SAFE
-                    )
+                    raise BudgetSpent(f"the request allowance is used up for the next {in_words(wait)}.", safe=SAFE)
                 self._clock.sleep(wait.total_seconds())
 
     def pause(self, wait: timedelta) -> None:
@@ -80,7 +78,7 @@ class Limiter:
                     self._changed.wait()
             except DaySpent as spent:
                 raise BudgetSpent(
-                    f"Connection {connection}: {spent}.",
+                    f"{spent}.",
                     safe=SAFE,
                     hint=f"Raise connections.{connection}.daily_requests if the provider allows more.",
                 ) from None

@@ -41,14 +41,13 @@ class Refusals:
         target = absolute(reply.headers.get("location", ""), reply.url)
         if origin(target) == origin(self._base_url) or not reply.headers.get("location"):
             return ProviderRefused(
-                f"Connection {self._connection}: {self._provider.title} redirects to another path (HTTP {reply.status}).",
+                f"{self._provider.title} redirects to another path (HTTP {reply.status}).",
                 status=reply.status,
                 safe=SAFE,
                 hint=f"Set connections.{self._connection}.base_url to the address and prefix that the provider documents now.",
             )
         return ForeignLink(
-            f"Connection {self._connection}: {self._provider.title} redirects to another address, "
-            f"{self._credentials.without(shown_origin(target))}.",
+            f"{self._provider.title} redirects to another address, {self._credentials.without(shown_origin(target))}.",
             safe="It was not followed, so no credential was sent there; what was loaded before stays.",
             hint=f"If the provider has moved, set connections.{self._connection}.base_url to its new address; "
             "else a proxy or a login page of your network stands between.",
@@ -70,9 +69,7 @@ class Refusals:
             return Failed(Cause(word=f"http_{status}", happened=happened), wait=wait)
         if status in (401, 403):
             return self._not_allowed(reply, status, said)
-        happened = (
-            f"Connection {self._connection}: {self._provider.title} refused a request (HTTP {reply.status}{_quoted(said)})."
-        )
+        happened = f"{self._provider.title} refused a request (HTTP {reply.status}{_quoted(said)})."
         hint = _HINTS.get(status, _HINT)
         if status == 404:
             return NotFound(happened, naming=failure.naming if failure else None, said=said, safe=SAFE, hint=hint)
@@ -82,7 +79,7 @@ class Refusals:
         what = "does not accept the credential" if status == 401 else "does not allow this credential to read"
         todo = "Check or replace" if status == 401 else "It needs more rights, or is one of another account: check"
         return AuthenticationFailed(
-            f"Connection {self._connection}: {self._provider.title} {what} (HTTP {reply.status}{_quoted(said)}).",
+            f"{self._provider.title} {what} (HTTP {reply.status}{_quoted(said)}).",
             safe=SAFE,
             hint=f"{todo} {self._credentials.settings}. {self._credentials.where}",
         )

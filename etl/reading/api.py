@@ -1,4 +1,4 @@
-"""Knows what the loop asks of the outside: an API, a clock, somebody watching. The warehouse's side is in `etl.warehouse`."""
+"""Knows what reading asks of the outside: an API that answers page by page. The warehouse's side is in `etl.runs.port`."""
 
 from __future__ import annotations
 
@@ -59,16 +59,4 @@ class Api(Protocol):
 
     def request_log(self) -> JSON:
         """What the limiter and the daily budget must remember across runs."""
-        ...
-
-
-class Clock(Protocol):
-    """The local clock; tests pass their own."""
-
-    def now(self) -> datetime:
-        """Return the instant, aware, UTC."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
         ...

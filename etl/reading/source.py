@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from etl.errors import NotFound, PagingBroken, ProviderRefused
 from etl.model import JSON, AgentRow, Record
-from etl.provider import Ask, Order, PageFacts, Provider, Style, Tally
+from etl.provider import Ask, PageFacts, Provider, Style, Tally
 from etl.reading.api import Api
 from etl.records.identify import identify, identify_all
 from etl.records.parse import Unfit, instant
@@ -133,19 +133,6 @@ class Source:
         answer = self.api.get_one(tally.query.format(**parts), None)
         return tally.read(identify(self.provider, answer.records[0], cleaned=False).value)
 
-    def probe(self, *, until: datetime, span: timedelta) -> str | None:
-        """Ask for the smallest page that needs the credential; return what the provider counts (a day, all calls, agents)."""
-        agents, listing = self.provider.agents, self.provider.listing
-        if agents is not None:
-            answer = self.api.get_list(agents.path, agents.params(Ask(number=1, size=1)), agents.records)
-            total = agents.facts(answer.fields, answer.headers).total
-            return f"{total:,} agent{'' if total == 1 else 's'}" if total is not None else None
-        ascending = listing.order is Order.ASCENDING
-        ask = Ask(number=1, size=1, since=until - span if ascending else None, until=until if ascending else None)
-        answer = self.api.get_list(listing.path, listing.styles[0].params(ask), listing.records)
-        total = listing.facts(answer.fields, answer.headers).total
-        return None if total is None else f"{total:,} calls" + (" in the last day" if ascending else "")
-
     def agents(self) -> tuple[AgentRow, ...]:
         """List every agent, page by page; each once. Raises PagingBroken where the list does not end."""
         agents = self.provider.agents
@@ -161,7 +148,7 @@ class Source:
             if not facts.more or not fresh:
                 return tuple(found.values())
         raise PagingBroken(
-            f"The list of agents did not end within {AGENT_PAGES} pages.",
+            f"the list of agents did not end within {AGENT_PAGES} pages.",
             safe="Nothing was stored.",
             hint="Name the agents in the configuration (`agents = [...]`), or report this to the provider.",
         )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from etl.model import JSON, OPEN_STATUSES, CallRow, Context, Derived, Drift, DriftNote, Record, Status
+from etl.model import JSON, CallRow, Context, Derived, Drift, DriftNote, Record, Status
 from etl.provider import Provider
 from etl.records import parse
 from etl.records.children import children
@@ -98,11 +98,6 @@ def derive(
     drift = tuple(dict.fromkeys(notes))[:NOTES] if notes else ()
     # As `_make` does, without the call and the count: every call of a backfill passes here.
     return tuple.__new__(Derived, (tuple.__new__(CallRow, row), participants, drift, messages, events))
-
-
-def is_open(status: str) -> bool:
-    """Whether a call of this unified status is not over yet, and so is followed by its detail."""
-    return status in OPEN_STATUSES
 
 
 def late_parts_missing(provider: Provider, status: str, merged: JSON) -> bool:

@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 
 from etl.provider import Provider
 
+FEW = 10
+"""Up to this many calls may be missing or gone at once, whatever their share."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
@@ -24,3 +27,7 @@ class Account:
     currency: str = "USD"
     details: bool = True
     max_open_age: timedelta = timedelta(days=7)
+
+    def believes_deleted(self, number: int, *, of: int) -> bool:
+        """Whether so many calls of those held may have been deleted at the provider: more than that look like an outage."""
+        return number <= max(FEW, self.max_delete_share * of)

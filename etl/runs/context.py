@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 
+from etl.effects import Clock, Threads
 from etl.errors import ForeignOrganization, Interrupted
 from etl.model import Record
-from etl.reading.api import Clock
 from etl.reading.source import Capabilities, Source
+from etl.reading.walks.way import Access
 from etl.runs.account import Account
 from etl.runs.port import PageTransaction, RunWarehouse, Watcher
 from etl.runs.terms import Counters, Finding, Want
@@ -28,6 +29,7 @@ class Task:
     run_id: int
     want: Want
     clock: Clock
+    threads: Threads
     watcher: Watcher
     stop: Event
     counters: Counters
@@ -44,6 +46,17 @@ class Task:
     def connection(self) -> str:
         """The connection's name."""
         return self.account.connection
+
+    def access(self, stream: str) -> Access:
+        """Return how a stream is asked for."""
+        return Access(
+            source=self.source,
+            stream=stream,
+            capabilities=self.capabilities,
+            per_page=self.account.per_page,
+            lookback=self.account.lookback,
+            clock=self.clock,
+        )
 
     def save_progress(self, page: PageTransaction) -> None:
         """Keep the run's counters and what the limiter must remember, with whatever else the page's transaction writes."""
@@ -63,7 +76,7 @@ class Task:
                 continue
             if self.organization not in (None, owner):
                 raise ForeignOrganization(
-                    f"Connection {self.connection}: the provider sent a record of another organisation than the one pinned.",
+                    "the provider sent a record of another organisation than the one pinned.",
                     safe="Nothing of that page was stored; what was loaded before stays.",
                     hint=f"Set connections.{self.connection}.organization_id to the organisation you mean, "
                     "or give the other one a connection of its own.",
@@ -97,7 +110,7 @@ class Task:
         """Raise Interrupted where the program is asked to stop."""
         if self.stop.is_set():
             raise Interrupted(
-                f"Connection {self.connection}: the sync was interrupted.",
+                "the sync was interrupted.",
                 safe="Everything up to the last page is committed.",
                 hint="The next sync continues there.",
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
@@ -17,16 +17,15 @@ from typing import NamedTuple
 import structlog
 
 from etl.errors import AuthenticationFailed, ConnectionFailed, EtlError, Interrupted, NotFound
-from etl.model import JSON, Derived, Record
-from etl.records.derive import is_open, late_parts_missing
+from etl.model import JSON, OPEN_STATUSES, Derived, Record
+from etl.records.derive import late_parts_missing
 from etl.runs.context import Task
-from etl.runs.stream import MISSING_TOLERATED
 from etl.runs.terms import DueCall, Finding
 
 log = structlog.get_logger(__name__)
 
-THREADS = 6
-"""So many details are asked for at once; the limiter says how fast."""
+AT_ONCE = 6
+"""How many details are asked for at once; the limiter says how fast."""
 
 BATCH = 50
 """So many details are written in one transaction."""
@@ -81,8 +80,8 @@ def _answers(task: Task, calls: Iterable[DueCall]) -> Iterator[Answered]:
     """Ask several at once, hand the answers on in order. The first error that ends the run is raised after what was answered."""
     waiting = iter(calls)
     ended: EtlError | None = None
-    with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="detail") as threads:
-        futures: list[Future[Answered]] = [threads.submit(_ask, task, call) for call in islice(waiting, THREADS)]
+    with task.threads.pool("detail", AT_ONCE) as pool:
+        futures: list[Future[Answered]] = [pool.submit(_ask, task, call) for call in islice(waiting, AT_ONCE)]
         try:
             while futures:
                 try:
@@ -95,7 +94,7 @@ def _answers(task: Task, calls: Iterable[DueCall]) -> Iterator[Answered]:
                 except Interrupted as stop:
                     ended = ended or stop
                 if ended is None:
-                    futures.extend(threads.submit(_ask, task, call) for call in islice(waiting, 1))
+                    futures.extend(pool.submit(_ask, task, call) for call in islice(waiting, 1))
                 yield answer
         finally:
             for future in futures:
@@ -124,7 +123,7 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
         """Tell when to ask again: next run while it goes on or late parts may still come, daily for one that never ends."""
         nonlocal zombies
         call = entry.call
-        if is_open(call.status):
+        if call.status in OPEN_STATUSES:
             if now - call.cursor_at > task.account.max_open_age:
                 zombies += 1
                 return now + DAILY
@@ -175,7 +174,7 @@ def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
         )
         return
     held = task.warehouse.count(connection=task.connection, stream=stream)
-    if len(gone) > max(MISSING_TOLERATED, task.account.max_delete_share * held):
+    if not task.account.believes_deleted(len(gone), of=held):
         task.find(
             Finding(
                 stream=stream,

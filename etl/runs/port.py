@@ -1,17 +1,23 @@
-"""What a run asks of the outside: a warehouse, and somebody who watches. The API's side is in `etl.reading.api`."""
+"""
+Knows what runs ask of the outside: a warehouse, and somebody who watches.
+
+The API's side is in `etl.reading.api`; what an audit needs of the warehouse beyond a run, in `etl.audit.port`; clock and threads
+are in `etl.effects`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Derived, Record
+from etl.reading.walks.way import Held
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Counters, DueCall, Held, Loaded, Observed, Outcome
+from etl.runs.terms import Absent, Counters, DueCall, Loaded, Observed, Outcome, RunKind, Trigger
 
 Due = Callable[[Derived, JSON], datetime | None]
 """Tells when to ask for a call's detail again, given what its records became and its decoded detail; None: not any more."""
@@ -81,8 +87,8 @@ class PageTransaction(Protocol):
         ...
 
 
-class RunWarehouse(Protocol):
-    """What a run needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
+class RunRegister(Protocol):
+    """What the life of every run needs of the warehouse, whatever its work is. Every method raises WarehouseError."""
 
     def acquire(self, connection: str) -> None:
         """Take the connection's lock. Raises AlreadyRunning."""
@@ -92,13 +98,21 @@ class RunWarehouse(Protocol):
         """Give the lock back."""
         ...
 
-    def open_run(self, account: Account, *, trigger: str) -> int:
+    def is_known(self, connection: str) -> bool:
+        """Return whether the connection was ever synced."""
+        ...
+
+    def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
         """Open a run row, close those that crashed, and become the connection's owner (the fence)."""
         ...
 
     def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        """Close the run row."""
+        """Close the run row, and keep what the limiter must remember; None: nothing new, since nothing was asked for."""
         ...
+
+
+class RunWarehouse(RunRegister, Protocol):
+    """What a sync needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
         """Return capabilities, request log and pinned organisation, as kept."""
@@ -142,4 +156,60 @@ class RunWarehouse(Protocol):
 
     def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
         """Return held calls whose detail is due at `now` (by the provider's clock), newest first."""
+        ...
+
+
+Departures = Mapping[tuple[str, str], tuple[int, str]]
+"""How often records depart from their documentation, by path and kind, with a sample."""
+
+
+class Place(NamedTuple):
+    """Where one reject stands among those of its connection."""
+
+    stream: str
+    record_key: str
+
+
+FIRST = Place("", "")
+"""Before every reject."""
+
+
+class Rewritten(NamedTuple):
+    """What deriving a stretch of calls did: the last id in it, how many were seen, written, and left as they were against it."""
+
+    last: str
+    seen: int
+    written: int
+    underivable: int
+    refused: int
+    departures: Departures
+
+
+class Tried(NamedTuple):
+    """What trying a stretch of rejects did: the last one, how many were seen, became calls, and are rejects no more."""
+
+    last: Place
+    seen: int
+    inserted: int
+    updated: int
+    resolved: int
+
+
+class ReplayWarehouse(RunRegister, Protocol):
+    """What a replay needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
+
+    def calls_held(self, connection: str) -> int:
+        """Return how many calls are held of the connection."""
+        ...
+
+    def rewrite(self, account: Account, *, run_id: int, after: str) -> Rewritten | None:
+        """Derive the stretch of calls after an id again and write what differs; None where there is none left."""
+        ...
+
+    def try_rejects(self, account: Account, *, run_id: int, after: Place, now: datetime) -> Tried | None:
+        """Try the stretch of open rejects after a place again; None where there is none left."""
+        ...
+
+    def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:
+        """Keep the departures found in what is held, and no others, but for those that only a reading shows."""
         ...

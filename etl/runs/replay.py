@@ -1,5 +1,5 @@
 """
-Knows the life of a replay: rejects first, then every row of a connection, a stretch at a time. Knows no API, no SQL.
+Knows the order of a replay: rejects first, then every row of a connection, a stretch at a time. Knows no API, no SQL.
 
 Each stretch is one transaction behind the fence. A replay that was cut off leaves a warehouse in which some rows are as the
 new mapping makes them and others are not yet; the next one begins again and writes only these.
@@ -7,144 +7,41 @@ new mapping makes them and others are not yet; the next one begins again and wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
 from threading import Event
-from typing import NamedTuple, Protocol
 
-import structlog
-
-from etl.errors import EtlError, Interrupted
-from etl.model import JSON
-from etl.reading.api import Clock
+from etl.errors import Interrupted
 from etl.runs.account import Account
-from etl.runs.port import Watcher
-from etl.runs.terms import Finding, Outcome, RunStatus
-
-log = structlog.get_logger(__name__)
+from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
+from etl.runs.port import FIRST, Departures, ReplayWarehouse
+from etl.runs.terms import Finding, Outcome, RunKind, RunStatus
 
 STREAM = "replay"
 """What a watcher is told that is read: all streams of the connection together."""
 
-Departures = Mapping[tuple[str, str], tuple[int, str]]
-"""How often records depart from their documentation, by path and kind, with a sample."""
 
-
-class Place(NamedTuple):
-    """Where one reject stands among those of its connection."""
-
-    stream: str
-    record_key: str
-
-
-FIRST = Place("", "")
-"""Before every reject."""
-
-
-class Rewritten(NamedTuple):
-    """What deriving a stretch of calls did: the last id in it, how many were seen, written, and left as they were against it."""
-
-    last: str
-    seen: int
-    written: int
-    underivable: int
-    refused: int
-    departures: Departures
-
-
-class Tried(NamedTuple):
-    """What trying a stretch of rejects did: the last one, how many were seen, became calls, and are rejects no more."""
-
-    last: Place
-    seen: int
-    inserted: int
-    updated: int
-    resolved: int
-
-
-class ReplayWarehouse(Protocol):
-    """What a replay needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
-
-    def acquire(self, connection: str) -> None:
-        """Take the connection's lock. Raises AlreadyRunning."""
-        ...
-
-    def release(self, connection: str) -> None:
-        """Give the lock back."""
-        ...
-
-    def holds(self, connection: str) -> bool:
-        """Whether the connection was ever synced."""
-        ...
-
-    def calls_held(self, connection: str) -> int:
-        """Return how many calls are held of the connection."""
-        ...
-
-    def open_run(self, account: Account, *, trigger: str) -> int:
-        """Open a run row and become the connection's owner (the fence)."""
-        ...
-
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        """Close the run row."""
-        ...
-
-    def rewrite(self, account: Account, *, run_id: int, after: str) -> Rewritten | None:
-        """Derive the stretch of calls after an id again and write what differs; None where there is none left."""
-        ...
-
-    def try_rejects(self, account: Account, *, run_id: int, after: Place, now: datetime) -> Tried | None:
-        """Try the stretch of open rejects after a place again; None where there is none left."""
-        ...
-
-    def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:
-        """Keep the departures found in what is held, and no others, but for those that only a reading shows."""
-        ...
-
-
-class Surroundings(NamedTuple):
-    """What a replay is given."""
-
-    warehouse: ReplayWarehouse
-    clock: Clock
-    watcher: Watcher
-    stop: Event
-
-
-def replay_connection(account: Account, *, given: Surroundings) -> Outcome:
+def replay_connection(account: Account, *, given: Surroundings[ReplayWarehouse]) -> Outcome:
     """
     Derive all rows of one connection again and try its rejects; no error leaves this function but a programming error.
 
     The outcome counts: `records_seen` calls and rejects looked at, `updated` calls written, `inserted` rejects that became new
     calls, `rejected` those that stay rejects. It has no run id where there was nothing to replay or another run is at work.
     """
-    outcome = Outcome(connection=account.connection, run_id=None, status=RunStatus.FAILED)
-    warehouse = given.warehouse
-    try:
-        if not warehouse.holds(account.connection):
+    outcome = Outcome(connection=account.connection)
+
+    def derive(run: Run) -> None:
+        _replay(account, run.run_id, given=given, outcome=outcome)
+
+    def replay() -> None:
+        if given.warehouse.is_known(account.connection):
+            carry_out(derive, account, kind=RunKind.REPLAY, given=given, outcome=outcome)
+        else:
             outcome.status = RunStatus.SUCCEEDED
-            return outcome
-        warehouse.acquire(account.connection)
-        try:
-            outcome.run_id = warehouse.open_run(account, trigger="cli")
-            try:
-                _replay(account, outcome.run_id, given=given, outcome=outcome)
-                outcome.status = RunStatus.SUCCEEDED
-            except Interrupted as error:
-                outcome.status, outcome.error = RunStatus.PARTIAL, error
-            except EtlError as error:
-                outcome.error = error
-            finally:
-                warehouse.close_run(outcome.run_id, account.connection, outcome=outcome, request_log=None)
-        finally:
-            warehouse.release(account.connection)
-    except EtlError as error:
-        outcome.error = outcome.error or error
+
+    under_lock(replay, warehouse=given.warehouse, outcome=outcome)
     return outcome
 
 
-def _replay(account: Account, run_id: int, *, given: Surroundings, outcome: Outcome) -> None:
-    log.info("replay.started", connection=account.connection, run=run_id)
+def _replay(account: Account, run_id: int, *, given: Surroundings[ReplayWarehouse], outcome: Outcome) -> None:
     given.watcher.stream_started(account.connection, STREAM)
     try:
         _try_rejects(account, run_id, given=given, outcome=outcome)
@@ -154,7 +51,7 @@ def _replay(account: Account, run_id: int, *, given: Surroundings, outcome: Outc
     given.warehouse.save_departures(account, run_id=run_id, found=found, now=given.clock.now())
 
 
-def _try_rejects(account: Account, run_id: int, *, given: Surroundings, outcome: Outcome) -> None:
+def _try_rejects(account: Account, run_id: int, *, given: Surroundings[ReplayWarehouse], outcome: Outcome) -> None:
     counters, after = outcome.counters, FIRST
     while tried := given.warehouse.try_rejects(account, run_id=run_id, after=after, now=given.clock.now()):
         after = tried.last
@@ -165,7 +62,7 @@ def _try_rejects(account: Account, run_id: int, *, given: Surroundings, outcome:
         _check_stop(account, given.stop)
 
 
-def _rewrite(account: Account, run_id: int, *, given: Surroundings, outcome: Outcome) -> Departures:
+def _rewrite(account: Account, run_id: int, *, given: Surroundings[ReplayWarehouse], outcome: Outcome) -> Departures:
     counters, after = outcome.counters, ""
     total = given.warehouse.calls_held(account.connection)
     underivable = refused = 0
@@ -192,7 +89,7 @@ def _rewrite(account: Account, run_id: int, *, given: Surroundings, outcome: Out
 def _check_stop(account: Account, stop: Event) -> None:
     if stop.is_set():
         raise Interrupted(
-            f"Connection {account.connection}: the replay was interrupted.",
+            "the replay was interrupted.",
             safe="What it had written is committed, and right.",
             hint="Run it again: it looks at everything anew, and writes only what is not right yet.",
         )

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from etl.coverage import ORIGIN, Span, Spans, domain_start
+from etl.coverage import FAR, ORIGIN, Span, Spans, domain_start
 from etl.reading.walks import Step
-
-FAR = timedelta(days=3650)
-"""Beyond any clock's error: the end of a range that reaches to the present, which the walk clips to the provider's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

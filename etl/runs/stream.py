@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
 from etl.coverage import ORIGIN, Span, Spans
 from etl.errors import AnchorNotMet, NotFound
-from etl.provider import Order
-from etl.reading.source import Page, Pager
-from etl.reading.walks import Note, Step, ascending, newest_first, scan
+from etl.reading.orders import way_of
+from etl.reading.source import Page
+from etl.reading.walks import Note, Step
+from etl.reading.walks.way import Attempt, Held
 from etl.runs.context import Task
 from etl.runs.port import PageTransaction
 from etl.runs.prefetch import prefetch
-from etl.runs.state import FAR, StreamState
-from etl.runs.terms import Finding, Held, Observed
+from etl.runs.state import StreamState
+from etl.runs.terms import Finding, Observed
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +27,6 @@ ANCHORS = 100
 
 ASKED_ANCHORS = 5
 """How many of them are asked for by detail when the first page shows none."""
-
-MISSING_TOLERATED = 10
-"""Up to so many calls may be missing from what was read, whatever their share."""
 
 PAGES_REMEMBERED = 3
 """On so many pages before may a call have been seen that belongs into the slice of the page at hand."""
@@ -50,11 +47,7 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
     reading = _Reading(task, stream, state)
     if task.want.full:
         reading.state = state.unsettled()
-    if task.account.provider.listing.order is Order.ASCENDING:
-        for span in reading.wanted(task.clock.now()):
-            reading.walk_window(span)
-    else:
-        reading.walk_list(reading.wanted(task.clock.now() + FAR))
+    reading.read()
     for gap in reading.state.lost - state.lost:
         task.find(
             Finding(
@@ -74,7 +67,8 @@ class _Reading:
         self.stream = stream
         self.state = state
         self.covered_before = state.coverage
-        self.pager = Pager(task.source, stream=stream, found=task.capabilities, per_page=task.account.per_page)
+        self.way = way_of(task.account.provider)
+        self.pager = task.access(stream).pager()
         self.recent: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)
         self.held = self.missed = 0
         self.mostly_new = not state.coverage  # so it is expected of the next page
@@ -90,55 +84,27 @@ class _Reading:
             return Spans([Span(self.state.start or ORIGIN, end)])
         return self.state.to_read(end).below(end)
 
-    def walk_list(self, wanted: Spans) -> None:
-        """Read newest first, extended down to the newest call held."""
-        anchors = self._anchors(None)
-        if anchors and not self.task.want.is_range:
-            wanted |= Spans([Span(anchors[0].cursor, wanted.last.end)]) if wanted else Spans()
-        if not wanted:
-            return
-        if self.task.capabilities.unsorted:
-            steps = scan(self.pager, claims_from=None)
-        else:
-            steps = newest_first(self.pager, wanted=wanted, position=self._position)
-        self._load(steps, prove=lambda step: not anchors or self._meets(step) or self._answers(step, anchors), anchors=anchors)
+    def read(self) -> None:
+        """Read what is wanted, walk by walk, each by the first attempt that is proven."""
+        wanted = self.wanted(self.way.end(self.task.clock.now()))
+        for plan in self.way.plans(self.pager, wanted, self, exactly=self.task.want.is_range):
+            for attempt in plan:
+                if self._load(attempt, last=attempt is plan[-1]):
+                    break
 
-    def walk_window(self, span: Span) -> None:
-        """Read ascending, extended to the calls held next to the window: at once to the nearest, then to the hundredth."""
-        anchors = self._anchors(span.end)
-        tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (*anchors[:1], *anchors[-1:])]
-        if not anchors or anchors[-1].cursor >= span.start:
-            # Nothing is held below the window (and what is held in it may be gone): what stands above proves it as well.
-            above = self.task.warehouse.oldest(connection=self.task.connection, stream=self.stream, since=span.end, limit=ANCHORS)
-            anchors = anchors or above
-            tries += [Span(span.start, anchor.cursor + timedelta(seconds=2)) for anchor in (*above[:1], *above[-1:])]
-        tries = tries or [span]
-        for attempt in dict.fromkeys(tries):
-            last = attempt == tries[-1]
-            if self.task.capabilities.unsorted:
-                steps = scan(self.pager, claims_from=attempt.start, since=attempt.start.replace(microsecond=0), until=attempt.end)
-            else:
-                steps = ascending(self.pager, span=attempt)
-            if self._load(
-                steps,
-                prove=lambda step: not anchors or self._meets(step) or self._meets_further_on(step, anchors),
-                anchors=anchors if last else None,
-            ):
-                return
-
-    def _load(self, steps: Iterator[Step], *, prove: Callable[[Step], bool], anchors: tuple[Held, ...] | None) -> bool:
+    def _load(self, attempt: Attempt, *, last: bool) -> bool:
         """
         Load a walk's steps, the first only once it is proven.
 
-        An unproven walk raises AnchorNotMet, or answers False where `anchors` is None: another way to prove it is left.
+        An unproven walk answers False, and raises AnchorNotMet where no other attempt is left.
         """
         before = self.state
-        with closing(prefetch(map(self._drafted, steps))) as pages:
+        with closing(prefetch(map(self._drafted, attempt.steps), threads=self.task.threads)) as pages:
             for index, (step, observed) in enumerate(pages):
-                if index == 0 and not prove(step):
-                    if anchors is None:
+                if index == 0 and not self._proven(step, attempt.anchors, last=last):
+                    if not last:
                         return False
-                    raise self._anchor_not_met(len(anchors))
+                    raise self._anchor_not_met(len(attempt.anchors))
                 self._commit(step, observed, before)
                 self.task.check_stop()
         return True
@@ -188,8 +154,8 @@ class _Reading:
         log.warning("walk.noted", connection=self.task.connection, stream=self.stream, note=note.value)
         self.task.find(Finding(stream=self.stream, code=note.value, text=NOTES[note]))
 
-    def _anchors(self, before: datetime | None) -> tuple[Held, ...]:
-        """Return the newest calls held that the provider must still have, newest first."""
+    def newest(self, before: datetime | None) -> tuple[Held, ...]:
+        """See `Holdings.newest`."""
         task = self.task
         newest = task.warehouse.newest(connection=task.connection, stream=self.stream, before=before, limit=ANCHORS)
         if task.account.retention is None:
@@ -197,22 +163,21 @@ class _Reading:
         kept_since = task.clock.now() - task.account.retention
         return tuple(anchor for anchor in newest if anchor.cursor >= kept_since)
 
-    def _position(self, instant: datetime) -> int:
+    def oldest(self, since: datetime) -> tuple[Held, ...]:
+        """See `Holdings.oldest`."""
+        return self.task.warehouse.oldest(connection=self.task.connection, stream=self.stream, since=since, limit=ANCHORS)
+
+    def position(self, instant: datetime) -> int:
+        """See `Holdings.position`."""
         return self.task.warehouse.position(connection=self.task.connection, stream=self.stream, instant=instant)
 
-    def _meets_further_on(self, step: Step, anchors: tuple[Held, ...]) -> bool:
-        """
-        Whether a window whose first page ends below the calls held shows them where they stand.
-
-        So it is where a range was read first, or `start_date` was set back: pages of calls that are not held yet come first.
-        """
-        end = max((record.cursor for record in step.records if record.cursor is not None), default=None)
-        for anchor in anchors[:ASKED_ANCHORS]:
-            if end is not None and anchor.cursor > end:
-                since = anchor.cursor.replace(microsecond=0)
-                if self._meets(self.pager.page(1, since=since, until=since + timedelta(seconds=1))):
-                    return True
-        return False
+    def _proven(self, step: Step, anchors: tuple[Held, ...], *, last: bool) -> bool:
+        """Whether the first step of a walk shows the account whose calls are held; nothing is to be shown where none is."""
+        if not anchors or self._meets(step):
+            return True
+        if any(self._meets(page) for page in self.way.elsewhere(self.pager, step, anchors)):
+            return True
+        return last and self._answers(step, anchors)
 
     def _meets(self, shown: Step | Page) -> bool:
         """Whether a step or a page shows any call that is held."""
@@ -247,7 +212,7 @@ class _Reading:
     def _anchor_not_met(self, asked: int) -> AnchorNotMet:
         known = "the newest call held" if asked == 1 else f"the {asked} newest calls held"
         return AnchorNotMet(
-            f"Connection {self.task.connection}, stream {self.stream}: the provider's answer shows none of {known}.",
+            f"in stream {self.stream}, the provider's answer shows none of {known}.",
             safe="Nothing was stored or claimed.",
             hint="Either the provider has an outage (the next sync continues), or the token belongs to another account: "
             f"check connections.{self.task.connection}.token, and give another account a connection name of its own.",
@@ -258,10 +223,9 @@ class _Reading:
         held, absent = page.absent(stream=self.stream, read=step.read, seen=(step.seen, *self.recent))
         self.held, self.missed = self.held + held, self.missed + len(absent)
         task = self.task
-        if self.missed > max(MISSING_TOLERATED, task.account.max_delete_share * self.held):
+        if not task.account.believes_deleted(self.missed, of=self.held):
             raise AnchorNotMet(
-                f"Connection {task.connection}, stream {self.stream}: {self.missed} of {self.held} calls held are missing "
-                "from what the provider listed.",
+                f"in stream {self.stream}, {self.missed} of {self.held} calls held are missing from what the provider listed.",
                 safe="What this walk claimed was taken back, and nothing was deleted.",
                 hint="If they were really deleted at the provider, raise "
                 f"connections.{task.connection}.max_delete_share for one run; else wait until its outage ends.",

@@ -27,6 +27,22 @@ class Want:
         return self.since is not None or self.until is not None
 
 
+class RunKind(StrEnum):
+    """What a run does (`sync.runs.kind`). Only a sync tells how fresh the warehouse is."""
+
+    SYNC = "sync"
+    REPAIR = "repair"
+    REPLAY = "replay"
+
+
+class Trigger(StrEnum):
+    """Who started a run (`sync.runs.trigger`)."""
+
+    CLI = "cli"
+    WORKER = "worker"
+    LIBRARY = "library"
+
+
 class RunStatus(StrEnum):
     """How a run stands or ended (`sync.runs.status`)."""
 
@@ -109,13 +125,6 @@ class Absent(NamedTuple):
     call_ids: frozenset[str]
 
 
-class Held(NamedTuple):
-    """A call that the warehouse holds, and where it stands in its stream."""
-
-    call_id: str
-    cursor: datetime
-
-
 class DueCall(NamedTuple):
     """A call whose detail is to be asked for: it is new, changed, not ended, lacks late parts, or was missing from a list."""
 
@@ -136,11 +145,11 @@ class Finding:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """How the sync of one connection ended."""
+    """How a run on one connection ended; `run_id` is None where none was opened."""
 
     connection: str
-    run_id: int | None
-    status: RunStatus
+    run_id: int | None = None
+    status: RunStatus = RunStatus.FAILED
     counters: Counters = field(default_factory=Counters)
     error: EtlError | None = None
     findings: list[Finding] = field(default_factory=list)

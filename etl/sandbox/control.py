@@ -10,12 +10,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from etl.sandbox.call import JSON, encode
 from etl.sandbox.exchange import Reply, json_reply
-from etl.sandbox.server import APIS, Sandbox
+from etl.sandbox.service import APIS, Service
 
 PREFIX = "/_sandbox/"
 
 
-def answer(sandbox: Sandbox, method: str, target: str, body: bytes) -> Reply:
+def answer(sandbox: Service, method: str, target: str, body: bytes) -> Reply:
     """Answer a control request: 200 and JSON, 400 with what is wrong, 404."""
     split = urlsplit(target)
     steps = [unquote(step) for step in split.path.removeprefix(PREFIX).strip("/").split("/")]
@@ -34,17 +34,17 @@ def answer(sandbox: Sandbox, method: str, target: str, body: bytes) -> Reply:
         return json_reply(400, {"error": f"{type(wrong).__name__}: {wrong}"})
 
 
-def _now(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _now(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     return {"now": sandbox.history.now.isoformat()}
 
 
-def _advance(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _advance(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     if "to" in asked:
         return {"now": sandbox.history.advance_to(datetime.fromisoformat(asked["to"])).isoformat()}
     return {"now": sandbox.history.advance(timedelta(seconds=float(asked["seconds"]))).isoformat()}
 
 
-def _info(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _info(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     return {
         "urls": {provider: sandbox.url(provider) for provider in APIS},
         "tokens": sandbox.tokens,
@@ -54,19 +54,19 @@ def _info(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
     }
 
 
-def _truth(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _truth(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     return sandbox.truth(steps[0], asked.get("agent"))
 
 
-def _detail(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _detail(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     return sandbox.history.detail(steps[0], steps[1])
 
 
-def _agents(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _agents(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     return sandbox.history.agents()
 
 
-def _change_agents(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _change_agents(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     history = sandbox.history
     with history.lock:
         if "add" in asked:
@@ -78,16 +78,16 @@ def _change_agents(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
     return {}
 
 
-def _requests(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _requests(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     return [asdict(entry) for entry in sandbox.requests(asked.get("provider"))]
 
 
-def _clear_requests(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _clear_requests(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     sandbox.clear_requests()
     return {}
 
 
-def _faults(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _faults(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     if "rate" in asked:
         sandbox.faults.mix(float(asked["rate"]), provider=asked.get("provider", "*"))
     else:
@@ -95,12 +95,12 @@ def _faults(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
     return {}
 
 
-def _clear_faults(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _clear_faults(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     sandbox.faults.clear()
     return {}
 
 
-def _switches(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _switches(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     for provider, values in asked.items():
         sandbox.switches.set(provider, values)
     return {}
@@ -110,7 +110,7 @@ def _instant(asked: Mapping[str, JSON], name: str) -> datetime | None:
     return datetime.fromisoformat(asked[name]) if name in asked else None
 
 
-def _add(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _add(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     at, visible_at = _instant(asked, "at"), _instant(asked, "visible_at")
     given = {"at": at, "visible_at": visible_at, "agent": asked.get("agent"), "account": asked.get("account", "main")}
     if "records" in asked or "texts" in asked:
@@ -119,17 +119,17 @@ def _add(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
     return {"ids": sandbox.history.add(asked["provider"], number=int(asked.get("count", 1)), **given)}
 
 
-def _delete(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _delete(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     sandbox.history.delete(asked["provider"], asked["call_id"])
     return {}
 
 
-def _restore(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _restore(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     sandbox.history.restore(asked["provider"], asked["call_id"])
     return {}
 
 
-def _replace(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _replace(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     if "changes" in asked:
         sandbox.history.change(asked["provider"], asked["call_id"], asked["changes"])
     else:
@@ -138,7 +138,7 @@ def _replace(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
     return {}
 
 
-def _token(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _token(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     if "revoke" in asked:
         sandbox.revoke(asked["revoke"])
     else:
@@ -146,7 +146,7 @@ def _token(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
     return {}
 
 
-def _after(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
+def _after(sandbox: Service, steps: list[str], asked: JSON) -> JSON:
     action = _ACTIONS["POST", asked["do"]]
     then = asked.get("with", {})
     sandbox.after(
@@ -155,7 +155,7 @@ def _after(sandbox: Sandbox, steps: list[str], asked: JSON) -> JSON:
     return {}
 
 
-_ACTIONS: Mapping[tuple[str, str], Callable[[Sandbox, list[str], JSON], JSON]] = {
+_ACTIONS: Mapping[tuple[str, str], Callable[[Service, list[str], JSON], JSON]] = {
     ("GET", "info"): _info,
     ("GET", "now"): _now,
     ("POST", "advance"): _advance,

@@ -6,22 +6,24 @@ import contextlib
 import socket
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from etl.sandbox import control
 from etl.sandbox.damage import Damage, filler
 from etl.sandbox.exchange import Reply
 from etl.sandbox.instants import to_http_date
-from etl.sandbox.server import Sandbox
+
+Answer = Callable[[str, str, Mapping[str, str], bytes], tuple[Reply, Damage]]
+"""What is answered to a method, a target, headers with names in lower case and a body, and how that is spoiled on the way."""
 
 
 class Door:
-    """One listening port of a sandbox."""
+    """One listening port: every request is handed to `answer`, and `micros` is the instant that responses are dated with."""
 
-    def __init__(self, sandbox: Sandbox, host: str, port: int) -> None:
-        self._server = _Server(sandbox, host, port)
+    def __init__(self, host: str, port: int, *, answer: Answer, micros: Callable[[], int]) -> None:
+        self._server = _Server(host, port, answer=answer, micros=micros)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="sandbox", daemon=True
         )
@@ -43,8 +45,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, sandbox: Sandbox, host: str, port: int) -> None:
-        self.sandbox = sandbox
+    def __init__(self, host: str, port: int, *, answer: Answer, micros: Callable[[], int]) -> None:
+        self.answer = answer
+        self.micros = micros
         self.closing = threading.Event()
         self._open: set[socket.socket] = set()
         self._busy: set[threading.Thread] = set()
@@ -107,12 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        sandbox = self.server.sandbox
-        if self.path.startswith(control.PREFIX):
-            self._send(control.answer(sandbox, self.command, self.path, body), Damage())
-            return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply, damage = sandbox.answer(method=self.command, target=self.path, headers=headers)
+        reply, damage = self.server.answer(self.command, self.path, headers, body)
         if damage.delay:
             self.server.closing.wait(damage.delay)
         self._send(reply, damage)
@@ -122,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
-        head.append(f"Date: {to_http_date(self.server.sandbox.history.micros)}")
+        head.append(f"Date: {to_http_date(self.server.micros())}")
         head += [f"{name}: {value}" for name, value in reply.headers.items()]
         if damage.endless:
             head.append("Transfer-Encoding: chunked")

@@ -11,11 +11,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, Text, delete, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from etl.audit.port import BEGINNING, Batch, OpenReject, StreamVerdict, Version
-from etl.coverage import Span
+from etl.audit.port import Batch, OpenReject, StreamVerdict, Version
+from etl.coverage import BEGINNING, Span
 from etl.model import JSON, CallRow, Derived, EventRow, MessageRow, ParticipantRow
 from etl.runs.account import Account
-from etl.warehouse.kinds import RunKind, note_kind
 from etl.warehouse.loading.history import delete_children
 from etl.warehouse.loading.transaction import Page, page_transaction
 from etl.warehouse.postgres import PostgresWarehouse
@@ -82,21 +81,11 @@ class MendingPage(Page):
 class AuditedWarehouse(PostgresWarehouse):
     """The warehouse as an audit sees it."""
 
-    def open_run(self, account: Account, *, trigger: str) -> int:
-        """See `RunWarehouse.open_run`; an audit's run is a repair."""
-        run_id = super().open_run(account, trigger=trigger)
-        note_kind(self._database, run_id, RunKind.REPAIR)
-        return run_id
-
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[MendingPage]:
         """See `RunWarehouse.page`."""
         with page_transaction(self._database, account, run_id, MendingPage) as page:
             yield page
-
-    def is_known(self, connection: str) -> bool:
-        """See `AuditWarehouse.is_known`."""
-        return self._is_known(connection)
 
     def count_in(self, *, connection: str, stream: str, span: Span) -> int:
         """See `AuditWarehouse.count_in`."""

@@ -7,10 +7,10 @@ answers "already running" at once, and what a stopped or cut-off process loses b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from threading import Event, RLock, Thread
+from threading import RLock
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +18,7 @@ import psycopg
 from psycopg import Connection as Session
 from sqlalchemy import text
 
+from etl.effects import Threads
 from etl.errors import WarehouseError
 from etl.warehouse.database import Database
 
@@ -45,16 +46,18 @@ class Locks:
     every `interval`. Once it is lost all locks are: `held` says no, and the next `try_acquire` opens another session.
     """
 
-    def __init__(self, database: Database, *, interval: timedelta = _INTERVAL, timeout: timedelta = _TIMEOUT) -> None:
+    def __init__(
+        self, database: Database, threads: Threads, *, interval: timedelta = _INTERVAL, timeout: timedelta = _TIMEOUT
+    ) -> None:
         """Remember where; nothing is opened yet."""
         self._database = database
+        self._threads = threads
         self._interval = interval
         self._timeout = timeout
         self._guard = RLock()
         self._session: Session | None = None
         self._held: set[str] = set()
-        self._closed = Event()
-        self._thread: Thread | None = None
+        self._end_beating: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -121,11 +124,10 @@ class Locks:
 
     def close(self) -> None:
         """Give back every lock and close the session."""
-        self._closed.set()
         with self._guard:
             self._lose()
-        if self._thread is not None:
-            self._thread.join()
+        if self._end_beating is not None:
+            self._end_beating()
 
     @contextmanager
     def _using(self) -> Iterator[Session]:
@@ -143,9 +145,8 @@ class Locks:
         session = self._database.session()
         milliseconds = f"{round(self._timeout / timedelta(milliseconds=1))}ms"
         session.execute("SELECT set_config('idle_session_timeout', %s, false)", (milliseconds,))
-        if self._thread is None:
-            self._thread = Thread(target=self._keep_alive, name="locks", daemon=True)
-            self._thread.start()
+        if self._end_beating is None:
+            self._end_beating = self._threads.repeat("locks", self.beat, every=self._interval)
         return session
 
     def _lose(self) -> None:
@@ -153,10 +154,6 @@ class Locks:
         if self._session is not None:
             self._session.close()
             self._session = None
-
-    def _keep_alive(self) -> None:
-        while not self._closed.wait(self._interval.total_seconds()):
-            self.beat()
 
 
 def _value(session: Session, statement: bytes, connection: str) -> object:

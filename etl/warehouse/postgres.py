@@ -9,12 +9,14 @@ from datetime import datetime
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from etl.errors import AlreadyRunning, ConnectionFailed, WarehouseError
+from etl.errors import AlreadyRunning, ConnectionFailed
 from etl.model import JSON, OPEN_STATUSES
+from etl.reading.walks.way import Held
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import DueCall, Held, Observed, Outcome, RunStatus
+from etl.runs.terms import DueCall, Observed, Outcome, RunKind, RunStatus, Trigger
 from etl.warehouse.database import Database, driver_of
+from etl.warehouse.loading.fence import INSTANT
 from etl.warehouse.loading.lookup import held_among
 from etl.warehouse.loading.prepared import Drafts, drafts
 from etl.warehouse.loading.transaction import Page, counted, page_transaction, spans_of
@@ -31,26 +33,35 @@ class PostgresWarehouse:
         self._with_rejects: set[str] = set()  # the connections that had open rejects when their run began
 
     def acquire(self, connection: str) -> None:
-        """See `RunWarehouse.acquire`."""
+        """See `RunRegister.acquire`."""
         if not self._locks.try_acquire(connection):
             raise AlreadyRunning(
-                f"Connection {connection}: another run is working on it.",
+                "another run is working on it.",
                 safe="Nothing was touched.",
                 hint="Wait for it to end (`etl runs` shows it).",
             )
 
     def release(self, connection: str) -> None:
-        """See `RunWarehouse.release`."""
+        """See `RunRegister.release`."""
         self._locks.release(connection)
 
-    def open_run(self, account: Account, *, trigger: str) -> int:
-        """See `RunWarehouse.open_run`; the run row is inserted in a transaction of its own."""
-        name = account.connection
+    def is_known(self, connection: str) -> bool:
+        """See `RunRegister.is_known`."""
         with self._database.begin() as session:
-            provider = session.execute(select(connections.c.provider).where(connections.c.connection == name)).scalar()
+            return (
+                session.execute(select(connections.c.connection).where(connections.c.connection == connection)).first()
+                is not None
+            )
+
+    def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
+        """See `RunRegister.open_run`; the run row is inserted in a transaction of its own."""
+        name = account.connection
+        held = select(connections.c.provider).where(connections.c.connection == name)
+        with self._database.begin() as session:
+            now, provider = session.execute(select(INSTANT, held.scalar_subquery())).one()
             if provider not in (None, account.provider.name):
                 raise ConnectionFailed(
-                    f"Connection {name} holds calls of {provider}, but is configured for {account.provider.name}.",
+                    f"it holds calls of {provider}, but is configured for {account.provider.name}.",
                     safe="Nothing was read or stored.",
                     hint="Give each account a connection name of its own.",
                 )
@@ -58,12 +69,12 @@ class PostgresWarehouse:
             session.execute(
                 update(runs)
                 .where(runs.c.connection == name, runs.c.status == RunStatus.RUNNING)
-                .values(status=RunStatus.CRASHED.value, finished_at=func.now())
+                .values(status=RunStatus.CRASHED.value, finished_at=now)
             )
         with self._database.begin() as session:
             run_id = session.execute(
                 insert(runs)
-                .values(connection=name, trigger=trigger, status=RunStatus.RUNNING.value, started_at=func.now())
+                .values(connection=name, kind=kind.value, trigger=trigger.value, status=RunStatus.RUNNING.value, started_at=now)
                 .returning(runs.c.id)
             ).scalar_one()
         with self._database.begin() as session:
@@ -80,22 +91,25 @@ class PostgresWarehouse:
         return int(run_id)
 
     def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        """See `RunWarehouse.close_run`; a run that was taken over is left as its successor noted it."""
+        """See `RunRegister.close_run`; a run that was taken over is left as its successor noted it."""
         error = outcome.error
+        still = select(INSTANT).select_from(runs).where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING).with_for_update()
         with self._database.begin() as session:
-            closed = session.execute(
+            now = session.execute(still).scalar()
+            if now is None:
+                return
+            session.execute(
                 update(runs)
-                .where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING)
+                .where(runs.c.id == run_id)
                 .values(
                     status=outcome.status.value,
-                    finished_at=func.now(),
+                    finished_at=now,
                     error_code=error.code if error else None,
                     error_message=str(error) if error else None,
                     **counted(outcome.counters),
                 )
-                .returning(runs.c.id)
-            ).first()
-            if closed is not None and request_log is not None:
+            )
+            if request_log is not None:
                 session.execute(
                     update(connections)
                     .where(connections.c.connection == connection, connections.c.owner_run == run_id)
@@ -108,15 +122,8 @@ class PostgresWarehouse:
         with self._database.begin() as session:
             row = session.execute(select(*columns).where(connections.c.connection == connection)).one_or_none()
         if row is None:
-            raise WarehouseError(f"Connection {connection} vanished from sync.connections while a run worked on it.")
+            raise ConnectionFailed("it vanished from sync.connections while a run worked on it.")
         return row[0], row[1], row[2]
-
-    def _is_known(self, connection: str) -> bool:
-        with self._database.begin() as session:
-            return (
-                session.execute(select(connections.c.connection).where(connections.c.connection == connection)).first()
-                is not None
-            )
 
     def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Drafts:
         """See `RunWarehouse.drafts`."""

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Record
 from etl.runs.account import Account
 from etl.runs.port import Due
-from etl.runs.terms import DueCall, Loaded, Observed, Outcome
+from etl.runs.terms import DueCall, Loaded, Observed, Outcome, RunKind, Trigger
 from etl.warehouse.database import Database
+from etl.warehouse.loading.fence import INSTANT
 from etl.warehouse.loading.prepared import NOTHING, Drafts
 from etl.warehouse.loading.transaction import Page
 from etl.warehouse.locks import Locks
@@ -28,7 +29,7 @@ class Rehearsal(PostgresWarehouse):
         super().__init__(database, locks)
         self._seen: set[tuple[str, str]] = set()
 
-    def open_run(self, account: Account, *, trigger: str) -> int:
+    def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
         """Return a number that no run has."""
         return 0
 
@@ -37,7 +38,7 @@ class Rehearsal(PostgresWarehouse):
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
         """Return what is kept; nothing where the connection was never synced."""
-        return super().remembered(connection) if self._is_known(connection) else ({}, {}, None)
+        return super().remembered(connection) if self.is_known(connection) else ({}, {}, None)
 
     def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
         """Return none: details say nothing about what a sync would bring that is worth their requests."""
@@ -52,7 +53,8 @@ class Rehearsal(PostgresWarehouse):
         """Open a transaction that only reads."""
         with self._database.begin() as session:
             session.exec_driver_sql("SET TRANSACTION READ ONLY")
-            yield _Page(session, account, run_id, seen=self._seen)
+            now = session.execute(select(INSTANT)).scalar_one()
+            yield _Page(session, account, run_id, now=now, seen=self._seen)
 
 
 class _Page(Page):
@@ -62,8 +64,10 @@ class _Page(Page):
     It is never finished, so what it was given to save is forgotten.
     """
 
-    def __init__(self, connection: Connection, account: Account, run_id: int, *, seen: set[tuple[str, str]]) -> None:
-        super().__init__(connection, account, run_id)
+    def __init__(
+        self, connection: Connection, account: Account, run_id: int, *, now: datetime, seen: set[tuple[str, str]]
+    ) -> None:
+        super().__init__(connection, account, run_id, now=now)
         self._seen = seen
 
     def load(self, observed: Observed, *, covered: Spans) -> Loaded:

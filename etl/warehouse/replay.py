@@ -1,5 +1,5 @@
 """
-Knows how the rows of a connection are written again from the records they were made of (`etl.runs.replay.ReplayWarehouse`).
+Knows how the rows of a connection are written again from the records they were made of (`etl.runs.port.ReplayWarehouse`).
 
 What a mapping makes otherwise is written over the held row: no version becomes history and `last_changed_at` stays, since nothing
 changed at the provider. A reject that has become a row is loaded like any record, as of when it was last seen.
@@ -18,9 +18,8 @@ from sqlalchemy.dialects.postgresql import insert
 from etl.model import Derived, Drift, Record, Rejection
 from etl.records.identify import identify
 from etl.runs.account import Account
-from etl.runs.replay import FIRST, Departures, Place, Rewritten, Tried
+from etl.runs.port import FIRST, Departures, Place, Rewritten, Tried
 from etl.runs.terms import Observed
-from etl.warehouse.kinds import RunKind, note_kind
 from etl.warehouse.loading.history import CHANGED
 from etl.warehouse.loading.load import Loader
 from etl.warehouse.loading.prepared import NOTHING, derived
@@ -57,16 +56,6 @@ class Found(NamedTuple):
 class PostgresReplay(PostgresWarehouse):
     """The warehouse as a replay uses it."""
 
-    def open_run(self, account: Account, *, trigger: str) -> int:
-        """See `ReplayWarehouse.open_run`."""
-        run_id = super().open_run(account, trigger=trigger)
-        note_kind(self._database, run_id, RunKind.REPLAY)
-        return run_id
-
-    def holds(self, connection: str) -> bool:
-        """See `ReplayWarehouse.holds`."""
-        return self._is_known(connection)
-
     def calls_held(self, connection: str) -> int:
         """See `ReplayWarehouse.calls_held`."""
         with self._database.begin() as session:
@@ -74,18 +63,18 @@ class PostgresReplay(PostgresWarehouse):
 
     def rewrite(self, account: Account, *, run_id: int, after: str) -> Rewritten | None:
         """See `ReplayWarehouse.rewrite`."""
-        with behind_fence(self._database, account, run_id) as session:
-            return _Replayer(session, account, run_id).derive_again(after)
+        with behind_fence(self._database, account, run_id) as fenced:
+            return _Replayer(fenced.connection, account, run_id).derive_again(after)
 
     def try_rejects(self, account: Account, *, run_id: int, after: Place, now: datetime) -> Tried | None:
         """See `ReplayWarehouse.try_rejects`."""
-        with behind_fence(self._database, account, run_id) as session:
-            return _Replayer(session, account, run_id).try_rejects(after, now)
+        with behind_fence(self._database, account, run_id) as fenced:
+            return _Replayer(fenced.connection, account, run_id).try_rejects(after, now)
 
     def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:
         """See `ReplayWarehouse.save_departures`."""
         name = account.connection
-        with behind_fence(self._database, account, run_id) as session:
+        with behind_fence(self._database, account, run_id) as (session, _):
             kept = session.execute(
                 select(schema_drift.c.path, schema_drift.c.kind).where(schema_drift.c.connection == name)
             ).all()

@@ -20,7 +20,7 @@ import psycopg
 from etl.sandbox import Sandbox
 from tests.acceptance.stage import NAMES
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds after which a process that does not end is a failure of the test; nothing is ever timed by it."""
 
 _EMAIL = re.compile(r"(?<![\w:/])[\w.+-]+@[\w-]+\.[a-z]+")  # not the user in a database's address

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from etl.cli.progress import Silence
-from etl.config import Settings, load
-from etl.runs.sync import Surroundings, sync_connection
-from etl.runs.terms import Outcome, Want
+from etl.config import ConnectionSettings, Settings, load
+from etl.effects import Effects
+from etl.runs.lifecycle import Connect, Surroundings
+from etl.runs.port import Watcher
+from etl.runs.sync import sync_connection
+from etl.runs.terms import Outcome, Trigger, Want
 from etl.sandbox import NO_LIMITS, Entry, History, Sandbox, Switches
+from etl.system import SystemClock, system_effects
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
-from etl.wiring import SystemClock, account, connector
+from etl.wiring import Opened, Warehouse, account, connector, surroundings
 
 PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
 NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "devices", "krosai": "telephony"}
@@ -92,16 +97,31 @@ class Stage:
         """Sync the connections at these providers (none: all four), one after the other, each as `etl sync` does."""
         settings = self.configured()
         chosen = settings.choose(tuple(NAMES[provider] for provider in providers or PROVIDERS))
-        with Locks(self.database) as locks:
-            given = Surroundings(
-                warehouse=PostgresWarehouse(self.database, locks),
-                connect=connector(settings, chosen, clock=self.clock),
-                clock=self.clock,
-                watcher=Silence(),
-                stop=stop or threading.Event(),
-            )
-            outcomes = [sync_connection(account(name, one), want=want or Want(), given=given) for name, one in chosen.items()]
+        with self.surroundings(PostgresWarehouse, stop=stop) as given:
+            outcomes = [
+                sync_connection(account(name, one), want=want or Want(), connect=self.connect(settings, chosen), given=given)
+                for name, one in chosen.items()
+            ]
         return dict(zip(providers or PROVIDERS, outcomes, strict=True))
+
+    def connect(self, settings: Settings, chosen: Mapping[str, ConnectionSettings]) -> Connect:
+        """Return what opens the client of one of the chosen connections, by the stage's clock."""
+        return connector(settings, chosen, effects=self.effects)
+
+    @property
+    def effects(self) -> Effects:
+        """What the program takes from this machine, but for the clock."""
+        return replace(system_effects(), clock=self.clock)
+
+    @contextmanager
+    def surroundings(
+        self, warehouse: Callable[[Database, Locks], Warehouse], *, watcher: Watcher | None = None, stop: Any = None
+    ) -> Iterator[Surroundings[Warehouse]]:
+        """Give runs what `etl` gives them, with the warehouse as they see it."""
+        opened = Opened(database=self.database, conninfo="")
+        stop, watcher = stop or threading.Event(), watcher or Silence()
+        with surroundings(warehouse, opened, effects=self.effects, watcher=watcher, stop=stop, trigger=Trigger.CLI) as given:
+            yield given
 
     def sync(self, provider: str, *, want: Want | None = None, stop: threading.Event | None = None) -> Outcome:
         """Sync the connection at one provider."""

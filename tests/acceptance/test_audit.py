@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 
 import pytest
 
-from etl.audit.lifecycle import Auditing, audit_connection, repair_connection
+from etl.audit.lifecycle import audit_connection, repair_connection
 from etl.audit.port import AuditOutcome
 from etl.cli.auditing import exit_code
-from etl.cli.progress import Silence
 from etl.model import Verdict
 from etl.runs.terms import RunStatus
+from etl.system import SystemThreads
 from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.locks import Locks
-from etl.wiring import account, connector
+from etl.wiring import account
 from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage
 
 HOUR = timedelta(hours=1)
@@ -27,15 +26,9 @@ def audited(stage: Stage, provider: str, *, repair: bool = False) -> AuditOutcom
     settings = stage.configured()
     chosen = settings.choose((NAMES[provider],))
     ((name, connection),) = chosen.items()
-    with Locks(stage.database) as locks:
-        given = Auditing(
-            warehouse=AuditedWarehouse(stage.database, locks),
-            connect=connector(settings, chosen, clock=stage.clock),
-            clock=stage.clock,
-            watcher=Silence(),
-            stop=threading.Event(),
-        )
-        return (repair_connection if repair else audit_connection)(account(name, connection), given=given)
+    audit = repair_connection if repair else audit_connection
+    with stage.surroundings(AuditedWarehouse) as given:
+        return audit(account(name, connection), connect=stage.connect(settings, chosen), given=given)
 
 
 def loaded(stage: Stage, provider: str, *, number: int = 60) -> None:
@@ -387,7 +380,7 @@ def test_one_missing_call_in_a_long_list_costs_few_requests(stage: Stage, provid
 def test_an_audit_does_not_run_beside_a_sync(stage: Stage) -> None:
     """Both share one allowance and one warehouse: whoever comes second is told so, with exit code 3."""
     loaded(stage, "tuple", number=2)
-    with Locks(stage.database) as other:
+    with Locks(stage.database, SystemThreads()) as other:
         assert other.try_acquire(NAMES["tuple"])
         outcome = audited(stage, "tuple")
         other.release(NAMES["tuple"])

@@ -137,7 +137,7 @@ def test_a_list_that_never_ends(program: Program, provider: str) -> None:
         assert provider != "salpre"
     else:
         assert ended.lines == [
-            f"Connection {name}: The provider says that page 8 follows, but page 7 is empty.",
+            f"Connection {name}: the provider says that page 8 follows, but page 7 is empty.",
             "What was read before is kept; the mark stands where nothing is missing below it.",
             "Run the sync again; if it persists, report it to the provider.",
         ]

@@ -13,7 +13,7 @@ from threading import Event
 import pytest
 
 from etl.sandbox import NO_LIMITS, Sandbox
-from tests.acceptance.process import Hook, Program, content, execute, held_and_true, hourly, rows, wait_until
+from tests.acceptance.process import PATIENCE, Hook, Program, content, execute, held_and_true, hourly, rows, wait_until
 from tests.acceptance.stage import quiet_history
 
 HOLDER = (
@@ -61,7 +61,7 @@ def signalled(
     hook.arm(page, send)
     process = program.start("sync")
     started.put(process)
-    assert sent.wait(60)
+    assert sent.wait(PATIENCE)
     return process
 
 

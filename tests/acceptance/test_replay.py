@@ -16,9 +16,10 @@ from etl import providers
 from etl.cli.progress import Silence
 from etl.model import Status
 from etl.provider import Provider
-from etl.runs.replay import Surroundings, replay_connection
+from etl.runs.replay import replay_connection
 from etl.runs.terms import Outcome, RunStatus, Want
 from etl.sandbox import History
+from etl.system import SystemThreads
 from etl.warehouse.locks import Locks
 from etl.warehouse.replay import PostgresReplay
 from etl.wiring import account
@@ -34,13 +35,7 @@ def replayed(stage: Stage, name: str, mapping: Provider | None = None, *, watche
     """Replay the connection at a provider, with another mapping where one is given."""
     connection = NAMES[name]
     one = account(connection, stage.configured().connections[connection])
-    with Locks(stage.database) as locks:
-        given = Surroundings(
-            warehouse=PostgresReplay(stage.database, locks),
-            clock=stage.clock,
-            watcher=watcher or Silence(),
-            stop=stop or threading.Event(),
-        )
+    with stage.surroundings(PostgresReplay, watcher=watcher, stop=stop) as given:
         return replay_connection(replace(one, provider=mapping or one.provider), given=given)
 
 
@@ -319,7 +314,7 @@ def test_the_command_leaves_a_connection_alone_that_another_run_works_on(stage: 
     stage.history.add("tuple", number=3, at=START - HOUR)
     stage.sync("tuple")
     program = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path)
-    with Locks(stage.database) as locks:
+    with Locks(stage.database, SystemThreads()) as locks:
         assert locks.try_acquire("pairing")
         ended = program.run("replay", "pairing")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,20 +14,51 @@ from benchmarks.lanes.scale import windows
 from benchmarks.process import LaneFailed, run
 
 
-def test_a_process_is_measured() -> None:
-    """Its wall seconds are at least what it slept, its memory at least what it held, and what it printed is there."""
-    program = "import time; held = bytearray(60_000_000); time.sleep(0.3); print(len(held))"
-    ended = run([sys.executable, "-c", program])
+class Looked:
+    """
+    Lets a process end once it was looked at while it held all that it holds; called after each look.
 
-    assert ended.wall > 0.3
+    The process makes the file `ready`, and then waits for the end of `stdin`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._ready = folder / "ready"
+        self._ready_before = False  # whether it was ready at the look before
+        source, self._open = os.pipe()
+        self.stdin = os.fdopen(source, "rb")
+        self.wait = f"import pathlib, sys, time; pathlib.Path({str(self._ready)!r}).touch(); sys.stdin.read()"
+
+    def __call__(self) -> None:
+        if self._ready_before and self._open != -1:
+            os.close(self._open)
+            self._open = -1
+        self._ready_before = self._ready.exists()
+
+
+@pytest.fixture
+def looked(tmp_path: Path) -> Iterator[Looked]:
+    """Give what lets a process end once it was measured."""
+    looked = Looked(tmp_path)
+    with looked.stdin:
+        yield looked
+
+
+def test_a_process_is_measured(looked: Looked) -> None:
+    """Its wall seconds are at least those that it counted, its memory at least what it held, and what it printed is there."""
+    program = (
+        f"import time; begun = time.monotonic(); held = bytearray(60_000_000); {looked.wait}; print(time.monotonic() - begun)"
+    )
+    ended = run([sys.executable, "-c", program], stdin=looked.stdin, meanwhile=looked)
+
+    assert ended.wall > float(ended.out) > 0
     assert 60_000_000 < ended.memory < 200_000_000
-    assert ended.out == "60000000\n"
 
 
-def test_children_count() -> None:
+def test_children_count(looked: Looked) -> None:
     """What a process's children hold is held, and what they compute is computed."""
-    child = "held = bytearray(80_000_000)\nimport time; time.sleep(0.3)\nwhile time.process_time() < 0.3: pass"
-    ended = run([sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"])
+    child = f"held = bytearray(80_000_000)\n{looked.wait}\nwhile time.process_time() < 0.3: pass"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    ended = run([sys.executable, "-c", parent], stdin=looked.stdin, meanwhile=looked)
 
     assert (ended.memory > 80_000_000, ended.cpu > 0.3) == (True, True)
 

@@ -18,7 +18,7 @@ import pytest
 from etl import embedded
 from etl.embedded.account import choose
 from etl.errors import WarehouseError
-from tests.embedded.conftest import ROOT, Users, ask, eventually, runs
+from tests.embedded.conftest import PATIENCE_SECONDS, ROOT, Users, ask, eventually, runs
 
 
 def test_data_is_kept_from_one_start_to_the_next(place: Path) -> None:
@@ -34,6 +34,7 @@ def test_data_is_kept_from_one_start_to_the_next(place: Path) -> None:
     assert sorted(path.name for path in home.iterdir() if path.name != "programs") == [
         "data",
         "gate.lock",
+        "server.lock",
         "server.log",
         "socket",
         "users.lock",
@@ -66,7 +67,7 @@ def test_processes_that_start_at_once_share_one_server(place: Path, users: Users
 
 def test_threads_of_one_process_share_one_server(home: Path) -> None:
     """Two threads use the server at once; it stops when both have left."""
-    together = Barrier(2, timeout=60)
+    together = Barrier(2, timeout=PATIENCE_SECONDS)
 
     def use(_: int) -> int:
         with embedded.server(data_dir=home) as server:

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl import providers
-from etl.model import AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
+from etl.model import OPEN_STATUSES, AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
 from etl.provider import Ask, Failure, Order, PageFacts, Provider
-from etl.records.derive import derive, is_open, late_parts_missing, same_content
+from etl.records.derive import derive, late_parts_missing, same_content
 from etl.records.identify import identify
 from etl.records.parse import unified_word
 
@@ -232,7 +232,7 @@ def test_payloads_stay_the_same_call(provider: Provider) -> None:
 @ANY_PROVIDER
 def test_open_calls_can_be_followed(provider: Provider) -> None:
     """A provider that lists calls in flight has a detail to follow them by."""
-    assert provider.detail is not None or not any(is_open(status) for status in provider.statuses.values())
+    assert provider.detail is not None or not any(status in OPEN_STATUSES for status in provider.statuses.values())
 
 
 @ANY_PROVIDER

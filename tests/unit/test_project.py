@@ -168,6 +168,44 @@ def test_locks_agree() -> None:
         assert sum("--hash=sha256:" in block for block in blocks) == count
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "found"),
+    [
+        (f"{'<' * 7} HEAD\nours\n{'=' * 7}\ntheirs\n{'>' * 7} main\n", 2, ["notes.md:1:", "notes.md:3:", "notes.md:5:"]),
+        (f"{'|' * 7} 1a2b3c4\n", 2, ["notes.md:1:"]),
+        (f"Heading\n{'=' * 8}\n\na {'<' * 7} b\n{'>' * 3} quoted\n", 0, []),
+    ],
+    ids=["conflict", "common ancestor", "none"],
+)
+def test_a_merge_left_half_done_is_found(tmp_path: Path, text: str, code: int, found: list[str]) -> None:
+    """A part of `make lint` names every line that git leaves where two versions disagree."""
+    (tmp_path / "notes.md").write_text(text, encoding="utf-8")
+    for command in (["init", "--quiet"], ["add", "notes.md"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    made = subprocess.run(
+        ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), "markers"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (made.returncode, re.findall(r"(?m)^notes\.md:\d+:", made.stderr)) == (code, found)
+
+
+def test_a_check_that_cannot_look_finds_nothing_good(tmp_path: Path) -> None:
+    """Outside of version control the check for markers fails, rather than pass over files that it does not see."""
+    made = subprocess.run(
+        ["make", "-f", str(ROOT / "Makefile"), "markers"],
+        cwd=tmp_path,
+        env=os.environ | {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)},
+        capture_output=True,
+        check=False,
+    )
+
+    assert made.returncode == 2
+
+
 def test_compose_file_fits_the_program() -> None:
     """The compose file's sandbox connections are those that the sandbox says to paste, and its secrets are settings."""
     text = (ROOT / "docker-compose.yml").read_text("utf-8")

@@ -7,24 +7,25 @@ from threading import Event
 import pytest
 
 from etl.errors import WarehouseError
+from etl.system import SystemThreads
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 
 NEVER = timedelta(days=1)
-PATIENCE = 30  # seconds until a condition that must come is given up
+PATIENCE = 300  # seconds until a condition that must come is given up; no test passes by it
 
 
 @pytest.fixture
 def mine(database: Database) -> Iterator[Locks]:
     """Give the locks of one process; no thread speaks up by itself."""
-    with Locks(database, interval=NEVER) as locks:
+    with Locks(database, SystemThreads(), interval=NEVER) as locks:
         yield locks
 
 
 @pytest.fixture
 def others(database_url: str) -> Iterator[Locks]:
     """Give the locks of another process."""
-    with Database(database_url) as database, Locks(database, interval=NEVER) as locks:
+    with Database(database_url) as database, Locks(database, SystemThreads(), interval=NEVER) as locks:
         yield locks
 
 
@@ -32,6 +33,14 @@ def comes(condition: Callable[[], bool]) -> bool:
     """Wait until a condition holds."""
     pause = Event()
     return any(condition() or pause.wait(0.01) for _ in range(PATIENCE * 100))
+
+
+def acquires(locks: Locks) -> bool:
+    """Take a lock, unless the session is ended before it can ask: what is silent for long depends on how busy the machine is."""
+    try:
+        return locks.try_acquire("pairing")
+    except WarehouseError:
+        return False
 
 
 def sessions(database: Database) -> list[int]:
@@ -135,8 +144,8 @@ def test_giving_back_a_lost_lock_does_no_harm(database: Database, mine: Locks) -
 
 def test_a_silent_process_loses_its_locks(database: Database, others: Locks) -> None:
     """The server ends a session that it hears nothing of, so a stopped process gives way."""
-    with Locks(database, interval=NEVER, timeout=timedelta(milliseconds=50)) as silent:
-        assert silent.try_acquire("pairing")
+    with Locks(database, SystemThreads(), interval=NEVER, timeout=timedelta(milliseconds=50)) as silent:
+        assert comes(lambda: acquires(silent))
         assert comes(lambda: others.try_acquire("pairing"))
         assert not silent.beat()
         assert not silent.held("pairing")
@@ -150,7 +159,7 @@ def test_a_thread_keeps_the_session_alive(database: Database) -> None:
         with database.begin() as connection:
             return tuple(connection.exec_driver_sql(query.format(pid)).one())
 
-    with Locks(database, interval=timedelta(milliseconds=5)) as locks:
+    with Locks(database, SystemThreads(), interval=timedelta(milliseconds=5)) as locks:
         assert locks.try_acquire("pairing")
         (pid,) = sessions(database)
         assert comes(lambda: seen(pid)[0] == "SELECT 1")
@@ -169,7 +178,7 @@ def test_the_server_is_told_how_long_to_wait(database: Database, mine: Locks) ->
 
 def test_a_database_that_cannot_be_reached() -> None:
     """Taking a lock says so; nothing is held."""
-    with Database("postgresql://etl@db.invalid/warehouse") as database, Locks(database) as locks:
+    with Database("postgresql://etl@db.invalid/warehouse") as database, Locks(database, SystemThreads()) as locks:
         with pytest.raises(WarehouseError):
             locks.try_acquire("pairing")
         assert (locks.alive, locks.held("pairing")) == (False, False)

@@ -48,7 +48,7 @@ def ends(page: Page, *, number: int, size: int) -> Ending:
         return Ending(here=not page.records, surely=not page.records)
     if more and not page.records:
         raise PagingBroken(
-            f"The provider says that page {number + 1} follows, but page {number} is empty.",
+            f"the provider says that page {number + 1} follows, but page {number} is empty.",
             safe="What was read before is kept; the mark stands where nothing is missing below it.",
             hint="Run the sync again; if it persists, report it to the provider.",
         )

@@ -7,27 +7,38 @@ Making a statement anew for each page took as long as the server took to run it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Insert, Update, bindparam, func, literal, select, update
+from sqlalchemy import Connection, DateTime, Insert, Update, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from etl.warehouse.tables import connections, runs, state
 
 Columns = tuple[str, ...]
 
+INSTANT = func.transaction_timestamp(type_=DateTime(timezone=True))
+"""
+The database's clock, for a SELECT. Statements that write are handed its instant and never ask for one themselves: so all that a
+transaction writes is of one instant, and a distributed table takes it.
+"""
+
 _FENCE = (
-    select(literal(1, BigInteger))
+    select(INSTANT)
     .select_from(connections)
     .where(connections.c.connection == bindparam("name"), connections.c.owner_run == bindparam("run"))
     .with_for_update()
 )
 
 
-def owns(connection: Connection, name: str, run_id: int) -> bool:
-    """Lock the row of a connection if the run is its owner, so that nobody else writes the connection until the commit."""
-    return connection.execute(_FENCE, {"name": name, "run": run_id}).first() is not None
+def take(connection: Connection, name: str, run_id: int) -> datetime | None:
+    """
+    Lock the row of a connection if the run is its owner, so that nobody else writes the connection until the commit.
+
+    Return the instant of the transaction by the database's clock; None where another run is the owner.
+    """
+    return connection.execute(_FENCE, {"name": name, "run": run_id}).scalar()
 
 
 def finish(
@@ -35,6 +46,7 @@ def finish(
     name: str,
     run_id: int,
     *,
+    now: datetime,
     state_values: Mapping[str, object],
     run_values: Mapping[str, object],
     connection_values: Mapping[str, object],
@@ -43,7 +55,7 @@ def finish(
     statement = _finishing(tuple(state_values), tuple(run_values), tuple(connection_values))
     if statement is None:
         return
-    values: dict[str, object] = {"at_name": name, "at_run": run_id}
+    values: dict[str, object] = {"at_name": name, "at_run": run_id, "at_now": now}
     for prefix, given in (("s", state_values), ("r", run_values), ("c", connection_values)):
         values |= {f"{prefix}_{column}": value for column, value in given.items()}
     connection.execute(statement, values)
@@ -55,7 +67,8 @@ def _finishing(
 ) -> Update | Insert | None:
     statements: list[Update | Insert] = []
     if state_columns:
-        saved = insert(state).values(connection=bindparam("at_name"), updated_at=func.now(), **_parameters("s", state_columns))
+        given = _parameters("s", state_columns)
+        saved = insert(state).values(connection=bindparam("at_name"), updated_at=bindparam("at_now"), **given)
         kept = {column: saved.excluded[column] for column in (*state_columns, "updated_at") if column != "stream"}
         statements.append(saved.on_conflict_do_update(index_elements=["connection", "stream"], set_=kept))
     if run_columns:

@@ -11,13 +11,11 @@ import psycopg
 from sqlalchemy import Connection, Text, func, select
 
 from etl.coverage import Spans
-from etl.model import OPEN_STATUSES, Record
+from etl.model import Record
 from etl.records.identify import identify
 from etl.runs.account import Account
 from etl.warehouse.loading.binary_copy import array
-from etl.warehouse.tables import calls, texts
-
-_OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
+from etl.warehouse.tables import OPEN, calls, texts
 
 # A subquery with a limit is run for each id, by the primary key. A plain join would be left to the planner, and that reads all
 # calls of a connection for a page's ids as long as it has no statistics: during the first backfill, of all times.
@@ -28,7 +26,7 @@ LEFT JOIN LATERAL (
     SELECT c.call_id, c.stream, c.content_hash, c.observed_at, c.status
     FROM public.calls c WHERE c.connection = %s AND c.call_id = asked.call_id LIMIT 1
 ) held ON true
-WHERE held.call_id IS NULL OR held.content_hash <> asked.content_hash OR held.stream <> %s OR held.status IN ({_OPEN})
+WHERE held.call_id IS NULL OR held.content_hash <> asked.content_hash OR held.stream <> %s OR held.status IN ({OPEN})
 ORDER BY asked.place
 """  # noqa: S608 - words of ours
 
@@ -42,7 +40,7 @@ WHERE held.stream = %s
 """
 
 _HELD_IN = f"""
-SELECT call_id, content_hash, status IN ({_OPEN})
+SELECT call_id, content_hash, status IN ({OPEN})
 FROM public.calls
 WHERE connection = %s AND stream = %s AND cursor_at >= %s AND cursor_at < %s
 """  # noqa: S608 - words of ours

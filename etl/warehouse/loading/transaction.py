@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
@@ -20,7 +20,7 @@ from etl.runs.port import Due
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Counters, Loaded, Observed
 from etl.warehouse.database import Database
-from etl.warehouse.loading.fence import finish, owns
+from etl.warehouse.loading.fence import finish, take
 from etl.warehouse.loading.history import bury
 from etl.warehouse.loading.load import Loader
 from etl.warehouse.loading.rejects_and_drift import resolve_refused, resolve_rejects
@@ -33,8 +33,10 @@ SIGHTING = timedelta(days=1)
 class Page:
     """The open transaction of one page of one connection (`etl.runs.port.PageTransaction`)."""
 
-    def __init__(self, connection: Connection, account: Account, run_id: int) -> None:
+    def __init__(self, connection: Connection, account: Account, run_id: int, *, now: datetime) -> None:
+        """Begin at an instant of the database's clock, that of everything that is noted of the page's writing."""
         self._connection = connection
+        self._now = now
         self._account = account
         self._run_id = run_id
         self._loader = Loader(connection, account, run_id)
@@ -141,6 +143,7 @@ class Page:
             self._connection,
             self._account.connection,
             self._run_id,
+            now=self._now,
             state_values=self._state,
             run_values=self._counted,
             connection_values=self._kept,
@@ -152,21 +155,29 @@ def counted(counters: Counters) -> dict[str, object]:
     return {name: getattr(counters, name) for name in Counters.__slots__}
 
 
+class Fenced(NamedTuple):
+    """An open transaction in which nobody else writes the connection, and its instant by the database's clock."""
+
+    connection: Connection
+    now: datetime
+
+
 @contextmanager
-def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[Connection]:
+def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[Fenced]:
     """
     Open a transaction in which nobody else writes the connection; leaving the block commits.
 
     Raises FenceLost where another run has become the connection's owner, WarehouseError where the database fails.
     """
     with database.begin() as connection:
-        if not owns(connection, account.connection, run_id):
+        now = take(connection, account.connection, run_id)
+        if now is None:
             raise FenceLost(
-                f"Connection {account.connection}: another run has taken over.",
+                "another run has taken over.",
                 safe="This run stopped writing; what it had committed stays, and the other run continues from there.",
                 hint="Nothing needs to be done.",
             )
-        yield connection
+        yield Fenced(connection, now)
 
 
 PageKind = TypeVar("PageKind", bound=Page)
@@ -175,8 +186,8 @@ PageKind = TypeVar("PageKind", bound=Page)
 @contextmanager
 def page_transaction(database: Database, account: Account, run_id: int, kind: type[PageKind]) -> Iterator[PageKind]:
     """Open a page's transaction at the fence; leaving the block finishes and commits it. Raises what `behind_fence` raises."""
-    with behind_fence(database, account, run_id) as connection:
-        page = kind(connection, account, run_id)
+    with behind_fence(database, account, run_id) as fenced:
+        page = kind(fenced.connection, account, run_id, now=fenced.now)
         yield page
         page.finish()
 

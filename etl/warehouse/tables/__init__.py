@@ -2,6 +2,7 @@
 
 from etl.warehouse.tables.metadata import MACHINE, METADATA, texts
 from etl.warehouse.tables.public import (
+    OPEN,
     agents,
     call_events,
     call_history,
@@ -15,6 +16,7 @@ from etl.warehouse.tables.sync import audits, connections, rejected_records, run
 __all__ = [
     "MACHINE",
     "METADATA",
+    "OPEN",
     "agents",
     "audits",
     "call_events",

@@ -20,9 +20,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from etl.model import OPEN_STATUSES, Status
-from etl.warehouse.tables.metadata import METADATA, instant, key, one_of, optional, required
+from etl.warehouse.tables.metadata import METADATA, instant, key, one_of, optional, required, words
 
-_OPEN = ", ".join(f"'{status}'" for status in OPEN_STATUSES)
+OPEN = words(OPEN_STATUSES)
+"""The statuses of calls that are not over, for `status IN (…)` in SQL."""
 
 calls = Table(
     "calls",
@@ -100,7 +101,7 @@ calls = Table(
 )
 
 Index("calls_cursor", calls.c.connection, calls.c.stream, calls.c.cursor_at)
-Index("calls_open", calls.c.connection, calls.c.stream, postgresql_where=text(f"status IN ({_OPEN})"))
+Index("calls_open", calls.c.connection, calls.c.stream, postgresql_where=text(f"status IN ({OPEN})"))
 Index(
     "calls_detail_due",
     calls.c.connection,

@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, Column, Identity, Index, Integer, Interval, T
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
 from etl.model import Drift, Rejection, Verdict
+from etl.runs.terms import RunKind, RunStatus, Trigger
 from etl.warehouse.tables.metadata import MACHINE, METADATA, instant, key, one_of, optional, required
 
 connections = Table(
@@ -77,9 +78,9 @@ runs = Table(
     optional("error_code", Text, "What kind of failure ended the run, as a stable word; null where none did"),
     optional("error_message", Text, "What went wrong and what to do next; holds no secret and no personal data"),
     required("kind", Text, "What the run did: sync, repair (etl audit --repair) or replay (etl replay)", default="sync"),
-    one_of("trigger", ("cli", "worker", "library")),
-    one_of("status", ("running", "succeeded", "partial", "failed", "crashed")),
-    one_of("kind", ("sync", "repair", "replay")),
+    one_of("trigger", Trigger),
+    one_of("status", RunStatus),
+    one_of("kind", RunKind),
     schema=MACHINE,
     comment="One row per run: an attempt to sync one connection",
 )

@@ -23,6 +23,7 @@ from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.port import Watcher
 from etl.runs.terms import Counters, Want
+from etl.system import SystemThreads
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MILLION = 1_000_000
@@ -113,6 +114,7 @@ def compared(provider: str, missing: Sequence[int]) -> tuple[Comparison, Archive
         run_id=0,
         want=Want(),
         clock=Standstill(),
+        threads=SystemThreads(),
         watcher=cast("Watcher", None),
         stop=threading.Event(),
         counters=Counters(),

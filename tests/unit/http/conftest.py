@@ -182,7 +182,7 @@ def connect(clock: VirtualClock) -> Iterator[Callable[..., Client]]:
             **options: Any,
         ) -> Client:
             http: dict[str, Any] = {
-                "timeout": timedelta(seconds=5),
+                "timeout": timedelta(seconds=300),
                 "max_attempts": 4,
                 "backoff": timedelta(seconds=0.5),
                 "max_backoff": timedelta(seconds=60),

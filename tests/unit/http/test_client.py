@@ -162,7 +162,7 @@ def test_what_may_pass_is_asked_again(
         1,
         [("request.retried", "voice", 1, cause)],
         True,
-        f"Connection voice: Acme {happened} (tried 4 times).",
+        f"Acme {happened} (tried 4 times).",
         SAFE,
         True,
     ) == (
@@ -183,7 +183,7 @@ def test_a_web_page_hints_at_address_and_proxy(connect: Connect) -> None:
         page(connect(in_turn(response(200, HTML)), max_attempts=1))
 
     assert str(raised.value) == (
-        "Connection voice: Acme sent a web page instead of JSON (tried once). "
+        "Acme sent a web page instead of JSON (tried once). "
         "What was loaded before stays, and the next sync continues there. "
         "Check base_url, and whether a proxy or a login page of your network stands between."
     )
@@ -296,7 +296,7 @@ def test_waiting_for_ever_ends_the_run_partial(connect: Connect, clock: Any, hea
     assert (
         raised.value.happened.rsplit(" ", 2)[0],
         sum(clock.slept) <= 1.2 * 15 * 60,
-    ) == ("Connection voice: Acme says that there were too many requests, and wants us to wait", True)
+    ) == ("Acme says that there were too many requests, and wants us to wait", True)
 
 
 def test_an_error_sent_with_200_can_be_a_throttle(connect: Connect) -> None:
@@ -372,7 +372,7 @@ def test_a_refusal_is_one_sentence_at_once(
 
     assert (type(raised.value), raised.value.happened, raised.value.safe, bool(raised.value.hint), client.requests) == (
         kind,
-        f"Connection voice: Acme {what} (HTTP {why}).",
+        f"Acme {what} (HTTP {why}).",
         SAFE,
         True,
         1,

@@ -267,7 +267,7 @@ def test_the_budget_of_a_day_is_spent_and_comes_back_at_midnight(make_clock: Cal
     limiter.acquire("voice")
 
     assert str(raised.value) == (
-        "Connection voice: the budget of 2 requests for 2026-03-15 (UTC) is spent. "
+        "the budget of 2 requests for 2026-03-15 (UTC) is spent. "
         "What was loaded before stays, and the next sync continues there. "
         "Raise connections.voice.daily_requests if the provider allows more."
     )

@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.runs.prefetch import prefetch
+from etl.system import SystemThreads
+
+THREADS = SystemThreads()
 
 
 @given(st.lists(st.integers()))
 def test_items_come_in_their_order(items: list[int]) -> None:
     """Nothing is lost, doubled or moved."""
-    assert items == list(prefetch(iter(items)))
+    assert items == list(prefetch(iter(items), threads=THREADS))
 
 
 def test_the_next_item_is_produced_while_the_one_before_is_used() -> None:
@@ -31,9 +34,9 @@ def test_the_next_item_is_produced_while_the_one_before_is_used() -> None:
                 second.set()
             yield number
 
-    with closing(prefetch(items())) as coming:
+    with closing(prefetch(items(), threads=THREADS)) as coming:
         assert next(coming) == 1
-        assert second.wait(timeout=10)
+        assert second.wait(timeout=300)
         assert produced == [1, 2]
 
 
@@ -44,7 +47,7 @@ def test_an_error_is_raised_where_its_item_would_have_come() -> None:
         yield 1
         raise ValueError("broken")
 
-    with closing(prefetch(items())) as coming:
+    with closing(prefetch(items(), threads=THREADS)) as coming:
         assert next(coming) == 1
         with pytest.raises(ValueError, match="broken"):
             next(coming)
@@ -61,8 +64,8 @@ def test_leaving_early_ends_the_producer() -> None:
             produced.append(number)
             yield number
 
-    with closing(prefetch(items())) as coming:
+    with closing(prefetch(items(), threads=THREADS)) as coming:
         assert [next(coming), next(coming)] == [1, 2]
 
     assert len(produced) <= 4
-    assert [thread for thread in threading.enumerate() if thread.name == "prefetch"] == []
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")] == []

@@ -38,7 +38,7 @@ class Asker:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self._connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=20)
+        self._connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=300)
 
     def send(self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> Response:
         """Send one request; a connection that was cut is an exception."""

@@ -161,9 +161,9 @@ def test_the_module_is_a_program() -> None:
         try:
             assert program.stdout is not None
             origin = next(word for word in program.stdout.readline().split() if word.startswith("http://"))
-            with urllib.request.urlopen(origin + "/_sandbox/now", timeout=20) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(origin + "/_sandbox/now", timeout=300) as answer:  # noqa: S310 - loopback
                 assert json.load(answer) == {"now": "2026-03-01T12:00:00+00:00"}
-            with urllib.request.urlopen(origin + "/_sandbox/truth/salpre", timeout=20) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(origin + "/_sandbox/truth/salpre", timeout=300) as answer:  # noqa: S310 - loopback
                 assert 20 <= len(json.load(answer)) <= 25
         finally:
             program.terminate()

@@ -1,0 +1,167 @@
+"""
+Knows the way of a provider that only lists, newest first: the list is read from its head, and counted by places.
+
+The number of calls below an instant is the list's total less the place of that instant, both of one response: what arrives at
+the head moves neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from etl.coverage import BEGINNING, FAR, Span, Spans
+from etl.model import Record
+from etl.provider import Ask
+from etl.reading.source import Page, Pager
+from etl.reading.walks.newest_first import newest_first
+from etl.reading.walks.outline import outline
+from etl.reading.walks.scan import ends, scan
+from etl.reading.walks.step import Instants, Step
+from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncountable
+from etl.reading.walks.whole_list import WholeList
+
+PAGES = 10_000
+"""More pages than are read of one span in any audit."""
+
+
+class ByPlace:
+    """See `Way`."""
+
+    probed = "calls"
+
+    def start(self, start_date: datetime | None) -> datetime | None:
+        """See `Way.start`."""
+        return start_date
+
+    def end(self, now: datetime) -> datetime:
+        """See `Way.end`: the walk clips it to the provider's clock."""
+        return now + FAR
+
+    def plans(self, pager: Pager, owed: Spans, held: Holdings, *, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
+        """See `Way.plans`: one walk from the head, down to the newest call held."""
+        anchors = held.newest(None)
+        if anchors and owed and not exactly:
+            owed |= Spans([Span(anchors[0].cursor, owed.last.end)])
+        if owed:
+            yield (Attempt(steps=_walk(pager, owed, held), anchors=anchors),)
+
+    def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
+        """See `Way.elsewhere`: there is no other way to a call than the list."""
+        return iter(())
+
+    def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
+        """See `Way.side`: all of a list whose order cannot be trusted has to be read."""
+        pager = access.pager()
+        page = pager.page(1)
+        while _violated(page) and pager.give_up_style():
+            page = pager.page(1)
+        if access.capabilities.unsorted or _violated(page):
+            return WholeList(access)
+        return Places(access, pager, page, expected=expected)
+
+    def counted_from(
+        self, start_date: datetime | None, horizon: datetime | None, *, held_in: Callable[[Span], int]
+    ) -> datetime | None:
+        """See `Way.counted_from`: above what the provider no longer serves, where calls of that past are held."""
+        if horizon is None or (start_date is not None and start_date >= horizon):
+            return start_date
+        return horizon if held_in(Span(start_date or BEGINNING, horizon)) else start_date
+
+    def probe(self, *, until: datetime, span: timedelta) -> Ask:
+        """See `Way.probe`."""
+        return Ask(number=1, size=1)
+
+
+def _walk(pager: Pager, owed: Spans, held: Holdings) -> Iterator[Step]:
+    if pager.found.unsorted:
+        yield from scan(pager, claims_from=None)
+    else:
+        yield from newest_first(pager, wanted=owed, position=held.position)
+
+
+class Places:
+    """See `Side`: an instant has a place in the list, which is searched for from where it is expected."""
+
+    def __init__(self, access: Access, pager: Pager, first: Page, *, expected: Callable[[datetime], int]) -> None:
+        self._pager = pager
+        self._pages = {1: first}
+        self._expected = expected
+        self.size = first.facts.size or len(first.records) or 1
+        self.bound = Instants.of(first).settles_before - access.lookback
+
+    def count(self, span: Span) -> int:
+        """See `Side.count`."""
+        return self._below(span.end) - self._below(span.start)
+
+    def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
+        """See `Side.records`."""
+        number, index = self._find(span.end)
+        for following in range(number, number + PAGES):
+            page = self._page(following)
+            for record in page.records[index if following == number else 0 :]:
+                if record.cursor is not None and record.cursor < span.start:
+                    return
+                yield record, page.sent_at
+            if ends(page, number=following, size=self.size).here:
+                return
+
+    def placeless_above(self) -> frozenset[str]:
+        """See `Side.placeless_above`."""
+        number, index = self._find(self.bound)
+        above = [record for before in range(1, number) for record in self._page(before).records]
+        return frozenset(record.digest.hex() for record in (*above, *self._page(number).records[:index]) if not record.cursor)
+
+    def forget(self) -> None:
+        """See `Side.forget`."""
+        self._pages = {1: self._pager.page(1)}
+
+    def _below(self, instant: datetime) -> int:
+        """Return how many records lie before an instant."""
+        if self._pages[1].facts.total is None:
+            raise Uncountable("the provider does not say how many calls there are, so nothing can be compared")
+        number, index = self._find(instant)
+        total = self._page(number).facts.total
+        return max((total or 0) - (number - 1) * self.size - index, 0)
+
+    def _find(self, instant: datetime) -> tuple[int, int]:
+        """Return the page and the place on it where the first record before an instant stands, or where it would stand."""
+        total = self._pages[1].facts.total
+        above = 0  # this page lies wholly at or after the instant
+        below = None if total is None else max(-(-total // self.size), 1) + 1  # this one begins before it, or is beyond the end
+        number, step = self._expected(instant) // self.size + 1, 1
+        went_up = went_down = False
+        while below is None or below - above > 1:
+            number = max(above + 1, number if below is None else min(number, below - 1))
+            page = self._page(number)
+            earlier = [
+                index for index, record in enumerate(page.records) if record.cursor is not None and record.cursor < instant
+            ]
+            first = earlier[0] if earlier else None
+            if first is not None and (number == 1 or any(record.cursor is not None for record in page.records[:first])):
+                return number, first
+            if first is None and page.records:
+                if ends(page, number=number, size=self.size).here:
+                    return number, len(page.records)
+                above, number, went_down = number, number + step, True
+            else:
+                below, number, went_up = number, number - step, True
+            step *= 2
+            if went_up and went_down and below is not None:
+                number = (above + below) // 2
+        return (above, len(self._page(above).records)) if above else (1, 0)
+
+    def _page(self, number: int) -> Page:
+        if number not in self._pages:
+            page = self._pager.page(number)
+            first = self._pages[1]
+            while page.ids == first.ids and page.ids and page.facts.number != number:
+                if not self._pager.give_up_style():
+                    raise Uncountable("the provider serves its first page whatever page is asked for")
+                page = self._pager.page(number)
+            self._pages[number] = page
+        return self._pages[number]
+
+
+def _violated(page: Page) -> bool:
+    return outline([record.cursor for record in page.records if record.cursor is not None], descending=True).violated

@@ -1,0 +1,126 @@
+"""
+Knows the way of a provider that filters by the cursor: windows are read ascending, and any window is counted in one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from etl.coverage import ORIGIN, Span, Spans
+from etl.model import Record
+from etl.provider import Ask
+from etl.reading.source import Page, Pager
+from etl.reading.walks.ascending import ascending, whole_second
+from etl.reading.walks.scan import ends, scan
+from etl.reading.walks.step import Instants, Step
+from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncountable
+
+SECOND = timedelta(seconds=1)
+
+ASKED_ANCHORS = 5
+"""How many of the calls held are looked for one by one where they stand."""
+
+PAGES = 10_000
+"""More pages than are read of one span in any audit."""
+
+
+class ByWindow:
+    """See `Way`."""
+
+    probed = "calls in the last day"
+
+    def start(self, start_date: datetime | None) -> datetime | None:
+        """See `Way.start`."""
+        return start_date or ORIGIN
+
+    def end(self, now: datetime) -> datetime:
+        """See `Way.end`: the window's end is frozen here."""
+        return now
+
+    def plans(self, pager: Pager, owed: Spans, held: Holdings, *, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
+        """See `Way.plans`: one for each window, extended at once to the nearest call held, then to the hundredth."""
+        for span in owed:
+            anchors = held.newest(span.end)
+            tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (*anchors[:1], *anchors[-1:])]
+            if not anchors or anchors[-1].cursor >= span.start:
+                # Nothing is held below the window (and what is held in it may be gone): what stands above proves it as well.
+                above = held.oldest(span.end)
+                anchors = anchors or above
+                tries += [Span(span.start, anchor.cursor + timedelta(seconds=2)) for anchor in (*above[:1], *above[-1:])]
+            yield tuple(Attempt(steps=_walk(pager, window), anchors=anchors) for window in dict.fromkeys(tries or [span]))
+
+    def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
+        """
+        See `Way.elsewhere`: a window whose first page ends below the calls held is looked into where they stand.
+
+        So it is where a range was read first, or `start_date` was set back: pages of calls that are not held yet come first.
+        """
+        end = max((record.cursor for record in step.records if record.cursor is not None), default=None)
+        for anchor in anchors[:ASKED_ANCHORS]:
+            if end is not None and anchor.cursor > end:
+                since = whole_second(anchor.cursor)
+                yield pager.page(1, since=since, until=since + SECOND)
+
+    def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
+        """See `Way.side`."""
+        return Windows(access)
+
+    def counted_from(
+        self, start_date: datetime | None, horizon: datetime | None, *, held_in: Callable[[Span], int]
+    ) -> datetime | None:
+        """See `Way.counted_from`."""
+        return self.start(start_date)
+
+    def probe(self, *, until: datetime, span: timedelta) -> Ask:
+        """See `Way.probe`."""
+        return Ask(number=1, size=1, since=until - span, until=until)
+
+
+def _walk(pager: Pager, window: Span) -> Iterator[Step]:
+    if pager.found.unsorted:
+        yield from scan(pager, claims_from=window.start, since=whole_second(window.start), until=window.end)
+    else:
+        yield from ascending(pager, span=window)
+
+
+class Windows:
+    """See `Side`: what a window holds is the total of its smallest page."""
+
+    def __init__(self, access: Access) -> None:
+        self._one = access.pager(per_page=1)
+        self._pager = access.pager()
+        until = whole_second(access.clock.now() - access.lookback)
+        page = self._one.page(1, since=until - SECOND, until=until)
+        self.bound = min(until, whole_second(Instants.of(page).settles_before - access.lookback))
+
+    @property
+    def size(self) -> int:
+        """See `Side.size`."""
+        return self._pager.size
+
+    def count(self, span: Span) -> int:
+        """See `Side.count`."""
+        if span.start >= span.end:
+            return 0
+        total = self._one.page(1, since=span.start, until=span.end).facts.total
+        if total is None:
+            raise Uncountable("the provider does not say how many calls there are, so nothing can be compared")
+        return total
+
+    def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
+        """See `Side.records`."""
+        size = 0
+        for number in range(1, PAGES):
+            page = self._pager.page(number, since=span.start, until=span.end)
+            size = size or page.facts.size or len(page.records) or 1
+            yield from ((record, page.sent_at) for record in page.records)
+            if ends(page, number=number, size=size).here:
+                return
+
+    def placeless_above(self) -> frozenset[str]:
+        """See `Side.placeless_above`."""
+        return frozenset()
+
+    def forget(self) -> None:
+        """See `Side.forget`: nothing is remembered."""

@@ -1,0 +1,148 @@
+"""
+Knows the life of every run: lock, run row and fence, the work, how it ended, close. What the work is, others know.
+
+A sync, a repair and a replay begin and end here alike. An audit that repairs nothing takes the lock and opens no run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from threading import Event
+from typing import Generic, TypeVar
+
+import structlog
+
+from etl.effects import Clock, Threads
+from etl.errors import BudgetSpent, ConnectionFailed, EtlError, Interrupted
+from etl.model import JSON
+from etl.reading.api import Api
+from etl.reading.source import Capabilities, Source
+from etl.runs.account import Account
+from etl.runs.context import Task
+from etl.runs.port import RunRegister, RunWarehouse, Watcher
+from etl.runs.terms import Outcome, RunKind, RunStatus, Trigger, Want
+
+log = structlog.get_logger(__name__)
+
+Warehouse_co = TypeVar("Warehouse_co", bound=RunRegister, covariant=True)
+
+Connect = Callable[[Account, JSON], AbstractContextManager[Api]]
+"""Opens the API of an account, given what its limiter has to remember."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings(Generic[Warehouse_co]):
+    """What every run is given. `stop` is set by whoever wants it to end early; `trigger` says who started it."""
+
+    warehouse: Warehouse_co
+    clock: Clock
+    threads: Threads
+    watcher: Watcher
+    stop: Event
+    trigger: Trigger
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """A run at work; one without an id (0) is none, and writes nothing behind the fence."""
+
+    run_id: int = 0
+    request_log: JSON = None  # what the limiter must remember, once the API was asked
+
+
+def under_lock(work: Callable[[], None], *, warehouse: RunRegister, outcome: Outcome) -> None:
+    """Do what is to be done while the connection's lock is held; an error of the lock or of the work stands in the outcome."""
+    try:
+        warehouse.acquire(outcome.connection)
+        try:
+            work()
+        finally:
+            warehouse.release(outcome.connection)
+    except EtlError as error:
+        outcome.error = outcome.error or error.of(outcome.connection)
+
+
+def carry_out(
+    work: Callable[[Run], None], account: Account, *, kind: RunKind, given: Surroundings[RunRegister], outcome: Outcome
+) -> None:
+    """
+    Open a run, do its work, and close it by how that ended; the connection's lock is held.
+
+    It succeeded if the work came to its end and left no error in the outcome, is partial if it was interrupted or the day's
+    requests are spent, and failed otherwise. No error of the work leaves this function but a fault of the program, which is
+    noted in the run's row as well.
+    """
+    name = account.connection
+    outcome.run_id = run_id = given.warehouse.open_run(account, kind=kind, trigger=given.trigger)
+    run = Run(run_id=run_id)
+    log.info("run.started", connection=name, run=run_id, kind=kind.value)
+    try:
+        work(run)
+        outcome.status = RunStatus.FAILED if outcome.error else RunStatus.SUCCEEDED
+    except (BudgetSpent, Interrupted) as error:
+        outcome.status, outcome.error = RunStatus.PARTIAL, error.of(name)
+    except EtlError as error:
+        outcome.status, outcome.error = RunStatus.FAILED, error.of(name)
+    except BaseException:
+        outcome.error = EtlError(
+            "the program itself failed.",
+            safe="Everything up to the last page is committed.",
+            hint="Please report it with the traceback.",
+        ).of(name)
+        raise
+    finally:
+        given.warehouse.close_run(run_id, name, outcome=outcome, request_log=run.request_log)
+        log.info(
+            "run.finished",
+            connection=name,
+            run=run_id,
+            status=outcome.status.value,
+            error=outcome.error.code if outcome.error else None,
+            requests=outcome.counters.requests,
+            inserted=outcome.counters.inserted,
+            updated=outcome.counters.updated,
+        )
+
+
+@contextmanager
+def connected(
+    account: Account, *, run: Run, want: Want, connect: Connect, given: Surroundings[RunWarehouse], outcome: Outcome
+) -> Iterator[Task]:
+    """Open the account's API for the block, and note what was asked of it however the block ends."""
+    capabilities, request_log, pinned = given.warehouse.remembered(account.connection)
+    organization = organization_of(account, pinned)
+    with connect(account, request_log) as api:
+        try:
+            yield Task(
+                account=account,
+                source=Source(account.provider, api),
+                warehouse=given.warehouse,
+                run_id=run.run_id,
+                want=want,
+                clock=given.clock,
+                threads=given.threads,
+                watcher=given.watcher,
+                stop=given.stop,
+                counters=outcome.counters,
+                capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
+                organization=organization,
+                pinned=pinned,
+                findings=outcome.findings,
+            )
+        finally:
+            outcome.counters.requests, outcome.counters.retries = api.requests, api.retries
+            run.request_log = api.request_log()
+
+
+def organization_of(account: Account, pinned: str | None) -> str | None:
+    """Return the organisation that every record must belong to. Raises ConnectionFailed where setting and pin disagree."""
+    if account.organization_id and pinned and account.organization_id != pinned:
+        raise ConnectionFailed(
+            "it holds the calls of another organisation than the one configured.",
+            safe="Nothing was read or stored.",
+            hint=f"Set connections.{account.connection}.organization_id back, or give the other organisation a connection "
+            "of its own.",
+        )
+    return account.organization_id or pinned

@@ -1,0 +1,95 @@
+"""
+Knows which streams a connection has: one of all its calls, or one of each agent, where agents come and go.
+
+Nothing else in a run or an audit asks whether a provider lists by agent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from etl.errors import AnchorNotMet, ConnectionFailed
+from etl.model import AgentRow
+from etl.reading.orders import way_of
+from etl.runs.account import Account
+from etl.runs.context import Task
+from etl.runs.state import StreamState
+from etl.runs.terms import Finding
+
+CALLS = "calls"
+"""The stream of a provider that lists all calls of an account together."""
+
+
+def start_of(account: Account) -> datetime | None:
+    """Return where a stream of the account begins; None: wherever the provider's list ends."""
+    return way_of(account.provider).start(account.start_date)
+
+
+def fail_alone(account: Account) -> bool:
+    """Whether a stream that fails leaves others of the account to be read."""
+    return account.provider.agents is not None
+
+
+def home_of(account: Account, stream: str) -> str:
+    """Return the stream that a held row of the account belongs to, whatever stands in it where there is but one."""
+    return stream if account.provider.agents is not None else CALLS
+
+
+def streams_to_read(task: Task, states: dict[str, StreamState]) -> tuple[str, ...]:
+    """Return the streams to read; where each agent has its own, those the account lists and those known and not closed."""
+    if task.account.provider.agents is None:
+        return (CALLS,)
+    agents = task.source.agents()
+    listed = [agent.agent_id for agent in agents]
+    wanted = task.account.agents
+    if agents and not {*states, *(wanted or ())}.intersection(listed) and not _all_created_since(agents, states):
+        raise _no_agent_met(task)
+    with task.warehouse.page(task.account, run_id=task.run_id) as page:
+        page.save_agents(agents, observed_at=task.clock.now())
+        task.save_progress(page)
+    known = [stream for stream, state in states.items() if state.closed_at is None]
+    candidates = dict.fromkeys([*(wanted or listed), *known])
+    return tuple(stream for stream in candidates if wanted is None or stream in wanted)
+
+
+def streams_to_audit(task: Task, states: dict[str, StreamState]) -> tuple[str, ...]:
+    """Return the streams to compare; where each agent has its own, those the account lists and all that are known."""
+    account = task.account
+    if account.provider.agents is None:
+        return (CALLS,)
+    listed = [agent.agent_id for agent in task.source.agents()]
+    return tuple(name for name in dict.fromkeys([*listed, *states]) if account.agents is None or name in account.agents)
+
+
+def _all_created_since(agents: tuple[AgentRow, ...], states: dict[str, StreamState]) -> bool:
+    """Whether the agents may have replaced those known: all were created after the last sync, or nothing was read before."""
+    read = [state.coverage.last.end for state in states.values() if state.coverage]
+    return not read or all(agent.created_at is not None and agent.created_at >= max(read) for agent in agents)
+
+
+def _no_agent_met(task: Task) -> AnchorNotMet:
+    return AnchorNotMet(
+        "the account lists none of the agents whose calls are held.",
+        safe="Nothing was stored or claimed.",
+        hint=f"Most likely the token belongs to another account: check connections.{task.connection}.token. If all agents were "
+        f"really replaced, name the new ones in connections.{task.connection}.agents.",
+    )
+
+
+def close_agent(task: Task, agent_id: str, state: StreamState) -> None:
+    """Close the stream of an agent that no longer exists; its calls stay as they are."""
+    now = task.clock.now()
+    with task.warehouse.page(task.account, run_id=task.run_id) as page:
+        page.save_state(agent_id, replace(state, start=start_of(task.account), closed_at=now))
+        page.close_agent(agent_id, observed_at=now)
+    task.find(Finding(stream=agent_id, code="agent_gone", text="The agent no longer exists at the provider; its calls are kept."))
+
+
+def unknown_agent(task: Task, agent_id: str) -> ConnectionFailed:
+    """Return the error of an agent that was named in the configuration only."""
+    return ConnectionFailed(
+        f"the provider knows no agent {agent_id!r}.",
+        safe="The other agents were synced.",
+        hint=f"Correct connections.{task.connection}.agents, or leave it out to sync every agent that the key can list.",
+    )

@@ -1,0 +1,63 @@
+"""Knows the machine itself: its clock, its threads, its chance (`etl.effects`). Nothing else in the program asks for these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from random import Random
+from threading import Event, Thread
+
+from etl.effects import Effects
+from etl.errors import Interrupted
+
+
+class SystemClock:
+    """The computer's clock. A wait ends at once when the program is asked to stop."""
+
+    def __init__(self, stop: Event | None = None) -> None:
+        self._stop = stop or Event()
+
+    def now(self) -> datetime:
+        """Return the instant, aware, UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait. Raises Interrupted where the program is asked to stop."""
+        if self._stop.wait(seconds):
+            raise Interrupted(
+                "the sync was interrupted while it waited for a provider.",
+                safe="Everything up to the last page is committed.",
+                hint="The next sync continues there.",
+            )
+
+
+class SystemThreads:
+    """Threads of the operating system."""
+
+    def pool(self, name: str, size: int) -> Executor:
+        """See `Threads.pool`."""
+        return ThreadPoolExecutor(max_workers=size, thread_name_prefix=name)
+
+    def repeat(self, name: str, action: Callable[[], object], *, every: timedelta) -> Callable[[], None]:
+        """See `Threads.repeat`; the thread does not keep the program from ending."""
+        ended = Event()
+
+        def work() -> None:
+            while not ended.wait(every.total_seconds()):
+                action()
+
+        thread = Thread(target=work, name=name, daemon=True)
+        thread.start()
+
+        def end() -> None:
+            ended.set()
+            thread.join()
+
+        return end
+
+
+def system_effects(stop: Event | None = None) -> Effects:
+    """Return what this machine gives; whoever waits by its clock is woken by `stop`."""
+    chance = Random()  # noqa: S311 - it spreads waits, and is no secret
+    return Effects(clock=SystemClock(stop), threads=SystemThreads(), random=chance)
