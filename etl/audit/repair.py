@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from etl.audit.counts import END, SECOND, Located
-from etl.audit.port import AuditWarehouse, Disagreement
+from etl.audit.port import AuditWarehouse, Disagreement, MendingPage
 from etl.audit.self_check import Wrong, restored
 from etl.coverage import BEGINNING, Span, Spans
 from etl.model import CallRow, Derived, Record
@@ -16,6 +16,7 @@ from etl.reading.orders import way_of
 from etl.reading.walks.ascending import whole_second
 from etl.reading.walks.way import Uncountable
 from etl.runs.context import Task
+from etl.runs.repeated import repeated
 from etl.runs.state import StreamState
 from etl.runs.stream import sync_stream
 from etl.runs.terms import Want
@@ -24,9 +25,13 @@ from etl.runs.terms import Want
 def mend_batch(task: Task, warehouse: AuditWarehouse, wrong: Wrong) -> Iterator[Disagreement]:
     """Put right what needs no request, in one transaction; return everything but what is left for `read_damaged`."""
     if wrong.rewrite or wrong.erase:
-        with warehouse.page(task.account, run_id=task.run_id) as page:
+        erased = [found.call_id for found in wrong.erase if found.call_id is not None]
+
+        def rewrite(page: MendingPage) -> None:
             page.rewrite([entry for _, entry in wrong.rewrite])
-            page.erase([found.call_id for found in wrong.erase if found.call_id is not None])
+            page.erase(erased)
+
+        _mend(task, warehouse, rewrite)
     for found in (*(found for found, _ in wrong.rewrite), *wrong.erase):
         yield found._replace(mended=True)
     yield from wrong.versions
@@ -67,17 +72,29 @@ def _replace(
     """Write a damaged row anew from what the provider lists; answer whether that was possible."""
     if row.call_id in listed:
         entry = _anew(task, row, *listed[row.call_id])
-        with warehouse.page(task.account, run_id=task.run_id) as page:
-            page.rewrite([entry])
+        _mend(task, warehouse, lambda page: page.rewrite([entry]))
         return True
     others = [call_id for call_id in listed if call_id not in held]
     if len(others) != 1:
         return False
     entry = _anew(task, row._replace(call_id=others[0]), *listed[others[0]])
-    with warehouse.page(task.account, run_id=task.run_id) as page:
+
+    def move(page: MendingPage) -> None:
         page.erase([row.call_id])
         page.restore([entry])
+
+    _mend(task, warehouse, move)
     return True
+
+
+def _mend(task: Task, warehouse: AuditWarehouse, work: Callable[[MendingPage], object]) -> None:
+    """Do the work in one transaction, again where it collided with another one."""
+
+    def transaction() -> None:
+        with warehouse.page(task.account, run_id=task.run_id) as page:
+            work(page)
+
+    repeated(transaction, clock=task.clock)
 
 
 def _anew(task: Task, row: CallRow, record: Record, at: datetime) -> Derived:
@@ -92,5 +109,5 @@ def read_again(task: Task, warehouse: AuditWarehouse, stream: str, located: Loca
         sync_stream(task, stream, replace(state, start=start, closed_at=None))
     task.want = Want()
     if located.stale:
-        with warehouse.page(task.account, run_id=task.run_id) as page:
-            page.resolve(stream=stream, keys=located.stale, at=task.clock.now())
+        stale, now = located.stale, task.clock.now()
+        _mend(task, warehouse, lambda page: page.resolve(stream=stream, keys=stale, at=now))

@@ -12,7 +12,8 @@ from threading import Event
 from etl.errors import Interrupted
 from etl.runs.account import Account
 from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
-from etl.runs.port import FIRST, Departures, ReplayWarehouse
+from etl.runs.port import FIRST, Departures, ReplayWarehouse, Rewritten, Tried
+from etl.runs.repeated import repeated
 from etl.runs.terms import Finding, Outcome, RunKind, RunStatus
 
 STREAM = "replay"
@@ -53,7 +54,11 @@ def _replay(account: Account, run_id: int, *, given: Surroundings[ReplayWarehous
 
 def _try_rejects(account: Account, run_id: int, *, given: Surroundings[ReplayWarehouse], outcome: Outcome) -> None:
     counters, after = outcome.counters, FIRST
-    while tried := given.warehouse.try_rejects(account, run_id=run_id, after=after, now=given.clock.now()):
+
+    def try_some() -> Tried | None:
+        return given.warehouse.try_rejects(account, run_id=run_id, after=after, now=given.clock.now())
+
+    while tried := repeated(try_some, clock=given.clock):
         after = tried.last
         counters.records_seen += tried.seen
         counters.inserted += tried.inserted
@@ -67,7 +72,11 @@ def _rewrite(account: Account, run_id: int, *, given: Surroundings[ReplayWarehou
     total = given.warehouse.calls_held(account.connection)
     underivable = refused = 0
     departures: dict[tuple[str, str], tuple[int, str]] = {}
-    while done := given.warehouse.rewrite(account, run_id=run_id, after=after):
+
+    def rewrite_some() -> Rewritten | None:
+        return given.warehouse.rewrite(account, run_id=run_id, after=after)
+
+    while done := repeated(rewrite_some, clock=given.clock):
         after = done.last
         counters.records_seen += done.seen
         counters.updated += done.written

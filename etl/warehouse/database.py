@@ -31,9 +31,29 @@ OLDEST = 14
 
 _PATIENCE = timedelta(seconds=10)
 _FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive
+_PINNED = {
+    "search_path": "public",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",  # what the driver reads
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "row_security": "off",  # a policy that would hide rows is an error, and not a warehouse that seems to hold fewer
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "5min",
+    "idle_in_transaction_session_timeout": "60s",  # what a stopped process holds is free again for its successor
+}
+"""What every session relies on, whatever the database or the role sets."""
+
 _SESSION = (
-    "SET search_path TO public; SET TimeZone TO 'UTC'; SET statement_timeout TO 0; "
-    "SET idle_in_transaction_session_timeout TO '60s'"  # what a stopped process holds is free again for its successor
+    "".join(f"SET {name} TO '{value}'; " for name, value in _PINNED.items())  # noqa: S608 - no SET takes parameters
+    # Newer servers only, or not to be taken from the session that holds the locks.
+    + "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('transaction_timeout', 'idle_session_timeout')"
 )
 _LIBPQ = {
     "application_name": "call-warehouse",
@@ -72,7 +92,8 @@ class Database:
     """
     One database, reached through a bounded pool of sessions; safe to share between threads.
 
-    Every session has `public` alone on its search path, shows times in UTC, and is not cut off by a timeout of statements.
+    Every session has what it relies on set for itself (`_PINNED`): `public` alone on its search path, times in UTC, the
+    isolation level, the forms of values, no timeout of statements.
     The methods raise `WarehouseError`; whoever uses `engine` directly does so inside `translate()`.
     """
 
