@@ -55,7 +55,7 @@ def run_demo() -> int:
     from etl.config import load
     from etl.log import configure
     from etl.sandbox import Sandbox, config, demo_history
-    from etl.warehouse.reports import status
+    from etl.warehouse.reports import asking
 
     with tempfile.TemporaryDirectory(prefix="call-warehouse-demo-") as folder, Sandbox(demo_history()) as sandbox:
         place = Path(folder)
@@ -83,7 +83,8 @@ def run_demo() -> int:
                 say_lines(f"\n   {question}\n")
                 say_lines("\n".join(f"   {line}" for line in query.splitlines()) + "\n")
                 try:
-                    show_table(*status.ask(opened.database, query))
+                    answer = asking.ask(opened.database, query)
+                    show_table(answer.columns, answer.rows)
                 except EtlError as error:
                     show_error(error)
                     return error.exit_code
