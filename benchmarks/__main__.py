@@ -11,10 +11,10 @@ from pathlib import Path
 from benchmarks import peers, picture, report
 from benchmarks.bench import Found, stage
 from benchmarks.dataset import default_folder
-from benchmarks.lanes import allowance, backfill, fleet, idle, lists, rivals, scale
+from benchmarks.lanes import allowance, backfill, fleet, idle, lists, replay, rivals, scale
 from benchmarks.process import LaneFailed
 
-SETS = ("backfill", "rivals", "idle", "lists", "fleet", "allowance", "scale")
+SETS = ("backfill", "replay", "rivals", "idle", "lists", "fleet", "allowance", "scale")
 """In the order in which `all` runs them: what has ratios first, what takes longest last."""
 
 
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with stage(data=options.data, repeat=options.repeat, say=say) as played:
         lanes: dict[str, Callable[[], None]] = {
             "backfill": lambda: backfill.measure(played, found, calls=options.calls, lanes=options.only or backfill.LANES),
+            "replay": lambda: replay.measure(played, found, calls=options.calls),
             "rivals": lambda: rivals.measure(played, found, calls=options.rival_calls, names=options.against or peers.NAMES),
             "idle": lambda: idle.measure(played, found),
             "lists": lambda: lists.measure(played, found, calls=options.list_calls),

@@ -66,6 +66,10 @@ def _of_all(prefix: str, name: str) -> Callable[[Lanes], list[float]]:
     return lambda lanes: [value for lane in lanes if lane.startswith(prefix) for value in values(lanes, lane, name)]
 
 
+def _ratio(one: str, other: str) -> Callable[[Lanes], list[float]]:
+    return lambda lanes: ratios(lanes, one, other)
+
+
 def _best_dlt(lanes: Lanes) -> list[float]:
     """Against the fastest of dlt's ways."""
     found = [ratios(lanes, "ours_beside", lane) for lane in ("dlt", "dlt_upsert", "dlt_csv")]
@@ -101,6 +105,8 @@ GOALS = (
         at_least=True,
         measured=lambda lanes: ratios(lanes, "reread", "ours"),
     ),
+    Goal(text="replay against the backfill", limit=1, unit="×", at_least=True, measured=_ratio("replay", "replay_ours")),
+    Goal(text="audit against the backfill", limit=1, unit="×", at_least=True, measured=_ratio("audit", "replay_ours")),
     Goal(text="nothing new: requests", limit=1, worst=True, measured=_of("idle", "requests")),
     Goal(text="nothing new: the whole process", limit=1, unit=" s", measured=_of("idle", "wall")),
     Goal(text="etl --help", limit=0.3, unit=" s", measured=_of("help", "wall")),

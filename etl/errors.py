@@ -25,6 +25,9 @@ from __future__ import annotations
 
 from typing import Self
 
+FORBIDDEN = 403
+"""The status by which one agent, or one call, may be refused while the credential is good for the others."""
+
 
 class EtlError(Exception):
     """
@@ -113,9 +116,13 @@ class ConnectionFailed(EtlError):
 
 
 class AuthenticationFailed(ConnectionFailed):
-    """The provider refused the credential (401) or its rights (403)."""
+    """The provider refused the credential (401), or the right to read this (403): another agent or call it may allow."""
 
     code = "authentication"
+
+    def __init__(self, happened: str, *, status: int = 401, safe: str = "", hint: str = "") -> None:
+        super().__init__(happened, safe=safe, hint=hint)
+        self.status = status
 
 
 class ProviderRefused(ConnectionFailed):

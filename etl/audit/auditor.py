@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from etl.audit.breakdowns import compare_days, compare_statuses
@@ -23,7 +24,7 @@ from etl.reading.walks.way import Uncountable
 from etl.runs.context import Task
 from etl.runs.details import read_details
 from etl.runs.state import StreamState
-from etl.runs.streams import fail_alone, streams_to_audit
+from etl.runs.streams import fail_alone, start_of, streams_to_audit
 from etl.runs.terms import Finding
 
 
@@ -57,7 +58,7 @@ class Audit:
         """Compare, and conclude."""
         for batch in self.warehouse.batches(self.task.connection):
             self.task.check_stop()
-            self.outcome.checked += len(batch.calls)
+            self.outcome.checked += len(batch.held.calls)
             wrong = examine_batch(self.task, self.warehouse, batch)
             for disagreement in _all(wrong):
                 self._name(disagreement)
@@ -74,7 +75,7 @@ class Audit:
         damaged = []
         for batch in self.warehouse.batches(self.task.connection):
             self.task.check_stop()
-            self.outcome.checked += len(batch.calls)
+            self.outcome.checked += len(batch.held.calls)
             wrong = examine_batch(self.task, self.warehouse, batch)
             for disagreement in mend_batch(self.task, self.warehouse, wrong):
                 self._name(disagreement)
@@ -162,11 +163,11 @@ class Audit:
     def _note_gaps(self, stream: _Stream, state: StreamState | None) -> None:
         if state is None:
             stream.notes.append("the stream was never read")
-        elif len(state.coverage) > 1:
-            gaps = Span(state.coverage.first.start, state.coverage.last.end)
-            stream.notes.append(
-                f"{len(state.coverage) - 1} gaps between {gaps.start:%Y-%m-%d} and {gaps.end:%Y-%m-%d} were not read"
-            )
+        elif gaps := replace(state, start=start_of(self.task.account)).gaps:
+            first, last = gaps.first.start, gaps.last.end
+            where = f"before {last:%Y-%m-%d}" if first == BEGINNING else f"between {first:%Y-%m-%d} and {last:%Y-%m-%d}"
+            number = "a gap" if len(gaps) == 1 else f"{len(gaps)} gaps"
+            stream.notes.append(f"{number} {where} {'was' if len(gaps) == 1 else 'were'} not read")
 
     def _reread(self, stream: _Stream) -> None:
         try:

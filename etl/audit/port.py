@@ -9,7 +9,8 @@ from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from etl.coverage import Span
-from etl.model import JSON, CallRow, Derived, EventRow, MessageRow, ParticipantRow, Verdict
+from etl.model import JSON, Verdict
+from etl.records.rows import HeldCalls, Rewrite
 from etl.runs.account import Account
 from etl.runs.port import PageTransaction, RunWarehouse
 from etl.runs.terms import Outcome
@@ -91,28 +92,17 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """
-    What the warehouse holds in one range of ids: `raw`, `detail`, `attributes` and an event's `data` as JSON text.
+    """What the warehouse holds in one range of ids: calls, children (those of no call included), and versions by call id."""
 
-    Children and versions are given by call id, those of no call included.
-    """
-
-    calls: tuple[CallRow, ...]
-    participants: Mapping[str, Sequence[ParticipantRow]]
-    messages: Mapping[str, Sequence[MessageRow]]
-    events: Mapping[str, Sequence[EventRow]]
+    held: HeldCalls
     versions: Mapping[str, Sequence[Version]]
 
 
 class MendingPage(PageTransaction, Protocol):
     """A page's transaction that can also put right what was never news, so that no version is kept of it."""
 
-    def rewrite(self, entries: Sequence[Derived]) -> None:
-        """Write held calls and their children as their records have them, in place."""
-        ...
-
-    def restore(self, entries: Sequence[Derived]) -> None:
-        """Write calls that should be held and are not."""
+    def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
+        """Write held calls and their children in place, as far as they differ; return the ids of those that are refused."""
         ...
 
     def erase(self, call_ids: Sequence[str]) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from etl.audit.counts import END, SECOND, Located
 from etl.audit.port import AuditWarehouse, Disagreement, MendingPage
-from etl.audit.self_check import Wrong, restored
+from etl.audit.self_check import Wrong
 from etl.coverage import BEGINNING, Span, Spans
-from etl.model import CallRow, Derived, Record
+from etl.model import CallRow, Record
 from etl.reading.orders import way_of
 from etl.reading.walks.ascending import whole_second
 from etl.reading.walks.way import Uncountable
+from etl.records.differences import KINDS
+from etl.records.rederive import derived_again
+from etl.records.rows import Rewrite
 from etl.runs.context import Task
 from etl.runs.repeated import repeated
 from etl.runs.state import StreamState
@@ -25,15 +29,15 @@ from etl.runs.terms import Want
 def mend_batch(task: Task, warehouse: AuditWarehouse, wrong: Wrong) -> Iterator[Disagreement]:
     """Put right what needs no request, in one transaction; return everything but what is left for `read_damaged`."""
     if wrong.rewrite or wrong.erase:
-        erased = [found.call_id for found in wrong.erase if found.call_id is not None]
 
-        def rewrite(page: MendingPage) -> None:
-            page.rewrite([entry for _, entry in wrong.rewrite])
-            page.erase(erased)
+        def mend(page: MendingPage) -> Collection[str]:
+            refused = page.rewrite([rewrite for _, rewrite in wrong.rewrite])
+            page.erase([found.call_id for found in wrong.erase if found.call_id is not None])
+            return refused
 
-        _mend(task, warehouse, rewrite)
-    for found in (*(found for found, _ in wrong.rewrite), *wrong.erase):
-        yield found._replace(mended=True)
+        refused = _mended(task, warehouse, mend)
+        for found in (*(found for found, _ in wrong.rewrite), *wrong.erase):
+            yield found._replace(mended=found.call_id not in refused)
     yield from wrong.versions
 
 
@@ -69,36 +73,36 @@ def read_damaged(
 def _replace(
     task: Task, warehouse: AuditWarehouse, row: CallRow, listed: dict[str, tuple[Record, datetime]], held: frozenset[str]
 ) -> bool:
-    """Write a damaged row anew from what the provider lists; answer whether that was possible."""
-    if row.call_id in listed:
-        entry = _anew(task, row, *listed[row.call_id])
-        _mend(task, warehouse, lambda page: page.rewrite([entry]))
-        return True
-    others = [call_id for call_id in listed if call_id not in held]
+    """Write a damaged row from what the provider lists now; answer whether that was possible."""
+    others = [row.call_id] if row.call_id in listed else [call_id for call_id in listed if call_id not in held]
     if len(others) != 1:
         return False
-    entry = _anew(task, row._replace(call_id=others[0]), *listed[others[0]])
+    call_id = others[0]
+    record, at = listed[call_id]
+    account = task.account
+    row_now = row._replace(call_id=call_id, observed_at=at)
+    entry = derived_again(account.provider, row_now, record, currency=account.currency, run_id=task.run_id)
 
-    def move(page: MendingPage) -> None:
+    def replace_row(page: MendingPage) -> bool:
+        if call_id == row.call_id:
+            return not page.rewrite([Rewrite(entry, CallRow._fields, KINDS)])
         page.erase([row.call_id])
-        page.restore([entry])
+        return not page.insert([entry])
 
-    _mend(task, warehouse, move)
-    return True
+    return _mended(task, warehouse, replace_row)
 
 
-def _mend(task: Task, warehouse: AuditWarehouse, work: Callable[[MendingPage], object]) -> None:
-    """Do the work in one transaction, again where it collided with another one."""
+Result = TypeVar("Result")
 
-    def transaction() -> None:
+
+def _mended(task: Task, warehouse: AuditWarehouse, work: Callable[[MendingPage], Result]) -> Result:
+    """Do the work in one transaction, again where it collided with another one, and return what it returned."""
+
+    def transaction() -> Result:
         with warehouse.page(task.account, run_id=task.run_id) as page:
-            work(page)
+            return work(page)
 
-    repeated(transaction, clock=task.clock)
-
-
-def _anew(task: Task, row: CallRow, record: Record, at: datetime) -> Derived:
-    return restored(task, row._replace(observed_at=at), record)
+    return repeated(transaction, clock=task.clock)
 
 
 def read_again(task: Task, warehouse: AuditWarehouse, stream: str, located: Located, *, start: datetime | None) -> None:
@@ -110,4 +114,4 @@ def read_again(task: Task, warehouse: AuditWarehouse, stream: str, located: Loca
     task.want = Want()
     if located.stale:
         stale, now = located.stale, task.clock.now()
-        _mend(task, warehouse, lambda page: page.resolve(stream=stream, keys=stale, at=now))
+        _mended(task, warehouse, lambda page: page.resolve(stream=stream, keys=stale, at=now))

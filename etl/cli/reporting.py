@@ -71,7 +71,7 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
                 row["lag"],
                 row["calls"],
                 row["open_calls"],
-                (row["gaps"] or 0) + (row["unclosable_gaps"] or 0),
+                row["gaps"] or 0,
                 row["rejects"],
                 _proof(row),
             )

@@ -12,6 +12,7 @@ from etl.errors import ForeignLink, UsageError
 _PORTS = {"http": 80, "https": 443}
 _LINK = re.compile(r'<(?P<target>[^>]*)>(?P<params>(?:[^",]|"(?:[^"\\]|\\.)*")*)')
 _PARAM = re.compile(r';\s*(?P<name>[^\s=;,"]+)\s*(?:=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<token>[^\s;,"]*)))?')
+_OTHER_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x20\\\x7f]")
 
 
@@ -39,6 +40,21 @@ def check_same_origin(url: str, base_url: str) -> None:
             safe="It was not followed, so no credential was sent there; what was loaded before stays.",
             hint="If the provider has moved, set base_url to its new address.",
         )
+
+
+def check_link_unfollowed(url: str, base_url: str) -> None:
+    """
+    Raise ForeignLink where `url`, an address of a page that nobody follows, leads to another host or port.
+
+    Behind a proxy that ends TLS many servers write `http://` into their own links, and some have a scheme of their own: neither
+    says that the provider has moved. Credentials go to `base_url` alone, whatever a link says.
+    """
+    target, own = origin(absolute(url, base_url)), origin(base_url)
+    if target is None and _OTHER_SCHEME.match(url):
+        return
+    if target is not None and own is not None and target[1] == own[1] and {target[2], own[2]} <= {*_PORTS.values()}:
+        return
+    check_same_origin(url, base_url)
 
 
 def absolute(url: str, base_url: str) -> str:

@@ -2,13 +2,13 @@
 Knows how many new calls become columns at once where every record is exactly as documented.
 
 The columns hold the same as the rows that `derive` makes of the records one by one, which stays the definition; what
-is odd in any way (an unknown key, a wrong type, an end before its start) is left to it. A test holds the two together.
+is odd in any way (an unknown key, a wrong type, an end before its start) is left to it. A test holds the two together. It is made
+for the pages of lists: what only details hold (messages, events) is left to `derive` as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from operator import attrgetter
@@ -16,31 +16,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from etl import json_text
 from etl.model import JSON, OPEN_STATUSES, CallRow, Context, ParticipantRow, Record, Status
 from etl.provider import Provider
 from etl.records import parse
-from etl.records.compiled import ChildrenPlan, Plan, Shape, list_decoder, plan_of
+from etl.records.compiled import ChildrenPlan, Column, Plan, Shape, list_decoder, plan_of
+from etl.records.rows import Bulk, Columns, Same, where_given
 
-
-class Same(NamedTuple):
-    """A column that holds one value in every row."""
-
-    value: JSON
-
-
-Columns = Mapping[str, Sequence[JSON] | Same]
-"""Columns by their names; one that is left out holds null in every row."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bulk:
-    """What `count` new calls become: columns of `CallRow` and, where any has one, of `ParticipantRow`; and which are open."""
-
-    calls: Columns
-    count: int
-    participants: Columns | None
-    participations: int
-    open_ids: frozenset[str]
+Known = Mapping[tuple[str, Callable[[JSON], object]], Sequence[JSON]]
+"""Columns that were read already, by their key and parser."""
 
 
 class Odd(Exception):
@@ -58,11 +42,11 @@ def in_bulk(
     """
     Return what `derive` would make of these records, none of them a reject, without a detail; in the same order.
 
-    None where any of them is not as documented, and for providers whose records hold more than plain fields and participants.
+    None where any of them is not as documented, or holds messages or events, which only details do.
     """
     plan = plan_of(provider)
     form = _form_of(plan)
-    if form is None or any(record.cleaned for record in records):
+    if any(record.cleaned for record in records):
         return None
     try:
         found = form.read([record.text for record in records])
@@ -101,12 +85,7 @@ def _bulk(
     }
     if detail_due_at is not None:
         calls["detail_due_at"] = Same(detail_due_at)
-    fields = {
-        CallRow._fields[field.place]: cursors  # they were read already
-        if (field.key, field.parse) == (provider.cursor, parse.instant)
-        else _parsed(field.parse, form.values(found, field.path or (field.key,)))
-        for field in plan.fields
-    }
+    fields = _fields(plan.fields, CallRow._fields, form, found, {(provider.cursor, parse.instant): cursors})
     if any(_before(fields.get("ended_at", ()), fields.get("started_at", ()))):
         raise Odd
     instants = [fields[name] for name in ("created_at", "started_at", "ended_at") if name in fields]
@@ -117,6 +96,15 @@ def _bulk(
         fields["currency"] = [None if cost is None else context.currency for cost in fields["cost"]]
     if plan.by_agent:
         fields["agent_id"] = [context.stream if agent is None else agent for agent in fields.get("agent_id", [None] * len(ids))]
+    if plan.has_attributes:
+        fields["attributes"] = _attributes(provider, form, found)
+    if any(
+        value is not None and value != []
+        for inside in (plan.messages, plan.events)
+        if inside is not None
+        for value in form.values(found, (inside.key,))
+    ):
+        raise Odd
     open_ids: frozenset[str] = frozenset()
     if provider.status is not None:
         words = form.values(found, (provider.status,))
@@ -133,6 +121,41 @@ def _bulk(
     )
 
 
+def _fields(
+    columns: Iterable[Column], names: Sequence[str], form: Form, found: Sequence[Any], read: Known
+) -> dict[str, Sequence[JSON]]:
+    """Return the columns that fields lead to, or as `read` has them: of several fields the first with a value counts."""
+    made: dict[str, Sequence[JSON]] = {}
+    for field in columns:
+        name = names[field.place]
+        before = made.get(name)
+        if before is None:
+            known = read.get((field.key, field.parse))
+            made[name] = known or _parsed(field.parse, form.values(found, field.path or (field.key,)))
+        else:  # where there is a value already, this one is not even looked at
+            given = form.values(found, field.path or (field.key,))
+            left = [None if one is not None else other for one, other in zip(before, given, strict=True)]
+            made[name] = _first_of(before, _parsed(field.parse, left))
+    return made
+
+
+def _attributes(provider: Provider, form: Form, found: Sequence[Any]) -> list[str | None]:
+    """Return what each record has of the provider's extras, as JSON text; a key that is held as null is one of them."""
+    extras: list[dict[str, JSON]] = [{} for _ in found]
+    for key in provider.attributes:
+        if key in form.below:
+            raise Odd
+        for own, value in zip(extras, form.given(found, key), strict=True):
+            if value is not msgspec.UNSET:
+                own[key] = value
+    if provider.attributes_object is not None:
+        objects = form.values(found, (provider.attributes_object,))
+        if not {dict, type(None)}.issuperset(map(type, objects)):
+            raise Odd
+        extras = [own | (value or {}) for own, value in zip(extras, objects, strict=True)]
+    return [json_text.encoded(own).decode() if own else None for own in extras]
+
+
 def _participants(
     plan: ChildrenPlan[ParticipantRow], form: Form, context: Context, ids: Sequence[str], found: Sequence[Any]
 ) -> Columns | None:
@@ -145,10 +168,7 @@ def _participants(
     given = parse.identifiers(inside.values(every, (plan.id_key,)))
     if None in given or len(set(zip(owners, given, strict=True))) < len(given):  # none, or the same twice in one call
         raise Odd
-    fields: dict[str, Sequence[JSON]] = {
-        ParticipantRow._fields[field.place]: _parsed(field.parse, inside.values(every, field.path or (field.key,)))
-        for field in plan.fields
-    }
+    fields = _fields(plan.fields, ParticipantRow._fields, inside, every, {})
     nothing = [None] * len(every)
     stays = _stays(fields.get("joined_at", nothing), fields.get("left_at", nothing))
     fields["duration_seconds"] = _first_of(fields.get("duration_seconds", nothing), stays)
@@ -178,15 +198,6 @@ def _parsed(parser: Callable[[JSON], object], column: list[JSON]) -> list[JSON]:
     return where_given(lambda values: list(map(parser, values)), column)
 
 
-def where_given(apply: Callable[[Sequence[JSON]], list[JSON]], column: Sequence[JSON], *, null: JSON = None) -> list[JSON]:
-    """Return what `apply` makes of the values of a column that are not None, and `null` in the place of each that is."""
-    given = [value for value in column if value is not None]
-    if len(given) == len(column) > 0:
-        return apply(column)
-    following = iter(apply(given) if given else ())
-    return [null if value is None else next(following) for value in column]
-
-
 def _before(ones: Sequence[datetime | None], others: Sequence[datetime | None]) -> Iterator[bool]:
     """Tell of each two instants whether the first is earlier."""
     return (one is not None and other is not None and one < other for one, other in zip(ones, others, strict=False))
@@ -206,40 +217,44 @@ class Form(NamedTuple):
     kind: type[Any]
     names: Mapping[str, str]
     below: Mapping[str, Form]
+    kept: frozenset[str]  # the keys of which it matters whether they are held as null or not at all
+
+    def given(self, found: Sequence[Any], key: str) -> list[JSON]:
+        """Return what each object read holds under `key`; where it does not, `UNSET` if the key is `kept`, else None."""
+        return list(map(attrgetter(self.names[key]), found))
 
     def values(self, found: Sequence[Any], path: tuple[str, ...]) -> list[JSON]:
         """Return what stands at `path` in each of the objects read; None where nothing does."""
         key, *rest = path
-        values = list(map(attrgetter(self.names[key]), found))
+        values = self.given(found, key)
+        if key in self.kept:
+            values = [None if value is msgspec.UNSET else value for value in values]
         if not rest:
             return values
         return where_given(lambda given: self.below[key].values(given, tuple(rest)), values)
 
 
-_forms: dict[int, Form | None] = {}  # by identity, as plans are
+_forms: dict[int, Form] = {}  # by identity, as plans are
 
 
-def _form_of(plan: Plan) -> Form | None:
-    """Return the provider's form, made once; None where its records hold more than columns can be made of."""
+def _form_of(plan: Plan) -> Form:
+    """Return the provider's form, made once."""
     key = id(plan.provider)
     if key not in _forms:
-        columns = [
-            [field.place for field in fields] for fields in (plan.fields, plan.participants.fields if plan.participants else ())
-        ]
-        once = all(len(set(places)) == len(places) for places in columns)
-        plain = once and not (plan.has_attributes or plan.messages or plan.events)
-        _forms[key] = _made_form(plan.shape, plan.participants) if plain else None
+        _forms[key] = _made_form(plan.shape, plan.participants, kept=frozenset(plan.provider.attributes))
     return _forms[key]
 
 
-def _made_form(shape: Shape, children: ChildrenPlan[ParticipantRow] | None = None) -> Form:
+def _made_form(shape: Shape, children: ChildrenPlan[ParticipantRow] | None = None, *, kept: frozenset[str] = frozenset()) -> Form:
     names = {key: f"_{place}" for place, key in enumerate(sorted(shape.known))}
     below = {key: _made_form(inside) for key, inside in shape.below}
-    fields: list[tuple[str, Any, Any]] = [(names[key], below[key].kind | None if key in below else Any, None) for key in names]
+    fields: list[tuple[str, Any, Any]] = [
+        (names[key], below[key].kind | None if key in below else Any, msgspec.UNSET if key in kept else None) for key in names
+    ]
     if children is not None:
         below[children.key] = _made_form(children.shape)
         fields = [field for field in fields if field[0] != names[children.key]]
         fields.append((names[children.key], list.__class_getitem__(below[children.key].kind) | None, None))
     renamed = {name: key for key, name in names.items()}
     kind = msgspec.defstruct("Read", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
-    return Form(list_decoder(kind), kind, names, below)
+    return Form(list_decoder(kind), kind, names, below, kept)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-import msgspec
-
+from etl import json_text
 from etl.model import JSON, CallRow, Context, Derived, Drift, DriftNote, Record, Status
 from etl.provider import Provider
 from etl.records import parse
@@ -22,7 +21,6 @@ _CREATED, _STARTED, _ENDED = CALL["created_at"], CALL["started_at"], CALL["ended
 _AGENT, _COST, _CURRENCY, _TEST, _ATTRIBUTES, _RAW = (
     CALL[column] for column in ("agent_id", "cost", "currency", "is_test", "attributes", "raw")
 )
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def derive(
@@ -112,21 +110,6 @@ def late_parts_missing(provider: Provider, status: str, merged: JSON) -> bool:
     return any(not (part := merged.get(key)) or isinstance(part, list) for key in provider.late_parts)
 
 
-def same_content(provider: Provider, held: JSON, seen: JSON) -> bool:
-    """
-    Whether two decoded records say the same about a call, whatever the order of their keys.
-
-    Of a volatile key (a presigned URL) only counts whether it holds a value: the first recording is news, its next URL is not.
-    """
-    if not isinstance(held, dict) or not isinstance(seen, dict):
-        return _same(held, seen)
-    if held.keys() != seen.keys():
-        return False
-    return all(
-        (held[key] is None) == (seen[key] is None) if key in provider.volatile else _same(held[key], seen[key]) for key in held
-    )
-
-
 def _status(plan: Plan, row: list[JSON], merged: JSON, notes: list[DriftNote]) -> None:
     key = plan.provider.status
     if key is None:
@@ -150,13 +133,4 @@ def _attributes(provider: Provider, merged: JSON, notes: list[DriftNote]) -> str
             found |= given
         elif given is not None:
             notes.append(DriftNote(provider.attributes_object, Drift.WRONG_TYPE, type_name(given)))
-    return _encode(found).decode() if found else None
-
-
-def _same(one: JSON, other: JSON) -> bool:
-    """Equality as JSON has it: true is not 1, 1.0 is 1."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    return json_text.encoded(found).decode() if found else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 
 from etl.effects import Clock, Threads
-from etl.errors import ForeignOrganization, Interrupted
+from etl.errors import AuthenticationFailed, ForeignOrganization, Interrupted
 from etl.model import Record
 from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Access
@@ -42,6 +43,7 @@ class Task:
     findings: list[Finding] = field(default_factory=list)
     latest: datetime | None = None  # the latest that the provider's clock was taken to show
     telling: Lock = field(default_factory=Lock)  # pages are read in a thread of their own
+    forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
     open_seen: set[str] = field(default_factory=set)  # the open calls that a list of this run has shown
 
     @property
@@ -68,6 +70,7 @@ class Task:
         and are forgotten where it is not. Work that collided with another transaction is done again from its beginning.
         """
         organization, pinned = self.organization, self.pinned
+        departures = self.source.departures()
 
         def transaction() -> Counters:
             self.organization, self.pinned = organization, pinned
@@ -76,6 +79,8 @@ class Task:
                 work(page, counters)
                 counters.requests, counters.retries = self.source.api.requests, self.source.api.retries
                 page.save_counters(counters)
+                if departures:
+                    page.note_drift(departures, observed_at=self.clock.now())
                 page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
             return counters
 

@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import structlog
 
-from etl.errors import AuthenticationFailed, ConnectionFailed, EtlError, Interrupted, NotFound
+from etl.errors import FORBIDDEN, AuthenticationFailed, ConnectionFailed, EtlError, Interrupted, NotFound
 from etl.model import JSON, OPEN_STATUSES, Derived, Record
 from etl.records.derive import late_parts_missing
 from etl.runs.context import Task
+from etl.runs.loading import load_detail
 from etl.runs.port import PageTransaction
 from etl.runs.terms import Counters, DueCall, Finding
 
@@ -36,6 +37,10 @@ CHUNK = 5_000
 
 DAILY = timedelta(hours=23)
 """When a call that never ends is looked at again: an hour less, since a sync once a day begins now earlier, now later."""
+
+
+REFUSALS = 3
+"""So many calls of a stream are refused with 403, and none is answered, before the rest of it is not asked for any more."""
 
 
 class Answered(NamedTuple):
@@ -70,6 +75,9 @@ def read_details(task: Task) -> None:
                     absent[answer.call.stream].append(answer.call)
     for stream, gone in absent.items():
         _bury(task, stream, gone, alive=alive[stream])
+    for stream, refusals in task.forbidden.items():
+        if refusals and not alive[stream]:
+            raise refusals[0]
 
 
 def _due(task: Task, now: datetime, *, skip: int) -> Iterable[DueCall]:
@@ -105,13 +113,21 @@ def _answers(task: Task, calls: Iterable[DueCall]) -> Iterator[Answered]:
 
 
 def _ask(task: Task, call: DueCall) -> Answered:
+    """Ask for one call; what is forbidden (403) of one call, or of one agent's, does not end the others."""
+    refusals = task.forbidden[call.stream]
+    if len(refusals) >= REFUSALS:
+        return Answered(call, None, None, refusals[0])
     try:
         detail, observed_at = task.source.detail(stream=call.stream, call_id=call.call_id)
-    except AuthenticationFailed:
-        raise
+    except AuthenticationFailed as failure:
+        if failure.status != FORBIDDEN:
+            raise
+        refusals.append(failure)
+        return Answered(call, None, None, failure)
     except ConnectionFailed as failure:
         log.info("detail.failed", connection=task.connection, stream=call.stream, error=failure.code)
         return Answered(call, None, None, failure)
+    refusals.clear()
     return Answered(call, detail, observed_at, None)
 
 
@@ -139,7 +155,10 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
         task.check_organization(tuple(answer.detail for answer in answers if answer.detail is not None), page)
         for answer in answers:
             if answer.detail is not None and answer.observed_at is not None:
-                loaded = page.load_detail(
+                loaded = load_detail(
+                    page,
+                    task.account,
+                    run_id=task.run_id,
                     stream=answer.call.stream,
                     call_id=answer.call.call_id,
                     detail=answer.detail,

@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from etl.coverage import Spans
-from etl.model import JSON, AgentRow, Derived, Record
+from etl.model import JSON, AgentRow, Derived, DriftNote, Record, Rejection
 from etl.reading.walks.way import Held
+from etl.records.rows import Draft, HeldCalls, Rewrite, Stored
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Counters, DueCall, Loaded, Observed, Outcome, RunKind, Trigger
+from etl.runs.terms import Absent, Compared, Counters, DueCall, Outcome, Reject, RunKind, Trigger
 
 Due = Callable[[Derived, JSON], datetime | None]
 """Tells when to ask for a call's detail again, given what its records became and its decoded detail; None: not any more."""
@@ -42,20 +43,46 @@ class Watcher(Protocol):
 class PageTransaction(Protocol):
     """One page's transaction: it begins at the fence, and everything in it commits or nothing does."""
 
-    def load(self, observed: Observed, *, covered: Spans) -> Loaded:
-        """Write what is new or changed. `covered` is what the stream had covered before this run: new calls in it are late."""
+    def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
+        """Look up what is held of the calls of these records, each of another call and none a reject, read at `observed_at`."""
         ...
 
-    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
-        """Write one held call anew from what its detail says; `due` tells when to ask again."""
+    def held(self, call_ids: Collection[str]) -> Mapping[str, Stored]:
+        """Return the records that are held of these calls, by their ids."""
+        ...
+
+    def copy(self, draft: Draft) -> bool:
+        """Write calls that should not be held yet; where one is, or the database refuses one, write none and answer False."""
+        ...
+
+    def insert(self, entries: Sequence[Derived]) -> frozenset[str]:
+        """Write calls that are not held, each that the database takes; return the ids of those that it refuses."""
+        ...
+
+    def update(self, entries: Sequence[Derived]) -> frozenset[str]:
+        """
+        Write held calls and their children, what they replace becoming history; return the ids of those that are refused.
+
+        A call of which either record held was observed later is left as it is.
+        """
+        ...
+
+    def note(self, *, stream: str, rejects: Sequence[Reject], drift: Mapping[DriftNote, int], observed_at: datetime) -> None:
+        """Keep rejects, each counted once more where it is kept already, and what was odd, so many times."""
+        ...
+
+    def came_right(
+        self, call_ids: Collection[str], *, stream: str, observed_at: datetime, reason: Rejection | None = None
+    ) -> None:
+        """Resolve the rejects (with that reason, None: with any) of calls that were read as they should be, unless seen since."""
         ...
 
     def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
         """Count the calls held in `read`, and return those of them that are in none of `seen`."""
         ...
 
-    def ask_for(self, call_ids: Collection[str], *, due_at: datetime) -> None:
-        """Note that the details of these calls are to be asked for."""
+    def ask_for(self, call_ids: Collection[str], *, due_at: datetime | None) -> None:
+        """Note when the details of these calls are to be asked for; None: not any more."""
         ...
 
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
@@ -80,6 +107,10 @@ class PageTransaction(Protocol):
 
     def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
         """Keep what was found out about the provider and what the limiter must remember."""
+        ...
+
+    def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
+        """Count what departs from the documents, each with how often it was seen."""
         ...
 
     def save_counters(self, counters: Counters) -> None:
@@ -118,11 +149,11 @@ class RunWarehouse(RunRegister, Protocol):
         """Return capabilities, request log and pinned organisation, as kept."""
         ...
 
-    def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> object:
+    def encoded(self, draft: Draft) -> Draft:
         """
-        Return drafts of all calls on the page but those `known`; touches no database, and may run in any thread.
+        Return a draft as `copy` takes it soonest: its rows made ready to travel, or as it is.
 
-        The page's transaction compares the records with what is held all the same, and drafts itself where others are new.
+        Touches no database, and may run in any thread.
         """
         ...
 
@@ -174,25 +205,39 @@ FIRST = Place("", "")
 """Before every reject."""
 
 
-class Rewritten(NamedTuple):
-    """What deriving a stretch of calls did: the last id in it, how many were seen, written, and left as they were against it."""
+class KeptReject(NamedTuple):
+    """An open reject as it is kept."""
 
-    last: str
-    seen: int
-    written: int
-    underivable: int
-    refused: int
-    departures: Departures
+    stream: str
+    record_key: str
+    reason: str
+    raw_text: str
+    first_seen_at: datetime
+    last_seen_at: datetime
 
 
-class Tried(NamedTuple):
-    """What trying a stretch of rejects did: the last one, how many were seen, became calls, and are rejects no more."""
+class ReplayPage(PageTransaction, Protocol):
+    """The transaction of one stretch of a replay: what a page's can do, and what only a replay asks for."""
 
-    last: Place
-    seen: int
-    inserted: int
-    updated: int
-    resolved: int
+    def held_after(self, call_id: str, *, limit: int) -> HeldCalls:
+        """Return the calls of the connection whose ids follow `call_id` ("": the first), and what belongs to them."""
+        ...
+
+    def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
+        """Write held calls and their children in place, as far as they differ; return the ids of those that are refused."""
+        ...
+
+    def rejects_after(self, place: Place, *, limit: int) -> Sequence[KeptReject]:
+        """Return the open rejects of the connection that follow `place`."""
+        ...
+
+    def gone(self, call_ids: Sequence[str]) -> Mapping[str, datetime]:
+        """Return when those of the calls that were found gone at the provider were so last."""
+        ...
+
+    def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
+        """Note that these rejects are none any more."""
+        ...
 
 
 class ReplayWarehouse(RunRegister, Protocol):
@@ -202,12 +247,8 @@ class ReplayWarehouse(RunRegister, Protocol):
         """Return how many calls are held of the connection."""
         ...
 
-    def rewrite(self, account: Account, *, run_id: int, after: str) -> Rewritten | None:
-        """Derive the stretch of calls after an id again and write what differs; None where there is none left."""
-        ...
-
-    def try_rejects(self, account: Account, *, run_id: int, after: Place, now: datetime) -> Tried | None:
-        """Try the stretch of open rejects after a place again; None where there is none left."""
+    def page(self, account: Account, *, run_id: int) -> AbstractContextManager[ReplayPage]:
+        """Begin a transaction at the fence; leaving it commits."""
         ...
 
     def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:

@@ -12,8 +12,10 @@ from threading import Event
 from etl.errors import Interrupted
 from etl.runs.account import Account
 from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
-from etl.runs.port import FIRST, Departures, ReplayWarehouse, Rewritten, Tried
+from etl.runs.port import FIRST, Departures, ReplayWarehouse
 from etl.runs.repeated import repeated
+from etl.runs.retrying import Tried, try_rejects
+from etl.runs.rewriting import Rewritten, rewrite_stretch
 from etl.runs.terms import Finding, Outcome, RunKind, RunStatus
 
 STREAM = "replay"
@@ -56,9 +58,10 @@ def _try_rejects(account: Account, run_id: int, *, given: Surroundings[ReplayWar
     counters, after = outcome.counters, FIRST
 
     def try_some() -> Tried | None:
-        return given.warehouse.try_rejects(account, run_id=run_id, after=after, now=given.clock.now())
+        with given.warehouse.page(account, run_id=run_id) as page:
+            return try_rejects(page, account, run_id=run_id, after=after, now=given.clock.now())
 
-    while tried := repeated(try_some, clock=given.clock):
+    while (tried := repeated(try_some, clock=given.clock)) is not None:
         after = tried.last
         counters.records_seen += tried.seen
         counters.inserted += tried.inserted
@@ -74,9 +77,10 @@ def _rewrite(account: Account, run_id: int, *, given: Surroundings[ReplayWarehou
     departures: dict[tuple[str, str], tuple[int, str]] = {}
 
     def rewrite_some() -> Rewritten | None:
-        return given.warehouse.rewrite(account, run_id=run_id, after=after)
+        with given.warehouse.page(account, run_id=run_id) as page:
+            return rewrite_stretch(page, account, run_id=run_id, after=after)
 
-    while done := repeated(rewrite_some, clock=given.clock):
+    while (done := repeated(rewrite_some, clock=given.clock)) is not None:
         after = done.last
         counters.records_seen += done.seen
         counters.updated += done.written

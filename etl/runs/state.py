@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from etl.coverage import FAR, ORIGIN, Span, Spans, domain_start
+from etl.coverage import BEGINNING, FAR, ORIGIN, Span, Spans, domain_start
 from etl.reading.walks import Step
 
 
@@ -36,12 +36,29 @@ class StreamState:
         return self.coverage.gapless_until(start) if start is not None else None
 
     @property
-    def lost(self) -> Spans:
-        """What is owed, was never read, and can be had no more: the provider's list ends above it, and was once read below it."""
-        if self.horizon is None or not self.coverage:
+    def gaps(self) -> Spans:
+        """
+        What is owed below the end of what was read, and was not read; `BEGINNING` where it has no lower bound.
+
+        Below the horizon only what lies above the oldest range that was read is a gap: there was something once. Without a
+        horizon the past was not read to its end, so all of it is one. The view `data_freshness` says the same in SQL.
+        """
+        if not self.coverage:
             return Spans()
-        begin = self.coverage.first.start if self.start is None else max(self.start, self.coverage.first.start)
-        return Spans([Span(begin, self.horizon)]) - self.coverage
+        start = self.start or BEGINNING
+        if self.horizon is not None:
+            start = max(start, min(self.coverage.first.start, self.horizon))
+        return Spans([Span(start, self.coverage.last.end)]) - self.coverage
+
+    @property
+    def lost(self) -> Spans:
+        """The gaps that no later run can close: the provider's list ends above them."""
+        return self.gaps.below(self.horizon) if self.horizon is not None else Spans()
+
+    @property
+    def closable(self) -> Spans:
+        """The gaps that a later run can close; of one that reaches over the horizon, its upper part."""
+        return self.gaps - self.lost
 
     def to_read(self, now: datetime) -> Spans:
         """Return everything that is owed and not settled, up to well after `now`."""

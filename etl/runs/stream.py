@@ -9,12 +9,13 @@ from datetime import datetime
 import structlog
 
 from etl.coverage import ORIGIN, Span, Spans
-from etl.errors import AnchorNotMet, NotFound
+from etl.errors import AnchorNotMet, NotFound, ResponseTooLarge
 from etl.reading.orders import way_of
 from etl.reading.source import Page
 from etl.reading.walks import Note, Step
 from etl.reading.walks.way import Attempt, Held
 from etl.runs.context import Task
+from etl.runs.loading import drafted, load_page
 from etl.runs.port import PageTransaction
 from etl.runs.prefetch import prefetch
 from etl.runs.state import StreamState
@@ -47,7 +48,15 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
     reading = _Reading(task, stream, state)
     if task.want.full:
         reading.state = state.unsettled()
-    reading.read()
+    while True:
+        try:
+            reading.read()
+            break
+        except ResponseTooLarge:
+            # What was committed stands, so that a smaller page goes on there.
+            if not reading.pager.smaller():
+                raise
+            log.warning("page.too_large", connection=task.connection, stream=stream, per_page=reading.pager.size)
     for gap in reading.state.lost - state.lost:
         task.find(
             Finding(
@@ -116,7 +125,7 @@ class _Reading:
         if self.mostly_new:
             # They repeat at the seams, and where a page is asked for again.
             known = frozenset[str]().union(*(observed.call_ids & others for others in self.sighted))
-            observed.drafts = task.warehouse.drafts(observed, task.account, run_id=task.run_id, known=known)
+            observed.draft = task.warehouse.encoded(drafted(task.account, observed, run_id=task.run_id, known=known))
         self.sighted.append(observed.call_ids)
         return step, observed
 
@@ -142,7 +151,7 @@ class _Reading:
             self.held, self.missed = held, missed
             task.check_organization(step.records, page)
             absent = self._absent(page, step)
-            loaded = page.load(observed, covered=self.covered_before)
+            loaded = load_page(page, task.account, observed, run_id=task.run_id, covered=self.covered_before)
             counters.deleted += self._settle_absent(page, absent, step)
             counters.pages += 1
             counters.records_seen += len(step.records)

@@ -11,15 +11,13 @@ from datetime import datetime
 
 from etl.errors import AnchorNotMet, ConnectionFailed
 from etl.model import AgentRow
+from etl.provider import CALLS
 from etl.reading.orders import way_of
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.port import PageTransaction
 from etl.runs.state import StreamState
 from etl.runs.terms import Counters, Finding
-
-CALLS = "calls"
-"""The stream of a provider that lists all calls of an account together."""
 
 
 def start_of(account: Account) -> datetime | None:
@@ -30,11 +28,6 @@ def start_of(account: Account) -> datetime | None:
 def fail_alone(account: Account) -> bool:
     """Whether a stream that fails leaves others of the account to be read."""
     return account.provider.agents is not None
-
-
-def home_of(account: Account, stream: str) -> str:
-    """Return the stream that a held row of the account belongs to, whatever stands in it where there is but one."""
-    return stream if account.provider.agents is not None else CALLS
 
 
 def streams_to_read(task: Task, states: dict[str, StreamState]) -> tuple[str, ...]:

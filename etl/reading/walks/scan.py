@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from etl.coverage import Span, Spans
-from etl.errors import PagingBroken
+from etl.errors import PagingBroken, ProviderRefused
 from etl.reading.source import Page
-from etl.reading.walks.step import Instants, Note, Pages, Step
+from etl.reading.walks.step import NO_SUCH_PAGE, REFUSED, Instants, Note, Pages, Step, no_records
 
 PASSES = 50
 """How often a list is read at most."""
@@ -68,9 +68,18 @@ def scan(
     for _ in range(PASSES):
         tally.begin()
         number, size = 1, 0
+        last: Page | None = None
         before: tuple[str, ...] = ()
         while True:
-            page = pages.page(number, since=since, until=until)
+            try:
+                page = pages.page(number, since=since, until=until)
+            except ProviderRefused as refusal:
+                # Behind the end of the list some APIs answer an error.
+                if last is None or refusal.status not in (*REFUSED, *NO_SUCH_PAGE):
+                    raise
+                if not pages.ends_before(number, size=size, last=last, since=since, until=until):
+                    raise
+                page = no_records(last)
             instants = instants or Instants.of(page)
             ignored = page.ids == before and bool(before) and page.facts.number != number
             tally.count(page)
@@ -94,7 +103,7 @@ def scan(
                 return
             if ended.here:
                 break
-            number, before = number + 1, page.ids
+            number, before, last = number + 1, page.ids, page
         if tally.stale_passes * number > STALE_PAGES and tally.stale_passes > 1:
             break
     yield Step(

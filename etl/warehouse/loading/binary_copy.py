@@ -21,7 +21,7 @@ from sqlalchemy import BigInteger, Boolean, DateTime, Integer, LargeBinary, Nume
 from sqlalchemy.dialects.postgresql import JSONB
 
 from etl.model import CallRow, Derived, EventRow, MessageRow, ParticipantRow
-from etl.records.columns import Bulk, Columns, Same, where_given
+from etl.records.rows import Bulk, Columns, Draft, Same, where_given
 from etl.warehouse.tables import call_events, call_messages, call_participants, calls
 
 Encode = Callable[[Sequence[Any]], list[bytes]]
@@ -44,6 +44,13 @@ _length = Struct(">i").pack
 _columns, _integer, _big_integer = Struct(">h").pack, Struct(">ii").pack, Struct(">iq").pack
 _LENGTHS = tuple(map(_length, range(4096)))  # a look-up takes half as long
 _decimal = DecimalBinaryDumper(Decimal).dump
+
+
+def encoded(draft: Draft) -> tuple[Block, ...]:
+    """Return what has to be copied for a draft: what was made ready in advance, else its rows now."""
+    if isinstance(draft.encoded, tuple):
+        return draft.encoded
+    return blocks_in_bulk(draft.rows) if isinstance(draft.rows, Bulk) else blocks_of(draft.rows)
 
 
 def blocks_of(entries: Sequence[Derived]) -> tuple[Block, ...]:

@@ -29,7 +29,7 @@ _SUPERSEDE = text(
     SELECT c.connection, c.call_id, {_NEXT_VERSION}, c.last_changed_at,
            greatest(n.last_changed_at, c.last_changed_at + interval '1 microsecond'), false, {_TAKEN}
     FROM public.calls c
-    JOIN pg_temp.{CHANGED} n ON n.connection = c.connection AND n.call_id = c.call_id
+    JOIN pg_temp.{CHANGED} n ON n.connection = :connection AND n.call_id = c.call_id
     WHERE c.connection = :connection AND c.observed_at <= n.observed_at
       AND (c.detail_observed_at IS NULL OR c.detail_observed_at <= n.detail_observed_at)
     """  # noqa: S608 - column names of ours

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
-from sqlalchemy import Connection, Update, func, update
+from sqlalchemy import Connection, func, update
 from sqlalchemy.dialects.postgresql import insert
 
-from etl.model import DriftNote, Record, Rejection
+from etl.model import DriftNote, Rejection
+from etl.runs.terms import Reject
 from etl.warehouse.tables import rejected_records, schema_drift, texts
-
-
-class Reject(NamedTuple):
-    """A record that cannot become a row, and why."""
-
-    record: Record
-    reason: Rejection
 
 
 def note_rejects(connection: Connection, name: str, stream: str, rejects: Sequence[Reject], observed_at: datetime) -> None:
@@ -52,31 +45,29 @@ def note_rejects(connection: Connection, name: str, stream: str, rejects: Sequen
     )
 
 
-def resolve_rejects(connection: Connection, name: str, stream: str, call_ids: Sequence[str], observed_at: datetime) -> None:
-    """Resolve the rejects of these calls, which were read as they should be at `observed_at`, unless seen then or later."""
-    ids = texts(call_ids)
-    connection.execute(_resolving(name, stream, observed_at).where(rejected_records.c.call_id == func.any(ids)))
-
-
-def resolve_refused(connection: Connection, name: str, stream: str, call_id: str, observed_at: datetime) -> None:
-    """Resolve what the database had refused of a call whose detail it took at `observed_at`."""
+def resolve_rejects(
+    connection: Connection,
+    name: str,
+    stream: str,
+    call_ids: Collection[str],
+    observed_at: datetime,
+    *,
+    reason: Rejection | None = None,
+) -> None:
+    """Resolve the rejects (with that reason, None: with any) of calls read as they should be, unless seen then or later."""
     table = rejected_records
-    refused = (table.c.call_id == call_id, table.c.reason == Rejection.DATABASE_REFUSED.value)
-    connection.execute(_resolving(name, stream, observed_at).where(*refused))
-
-
-def _resolving(name: str, stream: str, observed_at: datetime) -> Update:
-    table = rejected_records
-    return (
+    statement = (
         update(table)
         .where(
             table.c.connection == name,
             table.c.stream == stream,
+            table.c.call_id == func.any(texts(call_ids)),
             table.c.resolved_at.is_(None),
             table.c.last_seen_at < observed_at,
         )
         .values(resolved_at=observed_at)
     )
+    connection.execute(statement if reason is None else statement.where(table.c.reason == reason.value))
 
 
 def note_drift(connection: Connection, name: str, drift: Mapping[DriftNote, int], observed_at: datetime) -> None:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from etl.coverage import Spans
 from etl.errors import FenceLost
-from etl.model import JSON, AgentRow, Record
+from etl.model import JSON, AgentRow, Derived, DriftNote, Record, Rejection
+from etl.records.rows import Draft, Stored
 from etl.runs.account import Account
-from etl.runs.port import Due
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Counters, Loaded, Observed
-from etl.warehouse.database import Database
+from etl.runs.terms import Absent, Compared, Counters, Reject
+from etl.warehouse.database import Database, driver_of
 from etl.warehouse.loading.fence import finish, take
 from etl.warehouse.loading.history import bury
 from etl.warehouse.loading.load import Loader
-from etl.warehouse.loading.rejects_and_drift import resolve_refused, resolve_rejects
-from etl.warehouse.tables import agents
+from etl.warehouse.loading.lookup import Glimpse, compare, held, held_in
+from etl.warehouse.loading.rejects_and_drift import note_drift, note_rejects, resolve_rejects
+from etl.warehouse.tables import agents, calls, texts
 
 SIGHTING = timedelta(days=1)
 """How old the last sighting of an agent may be while it is listed at every run."""
@@ -39,36 +40,61 @@ class Page:
         self._now = now
         self._account = account
         self._run_id = run_id
-        self._loader = Loader(connection, account, run_id)
-        self._came: list[Observed] = []
-        self._details_came: list[tuple[str, str, datetime]] = []
+        self._driver = driver_of(connection)
+        self._loader = Loader(connection, account.connection)
+        self._glimpsed = Glimpse({}, frozenset())  # what was seen already of the stream that is being loaded
+        self._right: list[tuple[Collection[str], str, datetime, Rejection | None]] = []
         self._state: dict[str, object] = {}
         self._counted: dict[str, object] = {}
         self._kept: dict[str, object] = {}
 
-    def load(self, observed: Observed, *, covered: Spans) -> Loaded:
-        """See `PageTransaction.load`."""
-        self._came.append(observed)
-        return self._loader.load(observed, covered)
+    def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
+        """See `PageTransaction.compare`."""
+        return compare(self._driver, self._account.connection, records, self._glimpsed, stream=stream, observed_at=observed_at)
 
-    def load_detail(self, *, stream: str, call_id: str, detail: Record, observed_at: datetime, due: Due) -> Loaded:
-        """See `PageTransaction.load_detail`."""
-        loaded = self._loader.load_detail(stream=stream, call_id=call_id, detail=detail, observed_at=observed_at, due=due)
-        if not loaded.rejected:
-            self._details_came.append((stream, call_id, observed_at))
-        return loaded
+    def held(self, call_ids: Collection[str]) -> dict[str, Stored]:
+        """See `PageTransaction.held`."""
+        return held(self._driver, self._account.connection, call_ids)
+
+    def copy(self, draft: Draft) -> bool:
+        """See `PageTransaction.copy`."""
+        return self._loader.copy(draft)
+
+    def insert(self, entries: Sequence[Derived]) -> frozenset[str]:
+        """See `PageTransaction.insert`."""
+        return self._loader.insert(entries)
+
+    def update(self, entries: Sequence[Derived]) -> frozenset[str]:
+        """See `PageTransaction.update`."""
+        return self._loader.update(entries)
+
+    def note(self, *, stream: str, rejects: Sequence[Reject], drift: Mapping[DriftNote, int], observed_at: datetime) -> None:
+        """See `PageTransaction.note`."""
+        note_rejects(self._connection, self._account.connection, stream, rejects, observed_at)
+        note_drift(self._connection, self._account.connection, drift, observed_at)
+
+    def came_right(
+        self, call_ids: Collection[str], *, stream: str, observed_at: datetime, reason: Rejection | None = None
+    ) -> None:
+        """See `PageTransaction.came_right`; written by `resolve_rejects`."""
+        self._right.append((call_ids, stream, observed_at, reason))
 
     def resolve_rejects(self) -> None:
-        """Note of the rejects whose calls came in this transaction, as they should, that they are none any more."""
-        for observed in self._came:
-            came = [record.call_id for record in observed.records if record.rejection is None and record.call_id is not None]
-            resolve_rejects(self._connection, self._account.connection, observed.stream, came, observed.observed_at)
-        for stream, call_id, observed_at in self._details_came:
-            resolve_refused(self._connection, self._account.connection, stream, call_id, observed_at)
+        """Write which rejects came right. Left out where the connection has none that is open, as nearly always."""
+        for call_ids, stream, observed_at, reason in self._right:
+            resolve_rejects(self._connection, self._account.connection, stream, call_ids, observed_at, reason=reason)
 
-    def ask_for(self, call_ids: Collection[str], *, due_at: datetime) -> None:
+    def ask_for(self, call_ids: Collection[str], *, due_at: datetime | None) -> None:
         """See `PageTransaction.ask_for`."""
-        self._loader.ask_for(call_ids, due_at=due_at)
+        self._connection.execute(
+            update(calls)
+            .where(
+                calls.c.connection == self._account.connection,
+                calls.c.call_id == func.any(texts(call_ids)),
+                calls.c.detail_due_at.is_distinct_from(due_at),
+            )
+            .values(detail_due_at=due_at)
+        )
 
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
         """See `PageTransaction.bury`."""
@@ -78,16 +104,17 @@ class Page:
         """See `PageTransaction.absent`."""
         if not read:
             return Absent(0, frozenset())
-        held = self._loader.glimpse(stream, read)
-        return Absent(len(held), frozenset(held).difference(*seen))
+        self._glimpsed = held_in(self._driver, self._account.connection, stream=stream, spans=read)
+        call_ids = self._glimpsed.hashes.keys()
+        return Absent(len(call_ids), frozenset(call_ids).difference(*seen))
 
     def save_state(self, stream: str, state_: StreamState) -> None:
         """See `PageTransaction.save_state`; written when the page is finished."""
         self._state = {
             "stream": stream,
             "high_water_mark": state_.high_water_mark,
-            "coverage": _multirange(state_.coverage),
-            "settled": _multirange(state_.settled),
+            "coverage": multirange_of(state_.coverage),
+            "settled": multirange_of(state_.settled),
             "horizon": state_.horizon,
             "domain_start": state_.start,
             "closed_at": state_.closed_at,
@@ -132,6 +159,10 @@ class Page:
     def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
         """See `PageTransaction.save_connection`; written when the page is finished."""
         self._kept |= {"capabilities": capabilities, "request_log": request_log}
+
+    def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
+        """See `PageTransaction.note_drift`."""
+        note_drift(self._connection, self._account.connection, drift, observed_at)
 
     def save_counters(self, counters: Counters) -> None:
         """See `PageTransaction.save_counters`; written when the page is finished."""
@@ -192,7 +223,8 @@ def page_transaction(database: Database, account: Account, run_id: int, kind: ty
         page.finish()
 
 
-def _multirange(spans: Spans) -> Multirange[datetime]:
+def multirange_of(spans: Spans) -> Multirange[datetime]:
+    """Return spans as the database takes them."""
     return Multirange([Range(span.start, span.end, "[)") for span in spans])
 
 

@@ -36,11 +36,17 @@ def _upsert_statement() -> Executable:
 
 
 UPSERT = _upsert_statement()
+_RECORDS = {
+    "raw": "coalesce(n.raw, c.raw)",
+    "detail": "CASE WHEN n.raw IS NULL THEN c.detail ELSE n.detail END",
+}
 REWRITE = text(
     "UPDATE public.calls c SET "  # noqa: S608 - column names of ours
-    + ", ".join(f"{name} = n.{name}" for name in COLUMNS if name not in ("connection", "call_id"))
+    + ", ".join(f"{name} = {_RECORDS.get(name, f'n.{name}')}" for name in COLUMNS if name not in ("connection", "call_id"))
     + f" FROM pg_temp.{CHANGED} n WHERE c.connection = :connection AND n.connection = c.connection AND n.call_id = c.call_id"
 )
+"""Writes rows in place. One whose `raw` waits as null keeps its records: they are as they should be, and need not travel."""
+
 CREATE_CHANGED = sql.SQL(
     "CREATE TEMPORARY TABLE IF NOT EXISTS {} ON COMMIT DELETE ROWS AS SELECT {} FROM public.calls WITH NO DATA"
 ).format(sql.Identifier(CHANGED), sql.SQL(", ").join(map(sql.Identifier, COLUMNS)))

@@ -1,19 +1,24 @@
 """
 Knows the gaps of every stream: from when to when, why they are there, and whether they can still be closed. Reads only.
 
-What counts as a gap is what the view `data_freshness` counts; one that reaches over the horizon is two here, since only its
-upper part can be closed.
+What is a gap, `etl.runs.state` says. One that reaches over the horizon is two here, since only its upper part can be closed; the
+view `data_freshness` counts it once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
+from etl.coverage import BEGINNING
+from etl.runs.state import StreamState
+from etl.runs.terms import RunStatus
 from etl.warehouse.database import Database
+from etl.warehouse.loading.transaction import spans_of
 
 
 class Why(StrEnum):
@@ -39,36 +44,15 @@ class Gap(NamedTuple):
         return self.why is not Why.BELOW_HORIZON
 
 
-_GAPS = text(
+_STREAMS = text(
     """
-    WITH reach AS (
-        SELECT s.*,
-            CASE WHEN horizon IS NULL THEN domain_start
-                 ELSE greatest(domain_start, least(lower(coverage), horizon)) END AS beginning
-        FROM sync.state s
-        WHERE NOT isempty(coverage)
-    ),
-    holes AS (
-        SELECT reach.*, tstzmultirange(tstzrange(beginning, upper(coverage))) - coverage AS holes
-        FROM reach
-        WHERE beginning IS NULL OR beginning < upper(coverage)
-    ),
-    parts AS (
-        SELECT connection, stream, unnest(holes - tstzmultirange(tstzrange(NULL, horizon))) AS part, false AS lost
-        FROM holes WHERE horizon IS NOT NULL
-        UNION ALL
-        SELECT connection, stream, unnest(holes * tstzmultirange(tstzrange(NULL, horizon))), true
-        FROM holes WHERE horizon IS NOT NULL
-        UNION ALL
-        SELECT connection, stream, unnest(holes), false FROM holes WHERE horizon IS NULL
-    )
-    SELECT p.connection, p.stream, lower(p.part) AS starts, upper(p.part) AS ends, p.lost, r.status AS last_status
-    FROM parts p
+    SELECT s.connection, s.stream, s.domain_start, s.coverage, s.horizon, r.status AS last_status
+    FROM sync.state s
     LEFT JOIN LATERAL (
         -- The last run that read pages: a replay reads none.
-        SELECT r.status FROM sync.runs r WHERE r.connection = p.connection AND r.pages > 0 ORDER BY r.id DESC LIMIT 1
+        SELECT r.status FROM sync.runs r WHERE r.connection = s.connection AND r.pages > 0 ORDER BY r.id DESC LIMIT 1
     ) r ON true
-    ORDER BY p.connection, p.stream, lower(p.part) NULLS FIRST
+    ORDER BY s.connection, s.stream
     """
 )
 
@@ -76,13 +60,13 @@ _GAPS = text(
 def gaps(database: Database) -> list[Gap]:
     """Return the gaps of every stream, oldest first."""
     with database.begin() as session:
-        rows = session.execute(_GAPS).all()
-    return [
-        Gap(row.connection, row.stream, row.starts, row.ends, _why(lost=row.lost, last_status=row.last_status)) for row in rows
-    ]
+        rows = session.execute(_STREAMS).all()
+    return [gap for row in rows for gap in _gaps_of(row)]
 
 
-def _why(*, lost: bool, last_status: str | None) -> Why:
-    if lost:
-        return Why.BELOW_HORIZON
-    return Why.NOT_REACHED if last_status == "succeeded" else Why.NOT_READ_YET
+def _gaps_of(row: Row[Any]) -> Iterator[Gap]:
+    state = StreamState(start=row.domain_start, coverage=spans_of(row.coverage), horizon=row.horizon)
+    unread = Why.NOT_REACHED if row.last_status == RunStatus.SUCCEEDED else Why.NOT_READ_YET
+    for spans, why in ((state.lost, Why.BELOW_HORIZON), (state.closable, unread)):
+        for span in spans:
+            yield Gap(row.connection, row.stream, None if span.start == BEGINNING else span.start, span.end, why)

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from etl import providers
 from etl.model import OPEN_STATUSES, CallRow, Context, ParticipantRow, Record, Status
 from etl.provider import Children, Field, Provider
-from etl.records.columns import Columns, Same, in_bulk
+from etl.records.columns import in_bulk
 from etl.records.derive import derive
 from etl.records.identify import identify
 from etl.records.parse import address, decimal_cents, direction, flag, identifier, instant, text, whole
+from etl.records.rows import Columns, Same
 
 SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CONTEXT = Context(connection="made_up", stream="agent-1", currency="EUR", run_id=7)
-TUPLE = providers.get("tuple")
+TUPLE, BIMPE, SALPRE, KROSAI = (providers.get(name) for name in providers.OURS)
 RICH = replace(
     TUPLE,
     name="rich",
@@ -36,7 +37,7 @@ RICH = replace(
         Field(column="direction", key="way", parse=direction),
         Field(column="agent_id", key="agent", parse=identifier),
     ),
-    agents=providers.get("bimpe").agents,
+    agents=BIMPE.agents,
     participants=Children(
         key="people",
         id_key="id",
@@ -50,6 +51,7 @@ RICH = replace(
 )
 """A provider whose records hold everything that can be made columns at once."""
 
+EXTRAS = ("variables", "endpoint_id", "cost", "cost_cents", "conversation_logs", "events", "status", "organization_id")
 INSTANTS = st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 3)).map(lambda at: at.isoformat() + "Z")  # noqa: DTZ001 - bounds
 ODD_INSTANTS = st.sampled_from(
     ["2026-05-01T10:00:00+02:00", "2026-05-01T10:00:00", "2026-05-01", "0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z", 5, "24:00"]
@@ -70,8 +72,32 @@ def people(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, A
     return st.lists(person, max_size=3, unique_by=lambda one: one["id"])
 
 
+def listed(provider: Provider) -> st.SearchStrategy[dict[str, Any]]:
+    """Return records as the list of a provider without participants shows them, by what reads each of their fields."""
+    by_parser = {
+        instant: INSTANTS,
+        text: NAMES,
+        whole: st.integers(0, 9000) | st.just(42.0),
+        flag: st.booleans(),
+        decimal_cents: st.integers(0, 10**9) | st.just("2.40"),
+        address: st.sampled_from(["+14155550123", "box:4", ""]),
+        direction: st.sampled_from(["inbound", "Outbound"]),
+        identifier: NAMES | st.integers(),
+    }
+    keys = {field.key: by_parser[field.parse] for field in provider.fields if field.key != provider.cursor}
+    keys |= {key: NAMES | st.integers() for key in provider.attributes if key not in keys}
+    if provider.attributes_object is not None:
+        keys[provider.attributes_object] = st.dictionaries(NAMES, NAMES | st.booleans(), max_size=2)
+    words = st.sampled_from(sorted(provider.statuses))
+    return st.tuples(documented(**keys), words, INSTANTS).map(
+        lambda drawn: {**drawn[0], "status": drawn[1], provider.cursor: drawn[2]}
+    )
+
+
 def calls(provider: Provider) -> st.SearchStrategy[dict[str, Any]]:
     """Return records as the provider documents them."""
+    if provider in (BIMPE, SALPRE, KROSAI):
+        return listed(provider)
     if provider is TUPLE:
         user = documented(email=NAMES)
         held = documented(
@@ -95,7 +121,7 @@ def calls(provider: Provider) -> st.SearchStrategy[dict[str, Any]]:
 
 def spoiled(call: dict[str, Any], draw: st.DataObject) -> dict[str, Any]:
     """Return the record with one value that nobody documented, somewhere."""
-    key = draw.draw(st.sampled_from([*call, "id", "surprise", "started_at", "made", "call_participations", "people"]))
+    key = draw.draw(st.sampled_from([*call, "id", "surprise", "started_at", "made", "call_participations", "people", *EXTRAS]))
     inside = call.get(key)
     value: Any = draw.draw(ODD | ODD_INSTANTS)
     if isinstance(inside, list) and inside and draw.draw(st.booleans()):
@@ -108,7 +134,8 @@ def spoiled(call: dict[str, Any], draw: st.DataObject) -> dict[str, Any]:
 
 def records_of(provider: Provider, held: list[dict[str, Any]]) -> list[Record]:
     """Examine records as they would arrive; those that cannot become rows are left out."""
-    found = [identify(provider, json.dumps({"id": place, **call}).encode(), cleaned=False) for place, call in enumerate(held)]
+    texts = [json.dumps({provider.call_id: place, **call}).encode() for place, call in enumerate(held)]
+    found = [identify(provider, one, cleaned=False) for one in texts]
     return [record for record in found if record.rejection is None]
 
 
@@ -138,7 +165,7 @@ def check(provider: Provider, records: list[Record], *, due_at: datetime | None)
     return True
 
 
-@pytest.mark.parametrize("provider", [TUPLE, RICH], ids=lambda one: one.name)
+@pytest.mark.parametrize("provider", [TUPLE, RICH, BIMPE, SALPRE, KROSAI], ids=lambda one: one.name)
 @UNHURRIED
 @given(data=st.data())
 def test_documented_records_become_the_same_columns_as_rows(provider: Provider, data: st.DataObject) -> None:
@@ -151,7 +178,7 @@ def test_documented_records_become_the_same_columns_as_rows(provider: Provider, 
         assert any(entry.drift for entry in entries)
 
 
-@pytest.mark.parametrize("provider", [TUPLE, RICH], ids=lambda one: one.name)
+@pytest.mark.parametrize("provider", [TUPLE, RICH, BIMPE, SALPRE, KROSAI], ids=lambda one: one.name)
 @UNHURRIED
 @given(data=st.data())
 def test_what_nobody_documented_is_never_taken_for_something_else(provider: Provider, data: st.DataObject) -> None:
@@ -170,12 +197,31 @@ def test_a_cleaned_record_goes_the_long_way() -> None:
     assert in_bulk(TUPLE, CONTEXT, [record._replace(cleaned=True)], observed_at=SEEN, detail_due_at=None) is None
 
 
-@pytest.mark.parametrize("name", ["bimpe", "salpre", "krosai"])
-def test_a_provider_with_attributes_goes_the_long_way(name: str) -> None:
-    """Its records hold more than columns can be made of at once."""
-    provider = providers.get(name)
-    record = identify(
-        provider, json.dumps({provider.call_id: 1, provider.cursor: "2026-01-01T00:00:00Z"}).encode(), cleaned=False
-    )
-    assert record.rejection is None
-    assert in_bulk(provider, CONTEXT, [record], observed_at=SEEN, detail_due_at=None) is None
+@pytest.mark.parametrize("key", ["conversation_logs", "events"])
+@pytest.mark.parametrize("value", [[{"id": 1}], 0, {}, ""])
+def test_a_record_with_messages_or_events_goes_the_long_way(key: str, value: Any) -> None:
+    """Only details hold them; an empty list of them, as a list may show it, is none."""
+    provider = BIMPE if key == "conversation_logs" else KROSAI
+    held = {provider.cursor: "2026-01-01T00:00:00Z", "status": "queued"}
+    assert check(provider, records_of(provider, [held, {**held, key: []}, {**held, key: None}]), due_at=None)
+    assert not check(provider, records_of(provider, [held, {**held, key: value}]), due_at=None)
+
+
+def test_an_extra_that_is_null_is_kept() -> None:
+    """A key that a record does not hold is another thing."""
+    held = {"created_at": "2026-01-01T00:00:00Z", "status": "queued"}
+    some = [held, {**held, "endpoint_id": None}, {**held, "endpoint_id": "one", "phone_number_id": "two"}]
+    records = records_of(KROSAI, some)
+    assert check(KROSAI, records, due_at=None)
+    bulk = in_bulk(KROSAI, CONTEXT, records, observed_at=SEEN, detail_due_at=None)
+    assert bulk is not None
+    assert bulk.calls["attributes"] == [None, '{"endpoint_id":null}', '{"endpoint_id":"one","phone_number_id":"two"}']
+
+
+def test_of_two_keys_for_one_column_the_first_with_a_value_counts() -> None:
+    """The second one is not looked at where the first has a value, whatever it holds."""
+    held = {"created_at": "2026-01-01T00:00:00Z", "status": "completed"}
+    some = [{**held, "cost": 240}, {**held, "cost": "never", "cost_cents": 120}, {**held, "cost": 5, "cost_cents": None}, held]
+    records = records_of(KROSAI, some)
+    assert check(KROSAI, records, due_at=None)
+    assert not check(KROSAI, records_of(KROSAI, [{**held, "cost": "never"}, held]), due_at=None)

@@ -1,0 +1,31 @@
+"""Knows when two JSON values are the same, and when two records say the same about a call."""
+
+from __future__ import annotations
+
+from etl.json_text import decoded
+from etl.json_text import same as same_json
+from etl.model import JSON
+from etl.provider import Provider
+
+
+def same_text(one: str | None, other: str | None) -> bool:
+    """Whether two JSON texts, or nulls of the database, are the same JSON."""
+    if one is None or other is None or one == other:
+        return one == other
+    return same_json(decoded(one.encode()), decoded(other.encode()))
+
+
+def same_content(provider: Provider, held: JSON, seen: JSON) -> bool:
+    """
+    Whether two decoded records say the same about a call, whatever the order of their keys.
+
+    Of a volatile key (a presigned URL) only counts whether it holds a value: the first recording is news, its next URL is not.
+    """
+    if not isinstance(held, dict) or not isinstance(seen, dict):
+        return same_json(held, seen)
+    if held.keys() != seen.keys():
+        return False
+    return all(
+        (held[key] is None) == (seen[key] is None) if key in provider.volatile else same_json(held[key], seen[key])
+        for key in held
+    )

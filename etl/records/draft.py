@@ -1,0 +1,42 @@
+"""
+Knows what the records of new calls become before anything is asked about them: rows that wait to be written.
+
+In bulk where the records are as documented (`etl.records.columns`), else one by one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from etl.model import OPEN_STATUSES, Context, Derived, Record
+from etl.provider import Provider
+from etl.records.columns import in_bulk
+from etl.records.derive import derive
+from etl.records.rows import NOTHING, Draft
+
+
+def draft(
+    provider: Provider, context: Context, records: Sequence[Record], *, observed_at: datetime, due_at: datetime | None
+) -> Draft:
+    """Return the draft of the calls of these records, each of another call and none of them a reject."""
+    if not records:
+        return NOTHING
+    bulk = in_bulk(provider, context, records, observed_at=observed_at, detail_due_at=due_at)
+    if bulk is not None:
+        return Draft(records=records, rows=bulk, open_ids=bulk.open_ids, drift=Counter())
+    entries = derive_each(provider, context, records, observed_at=observed_at, due_at=due_at)
+    return Draft(
+        records=records,
+        rows=entries,
+        open_ids=frozenset(entry.call.call_id for entry in entries if entry.call.status in OPEN_STATUSES),
+        drift=Counter(note for entry in entries for note in entry.drift),
+    )
+
+
+def derive_each(
+    provider: Provider, context: Context, records: Sequence[Record], *, observed_at: datetime, due_at: datetime | None
+) -> list[Derived]:
+    """Return what records of calls that are not held become, one by one."""
+    return [derive(provider, context, record, observed_at=observed_at, detail_due_at=due_at) for record in records]

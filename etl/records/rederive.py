@@ -1,0 +1,145 @@
+"""
+Knows what a held call becomes of its own records, of a newer one, and of a detail: pure functions.
+
+Sync, replay, audit and repair ask here, so that none of them writes what another one would write otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from etl.model import CallRow, Context, Derived, DriftNote, Record
+from etl.provider import Provider
+from etl.records.columns import in_bulk
+from etl.records.content import same_content
+from etl.records.derive import derive
+from etl.records.differences import Family, differing_columns, differing_kinds, differing_places, families
+from etl.records.identify import identify, identify_all, is_detail_of
+from etl.records.rows import HeldCalls, Rewrite, Stored
+
+FEWEST = 32
+"""So many calls are derived one by one where something is odd about one of them; of more, each half is tried on its own first."""
+
+
+class Unlike(NamedTuple):
+    """A held call whose list record cannot become its row: `record` is what it is looked at as, a reject or another call's."""
+
+    held: CallRow
+    record: Record
+
+
+@dataclass(slots=True)
+class Rederived:
+    """What comes of deriving held calls again: those that differ, those that cannot be derived, and what was odd about any."""
+
+    differing: list[tuple[CallRow, Rewrite]] = field(default_factory=list)
+    unlike: list[Unlike] = field(default_factory=list)
+    drift: Counter[DriftNote] = field(default_factory=Counter)
+
+
+def rederive(provider: Provider, held: HeldCalls, *, currency: str, run_id: int) -> Rederived:
+    """Derive held calls again and compare them with what is held. Most are as they should be, which is seen in bulk."""
+    found = Rederived()
+    usable: dict[str, list[tuple[CallRow, Record]]] = defaultdict(list)  # by stream; those with a detail under ""
+    for row, record in zip(held.calls, _records(provider, held.calls), strict=True):
+        if record.rejection is not None or record.call_id != row.call_id:
+            found.unlike.append(Unlike(row, record))
+        else:
+            usable[provider.home_of(row.stream) if row.detail is None else ""].append((row, record))
+    one_by_one = usable.pop("", [])
+    for stream, some in usable.items():
+        context = Context(connection=some[0][0].connection, stream=stream, currency=currency, run_id=run_id)
+        one_by_one += _doubtful(provider, context, some, held)
+    one_by_one.sort(key=lambda pair: pair[0].call_id)
+    theirs = families(held, {row.call_id for row, _ in one_by_one})
+    for row, record in one_by_one:
+        entry = derived_again(provider, row, record._replace(digest=row.content_hash), currency=currency, run_id=run_id)
+        columns, kinds = differing_columns(row, entry.call), differing_kinds(theirs.get(row.call_id, Family()), entry)
+        if columns or kinds:
+            found.differing.append((row, Rewrite(entry, columns, kinds)))
+        found.drift.update(entry.drift)
+    return found
+
+
+def _doubtful(
+    provider: Provider, context: Context, some: Sequence[tuple[CallRow, Record]], held: HeldCalls
+) -> Iterable[tuple[CallRow, Record]]:
+    """Return those of some calls without a detail that are not known to be as they should; of the others nothing is odd."""
+    if len(some) <= FEWEST:
+        return some
+    # When they were observed takes no part in what is compared.
+    bulk = in_bulk(provider, context, [record for _, record in some], observed_at=some[0][0].observed_at, detail_due_at=None)
+    if bulk is not None:
+        return [some[place] for place in sorted(differing_places([row for row, _ in some], held, bulk))]
+    half = len(some) // 2
+    return [*_doubtful(provider, context, some[:half], held), *_doubtful(provider, context, some[half:], held)]
+
+
+def derived_again(provider: Provider, row: CallRow, record: Record, *, currency: str, run_id: int) -> Derived:
+    """
+    Return what a held row's call becomes of `record`; its instants and, where it is the call's own, its detail stay.
+
+    A detail of another call takes no part and is gone from the row, which is due to be asked for at once.
+    """
+    detail = own_detail(provider, row.call_id, row.detail) if row.detail_observed_at is not None else None
+    return derive(
+        provider,
+        Context(connection=row.connection, stream=provider.home_of(row.stream), currency=currency, run_id=run_id),
+        record,
+        observed_at=row.observed_at,
+        detail=detail,
+        detail_observed_at=row.detail_observed_at if detail is not None else None,
+        # At once by whatever clock: no answer of this run may have told the provider's yet.
+        detail_due_at=row.detail_due_at if detail is not None or row.detail is None else min(row.cursor_at, row.observed_at),
+        first_seen_at=row.first_seen_at,
+        last_changed_at=row.last_changed_at,
+    )
+
+
+def changed(
+    provider: Provider, context: Context, record: Record, held: Stored, *, observed_at: datetime, due_at: datetime | None
+) -> Derived | None:
+    """Return what a held call becomes of a list record with other bytes, None where it says the same."""
+    if same_content(provider, identify(provider, held.raw.encode(), cleaned=False).value, record.value):
+        return None
+    detail = own_detail(provider, record.call_id or "", held.detail)
+    return derive(
+        provider,
+        context,
+        record,
+        observed_at=observed_at,
+        detail=detail,
+        detail_observed_at=held.detail_observed_at if detail is not None else None,
+        detail_due_at=due_at,
+        last_changed_at=observed_at,
+    )
+
+
+def with_detail(provider: Provider, context: Context, held: Stored, detail: Record, *, observed_at: datetime) -> Derived:
+    """Return what a held call becomes of its detail."""
+    record = identify(provider, held.raw.encode(), cleaned=False)._replace(digest=held.content_hash)
+    return derive(
+        provider,
+        context,
+        record,
+        observed_at=held.observed_at,
+        detail=detail,
+        detail_observed_at=observed_at,
+        last_changed_at=observed_at,
+    )
+
+
+def own_detail(provider: Provider, call_id: str, text: str | None) -> Record | None:
+    """Return the detail that is held of a call, None where there is none or it is not this call's."""
+    if text is None:
+        return None
+    record = identify(provider, text.encode(), cleaned=False)
+    return record if is_detail_of(provider, record, call_id) else None
+
+
+def _records(provider: Provider, rows: Sequence[CallRow]) -> Sequence[Record]:
+    return identify_all(provider, [row.raw.encode() for row in rows]) if rows else ()

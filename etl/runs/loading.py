@@ -1,0 +1,138 @@
+"""
+Knows how what was read becomes rows: what is held is looked up, `etl.records` says what follows from it, and that is written.
+
+Runs inside a page's transaction, which holds the fence: nobody else writes the connection. Knows no API, no SQL.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from etl.coverage import Spans
+from etl.model import OPEN_STATUSES, Context, Derived, Record, Rejection
+from etl.records.content import same_content
+from etl.records.draft import derive_each, draft
+from etl.records.identify import as_reject
+from etl.records.rederive import changed, own_detail, with_detail
+from etl.records.rows import NOTHING, Draft
+from etl.runs.account import Account
+from etl.runs.port import Due, PageTransaction
+from etl.runs.terms import Compared, Loaded, Observed, Reject
+
+
+def drafted(account: Account, observed: Observed, *, run_id: int, known: Collection[str]) -> Draft:
+    """Return the draft of all calls on a page but those `known`; it may be made in any thread, before the page's transaction."""
+    expected = [record for call_id, record in observed.latest.items() if call_id not in known]
+    return _draft(account, observed, expected, run_id=run_id)
+
+
+def load_page(page: PageTransaction, account: Account, observed: Observed, *, run_id: int, covered: Spans) -> Loaded:
+    """
+    Write the records of a page that are new or changed; within a page the last sighting of an id wins.
+
+    What was drafted in advance is written first, unseen: where that shows a call to be held, or a row is refused, nothing of it
+    stays and all is looked up. New calls in `covered`, what the stream had covered before this run, are late.
+    """
+    rejects = [Reject(record, record.rejection) for record in observed.records if record.rejection is not None]
+    written = observed.draft if observed.draft.records and page.copy(observed.draft) else NOTHING
+    done = {record.call_id for record in written.records}
+    asked = [record for call_id, record in observed.latest.items() if call_id not in done]
+    compared = page.compare(asked, stream=observed.stream, observed_at=observed.observed_at)
+    updates = _updates(account, observed, compared, run_id=run_id)
+    new, refused = _insert(page, account, observed, compared.new, run_id=run_id)
+    unchanged = len(asked) - len(compared.new) - len(compared.elsewhere) - len(updates)
+    refused |= page.update(updates)
+    if refused:
+        updates = [entry for entry in updates if entry.call.call_id not in refused]
+        # Of an id that stands on the page more than once the last record is the one that was tried.
+        rejects += [
+            Reject(as_reject(account.provider, observed.latest[call_id]), Rejection.DATABASE_REFUSED)
+            for call_id in sorted(refused)
+        ]
+    rejects += [Reject(record, Rejection.ID_IN_TWO_STREAMS) for record in compared.elsewhere]
+    drift = written.drift + new.drift + Counter(note for entry in updates for note in entry.drift)
+    page.note(stream=observed.stream, rejects=rejects, drift=drift, observed_at=observed.observed_at)
+    page.came_right(observed.latest.keys(), stream=observed.stream, observed_at=observed.observed_at)
+    came = (*written.records, *new.records) if covered else ()
+    lateness = [covered.last.end - record.cursor for record in came if record.cursor is not None and record.cursor in covered]
+    return Loaded(
+        inserted=len(written.records) + len(new.records),
+        updated=len(updates),
+        unchanged=unchanged,
+        rejected=len(rejects),
+        late=len(lateness),
+        max_lateness=max(lateness, default=None),
+        open_ids=compared.open_ids.union(
+            written.open_ids, new.open_ids, (entry.call.call_id for entry in updates if entry.call.status in OPEN_STATUSES)
+        ),
+    )
+
+
+def load_detail(
+    page: PageTransaction,
+    account: Account,
+    *,
+    run_id: int,
+    stream: str,
+    call_id: str,
+    detail: Record,
+    observed_at: datetime,
+    due: Due,
+) -> Loaded:
+    """Write one held call anew from what its detail says; one that says nothing new only gets its next date."""
+    provider = account.provider
+    held = page.held([call_id]).get(call_id)
+    if held is None or (held.detail_observed_at is not None and held.detail_observed_at > observed_at):
+        page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
+        return Loaded()
+    entry = with_detail(provider, context_of(account, stream, run_id=run_id), held, detail, observed_at=observed_at)
+    due_at = due(entry, detail.value)
+    before = own_detail(provider, call_id, held.detail)
+    if before is not None and same_content(provider, before.value, detail.value):
+        page.ask_for([call_id], due_at=due_at)
+        page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
+        return Loaded(unchanged=1)
+    if page.update([entry._replace(call=entry.call._replace(detail_due_at=due_at))]):
+        reject = Reject(as_reject(provider, detail._replace(call_id=call_id)), Rejection.DATABASE_REFUSED)
+        page.note(stream=stream, rejects=[reject], drift=Counter(), observed_at=observed_at)
+        return Loaded(rejected=1)
+    page.note(stream=stream, rejects=(), drift=Counter(entry.drift), observed_at=observed_at)
+    page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
+    return Loaded(updated=1)
+
+
+def context_of(account: Account, stream: str, *, run_id: int) -> Context:
+    """Return what a row needs to know beyond its records."""
+    return Context(connection=account.connection, stream=stream, currency=account.currency, run_id=run_id)
+
+
+def _updates(account: Account, observed: Observed, compared: Compared, *, run_id: int) -> list[Derived]:
+    """Return what the held calls become whose records say something new."""
+    context, provider = context_of(account, observed.stream, run_id=run_id), account.provider
+    entries = (
+        changed(provider, context, record, held, observed_at=observed.observed_at, due_at=observed.due_at)
+        for record, held in compared.differing
+    )
+    return [entry for entry in entries if entry is not None]
+
+
+def _insert(
+    page: PageTransaction, account: Account, observed: Observed, records: Sequence[Record], *, run_id: int
+) -> tuple[Draft, frozenset[str]]:
+    """Write new calls; return those written, and the ids of those that the database refuses."""
+    new = _draft(account, observed, records, run_id=run_id)
+    if not records or page.copy(new):
+        return new, frozenset()
+    context = context_of(account, observed.stream, run_id=run_id)
+    entries = derive_each(account.provider, context, records, observed_at=observed.observed_at, due_at=observed.due_at)
+    refused = page.insert(entries)
+    if refused:
+        new = _draft(account, observed, [record for record in records if record.call_id not in refused], run_id=run_id)
+    return new, refused
+
+
+def _draft(account: Account, observed: Observed, records: Sequence[Record], *, run_id: int) -> Draft:
+    context = context_of(account, observed.stream, run_id=run_id)
+    return draft(account.provider, context, records, observed_at=observed.observed_at, due_at=observed.due_at)

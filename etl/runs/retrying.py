@@ -1,0 +1,100 @@
+"""
+Knows one stretch of a replay's rejects: each is looked at again, and loaded if it has become a row. Knows no API, no SQL.
+
+It is loaded like any record, as of when it was last seen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from etl.model import Record, Rejection
+from etl.records.draft import derive_each
+from etl.records.identify import identify
+from etl.records.rederive import changed
+from etl.runs.account import Account
+from etl.runs.loading import context_of
+from etl.runs.port import KeptReject, Place, ReplayPage
+
+REJECTS = 200
+"""The number of rejects that are tried again in one transaction; a reject can be large."""
+
+
+class Tried(NamedTuple):
+    """What trying a stretch of rejects did: the last one, how many were seen, became calls, and are rejects no more."""
+
+    last: Place
+    seen: int
+    inserted: int
+    updated: int
+    resolved: int
+
+
+def try_rejects(page: ReplayPage, account: Account, *, run_id: int, after: Place, now: datetime) -> Tried | None:
+    """Try the open rejects after a place again; None where there is none left."""
+    found = page.rejects_after(after, limit=REJECTS)
+    if not found:
+        return None
+    provider = account.provider
+    records = {kept: identify(provider, kept.raw_text.encode(), cleaned=False) for kept in found}
+    usable = {kept: record for kept, record in records.items() if record.rejection is None}
+    call_ids = [record.call_id for record in usable.values() if record.call_id is not None]
+    gone, held = page.gone(call_ids), page.held(call_ids)
+    past: list[KeptReject] = []
+    batches: dict[tuple[str, datetime], list[tuple[KeptReject, Record]]] = defaultdict(list)
+    for kept, record in usable.items():
+        call_id = record.call_id or ""
+        if call_id in gone and gone[call_id] > kept.last_seen_at:
+            past.append(kept)  # what became of the call later is known: it is no more
+        elif kept.reason == Rejection.DATABASE_REFUSED and provider.detail is not None and call_id in held:
+            continue  # may be a detail, not a record of the list; a sync asks for it again
+        else:
+            batches[kept.stream, kept.last_seen_at].append((kept, record))
+    inserted = updated = 0
+    for (stream, seen_at), batch in batches.items():
+        due_at = now if provider.detail is not None else None
+        came, altered, right = _load(page, account, stream, seen_at, batch, run_id=run_id, due_at=due_at)
+        inserted, updated = inserted + came, updated + altered
+        past += right
+    by_stream: dict[str, list[str]] = defaultdict(list)
+    for kept in past:
+        by_stream[kept.stream].append(kept.record_key)
+    for stream, keys in by_stream.items():
+        page.resolve(stream=stream, keys=keys, at=now)
+    last = found[-1]
+    return Tried(
+        last=Place(last.stream, last.record_key), seen=len(found), inserted=inserted, updated=updated, resolved=len(past)
+    )
+
+
+def _load(
+    page: ReplayPage,
+    account: Account,
+    stream: str,
+    seen_at: datetime,
+    batch: Sequence[tuple[KeptReject, Record]],
+    *,
+    run_id: int,
+    due_at: datetime | None,
+) -> tuple[int, int, list[KeptReject]]:
+    """Load rejects that were last seen together; return how many calls are new and changed, and the rejects come right."""
+    provider, context = account.provider, context_of(account, stream, run_id=run_id)
+    latest = {record.call_id: (kept, record) for kept, record in batch}
+    compared = page.compare([record for _, record in latest.values()], stream=stream, observed_at=seen_at)
+    new = [
+        entry._replace(call=entry.call._replace(first_seen_at=latest[entry.call.call_id][0].first_seen_at))
+        for entry in derive_each(provider, context, compared.new, observed_at=seen_at, due_at=due_at)
+    ]
+    updates = [
+        entry
+        for record, held in compared.differing
+        if (entry := changed(provider, context, record, held, observed_at=seen_at, due_at=due_at)) is not None
+    ]
+    refused = page.insert(new) | page.update(updates)
+    still = refused.union(record.call_id for record in compared.elsewhere if record.call_id is not None)
+    right = [kept for kept, record in batch if record.call_id not in still]
+    came = sum(entry.call.call_id not in refused for entry in new)
+    return came, sum(entry.call.call_id not in refused for entry in updates), right

@@ -1,0 +1,182 @@
+"""The life of a run, whatever its work is: lock, run row, how it ended, close."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from etl.cli.progress import Silence
+from etl.errors import AlreadyRunning, BudgetSpent, ConnectionFailed, EtlError, FenceLost, Interrupted, WarehouseError
+from etl.model import JSON
+from etl.provider import Provider
+from etl.runs.account import Account
+from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
+from etl.runs.terms import Outcome, RunKind, RunStatus, Trigger
+from etl.system import SystemClock
+from tests.inline import NoThreads
+
+ACCOUNT = Account(connection="one", provider=cast("Provider", None), lookback=timedelta(hours=2))
+Work = Callable[[Run], None]
+
+
+@dataclass
+class Register:
+    """A register of runs that writes down what is asked of it, and fails where it is told to."""
+
+    failures: dict[str, EtlError] = field(default_factory=dict)
+    done: list[Any] = field(default_factory=list)
+
+    def acquire(self, connection: str) -> None:
+        self._do("acquire", connection)
+
+    def release(self, connection: str) -> None:
+        self._do("release", connection)
+
+    def is_known(self, connection: str) -> bool:
+        raise NotImplementedError
+
+    def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
+        self._do("open", account.connection, kind, trigger)
+        return 7
+
+    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+        self._do("close", run_id, connection, outcome.status, outcome.error and outcome.error.code, request_log)
+
+    def _do(self, what: str, *given: Any) -> None:
+        self.done.append((what, *given))
+        if what in self.failures:
+            raise self.failures[what]
+
+
+OPENED = [("acquire", "one"), ("open", "one", RunKind.REPAIR, Trigger.WORKER)]
+
+
+def carried_out(register: Register, work: Work, outcome: Outcome) -> None:
+    """Do work as a repair that a worker started, under the lock."""
+    given = Surroundings(
+        warehouse=register,
+        clock=SystemClock(),
+        threads=NoThreads(),
+        watcher=Silence(),
+        stop=threading.Event(),
+        trigger=Trigger.WORKER,
+    )
+
+    def run() -> None:
+        carry_out(work, ACCOUNT, kind=RunKind.REPAIR, given=given, outcome=outcome)
+
+    under_lock(run, warehouse=register, outcome=outcome)
+
+
+def raising(error: BaseException) -> Work:
+    def work(run: Run) -> None:
+        raise error
+
+    return work
+
+
+def test_a_run_whose_work_comes_to_its_end_succeeds() -> None:
+    """It is closed with what the limiter must remember, and the lock is given back last."""
+    register, outcome = Register(), Outcome(connection="one")
+
+    def work(run: Run) -> None:
+        assert run.run_id == 7
+        run.request_log = {"sent": 3}
+
+    carried_out(register, work, outcome)
+
+    assert (outcome.run_id, outcome.status, outcome.error) == (7, RunStatus.SUCCEEDED, None)
+    assert register.done == [*OPENED, ("close", 7, "one", RunStatus.SUCCEEDED, None, {"sent": 3}), ("release", "one")]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BudgetSpent("the budget is spent."), RunStatus.PARTIAL),
+        (Interrupted("it was interrupted."), RunStatus.PARTIAL),
+        (ConnectionFailed("the provider failed."), RunStatus.FAILED),
+        (FenceLost("another run has taken over."), RunStatus.FAILED),
+        (WarehouseError("the database failed."), RunStatus.FAILED),
+    ],
+)
+def test_an_error_of_the_work_ends_the_run(error: EtlError, status: RunStatus) -> None:
+    """What was spent or interrupted goes on next time; the error says whose it is."""
+    register, outcome = Register(), Outcome(connection="one")
+
+    carried_out(register, raising(error), outcome)
+
+    assert (outcome.status, outcome.error, error.connection) == (status, error, "one")
+    assert register.done == [*OPENED, ("close", 7, "one", status, error.code, None), ("release", "one")]
+
+
+def test_a_failure_that_the_work_noted_fails_the_run() -> None:
+    """As that of one agent's stream, beside which the others were read."""
+    register, outcome = Register(), Outcome(connection="one")
+
+    def work(run: Run) -> None:
+        outcome.error = ConnectionFailed("one agent failed.")
+
+    carried_out(register, work, outcome)
+
+    assert register.done[2:] == [("close", 7, "one", RunStatus.FAILED, "failed", None), ("release", "one")]
+
+
+def test_an_error_that_ends_the_work_counts_more_than_one_noted_before() -> None:
+    """It is what has to be acted on."""
+    register, outcome = Register(), Outcome(connection="one")
+
+    def work(run: Run) -> None:
+        outcome.error = ConnectionFailed("one agent failed.")
+        raise WarehouseError("the database failed.")
+
+    carried_out(register, work, outcome)
+
+    assert register.done[2:] == [("close", 7, "one", RunStatus.FAILED, "warehouse", None), ("release", "one")]
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError(), KeyboardInterrupt()])
+def test_a_fault_of_the_program_is_noted_and_raised(fault: BaseException) -> None:
+    """The run's row says what happened, and the lock is given back."""
+    register, outcome = Register(), Outcome(connection="one")
+
+    with pytest.raises(type(fault)):
+        carried_out(register, raising(fault), outcome)
+
+    assert outcome.error is not None
+    assert outcome.error.headline == "Connection one: the program itself failed."
+    assert register.done == [*OPENED, ("close", 7, "one", RunStatus.FAILED, "error", None), ("release", "one")]
+
+
+@pytest.mark.parametrize(
+    ("where", "done"),
+    [
+        ("acquire", [("acquire", "one")]),
+        ("open", [*OPENED, ("release", "one")]),
+        ("close", [*OPENED, ("close", 7, "one", RunStatus.SUCCEEDED, None, None), ("release", "one")]),
+        ("release", [*OPENED, ("close", 7, "one", RunStatus.SUCCEEDED, None, None), ("release", "one")]),
+    ],
+)
+def test_an_error_beside_the_work_stands_in_the_outcome(where: str, done: list[Any]) -> None:
+    """A lock that is held gets back whatever fails, and one that was not is left alone."""
+    error = AlreadyRunning("another run is working on it.")
+    register, outcome = Register({where: error}), Outcome(connection="one")
+
+    carried_out(register, lambda run: None, outcome)
+
+    assert (outcome.error, error.connection, register.done) == (error, "one", done)
+    assert outcome.run_id == (None if where in ("acquire", "open") else 7)
+
+
+def test_an_error_of_the_work_is_not_hidden_by_one_of_the_closing() -> None:
+    """A database that goes away fails both; what is told is what came first."""
+    first, second = FenceLost("another run has taken over."), WarehouseError("the database failed.")
+    register, outcome = Register({"close": second}), Outcome(connection="one")
+
+    carried_out(register, raising(first), outcome)
+
+    assert outcome.error is first
