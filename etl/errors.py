@@ -6,6 +6,7 @@ Knows every way in which a run can end badly, sorted by what has to happen next.
     ├── AlreadyRunning          exit 3: another run works on this connection; nothing was touched
     ├── FenceLost               exit 3: another run took this connection over; this one stopped writing
     ├── WarehouseError          exit 1: the database cannot be used; what was committed stays
+    │   └── Collided            another transaction got in the way: the same transaction may be done again
     ├── Interrupted             exit 1: somebody stopped the program; what was committed stays
     ├── BudgetSpent             exit 0: the day's request budget is spent; the run ends `partial`, the next one continues
     └── ConnectionFailed        exit 1: this connection's run ends `failed`; the others go on
@@ -87,6 +88,12 @@ class WarehouseError(EtlError):
     """The database cannot be reached or used."""
 
     code = "warehouse"
+
+
+class Collided(WarehouseError):
+    """The database took a transaction back because another one got in its way; doing it again can succeed."""
+
+    code = "collided"
 
 
 class Interrupted(EtlError):

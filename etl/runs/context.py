@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 
@@ -14,6 +15,7 @@ from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Access
 from etl.runs.account import Account
 from etl.runs.port import PageTransaction, RunWarehouse, Watcher
+from etl.runs.repeated import repeated
 from etl.runs.terms import Counters, Finding, Want
 
 DATE_SLACK = timedelta(seconds=2)
@@ -60,14 +62,29 @@ class Task:
             clock=self.clock,
         )
 
-    def save_progress(self, page: PageTransaction) -> None:
-        """Save the run's counters and the limiter's request log in the page's transaction."""
-        self.counters.requests = self.source.api.requests
-        self.counters.retries = self.source.api.retries
-        page.save_counters(self.counters)
-        if departures := self.source.departures():
-            page.note_drift(departures, observed_at=self.clock.now())
-        page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
+    def write(self, work: Callable[[PageTransaction, Counters], None]) -> None:
+        """
+        Do the work of a page in one transaction, together with the run's counters and what the limiter must remember.
+
+        The work adds what it brought to the counters that it is given: they are the run's once the transaction is committed,
+        and are forgotten where it is not. Work that collided with another transaction is done again from its beginning.
+        """
+        organization, pinned = self.organization, self.pinned
+        departures = self.source.departures()
+
+        def transaction() -> Counters:
+            self.organization, self.pinned = organization, pinned
+            counters = replace(self.counters)
+            with self.warehouse.page(self.account, run_id=self.run_id) as page:
+                work(page, counters)
+                counters.requests, counters.retries = self.source.api.requests, self.source.api.retries
+                page.save_counters(counters)
+                if departures:
+                    page.note_drift(departures, observed_at=self.clock.now())
+                page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
+            return counters
+
+        self.counters.become(repeated(transaction, clock=self.clock))
 
     def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:
         """Pin the first organisation seen. Raises ForeignOrganization at the first record of another one."""

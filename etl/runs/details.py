@@ -22,7 +22,8 @@ from etl.model import JSON, OPEN_STATUSES, Derived, Record
 from etl.records.derive import late_parts_missing
 from etl.runs.context import Task
 from etl.runs.loading import load_detail
-from etl.runs.terms import DueCall, Finding
+from etl.runs.port import PageTransaction
+from etl.runs.terms import Counters, DueCall, Finding
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +152,10 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
         missing = task.account.details and late_parts_missing(task.account.provider, call.status, value)
         return now + timedelta(seconds=1) if missing and now < settles else None
 
-    with task.warehouse.page(task.account, run_id=task.run_id) as page:
+    def load(page: PageTransaction, counters: Counters) -> None:
+        nonlocal zombies
+        zombies = 0
+        untaken.clear()
         task.check_organization(tuple(answer.detail for answer in answers if answer.detail is not None), page)
         for answer in answers:
             if answer.detail is not None and answer.observed_at is not None:
@@ -165,10 +169,11 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
                     observed_at=answer.observed_at,
                     due=due,
                 )
-                task.counters.add(loaded)
+                counters.add(loaded)
                 if not loaded.updated and not loaded.unchanged:
                     untaken.add(answer.call.call_id)
-        task.save_progress(page)
+
+    task.write(load)
     if zombies:
         days = task.account.max_open_age.days
         task.find(
@@ -209,9 +214,11 @@ def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
             )
         )
         return
-    with task.warehouse.page(task.account, run_id=task.run_id) as page:
-        task.counters.deleted += page.bury([call.call_id for call in gone], gone_at=task.clock.now())
-        task.save_progress(page)
+
+    def bury(page: PageTransaction, counters: Counters) -> None:
+        counters.deleted += page.bury([call.call_id for call in gone], gone_at=task.clock.now())
+
+    task.write(bury)
 
 
 def _still_answers(task: Task, stream: str, gone: set[str]) -> bool:

@@ -19,7 +19,7 @@ from etl.runs.loading import drafted, load_page
 from etl.runs.port import PageTransaction
 from etl.runs.prefetch import prefetch
 from etl.runs.state import StreamState
-from etl.runs.terms import Finding, Observed
+from etl.runs.terms import Counters, Finding, Loaded, Observed
 
 log = structlog.get_logger(__name__)
 
@@ -134,8 +134,7 @@ class _Reading:
         try:
             self._write(step, observed, before)
         except AnchorNotMet:
-            with self.task.warehouse.page(self.task.account, run_id=self.task.run_id) as page:
-                page.save_state(self.stream, before)
+            self.task.write(lambda page, _: page.save_state(self.stream, before))
             raise
         for note in step.notes:
             self._note(note)
@@ -145,17 +144,23 @@ class _Reading:
         task = self.task
         state = before if step.takes_back else self.state.after(step, lookback=task.account.lookback)
         self.recent.append(observed.call_ids)
-        with task.warehouse.page(task.account, run_id=task.run_id) as page:
+        held, missed = self.held, self.missed
+        loaded = Loaded()
+
+        def load(page: PageTransaction, counters: Counters) -> None:
+            nonlocal loaded
+            self.held, self.missed = held, missed
             task.check_organization(step.records, page)
             absent = self._absent(page, step)
             loaded = load_page(page, task.account, observed, run_id=task.run_id, covered=self.covered_before)
-            self._settle_absent(page, absent, step)
-            task.counters.pages += 1
-            task.counters.records_seen += len(step.records)
-            task.counters.add(loaded)
+            counters.deleted += self._settle_absent(page, absent, step)
+            counters.pages += 1
+            counters.records_seen += len(step.records)
+            counters.add(loaded)
             task.capabilities = self.pager.found
             page.save_state(self.stream, state)
-            task.save_progress(page)
+
+        task.write(load)
         self.state = state
         self.mostly_new = 2 * loaded.inserted > len(step.records)
         task.open_seen |= loaded.open_ids
@@ -242,12 +247,17 @@ class _Reading:
             )
         return absent
 
-    def _settle_absent(self, page: PageTransaction, absent: frozenset[str], step: Step) -> None:
-        """Schedule the details of absent calls to confirm that they are gone; without details, the complete reading is proof."""
+    def _settle_absent(self, page: PageTransaction, absent: frozenset[str], step: Step) -> int:
+        """
+        Schedule the details of absent calls to confirm that they are gone; without details, the complete reading is proof.
+
+        Return how many calls were moved to the history.
+        """
         if not absent:
-            return
+            return 0
         task = self.task
         if task.account.provider.detail is not None:
             page.ask_for(absent, due_at=task.at_once())
         elif step.records:
-            task.counters.deleted += page.bury(absent, gone_at=step.sent_at)
+            return page.bury(absent, gone_at=step.sent_at)
+        return 0

@@ -70,6 +70,11 @@ class Counters:
     late: int = 0
     max_lateness: timedelta | None = None
 
+    def become(self, other: Counters) -> None:
+        """Take on what another one has counted."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
     def add(self, loaded: Loaded) -> None:
         """Add what one page brought."""
         self.inserted += loaded.inserted
