@@ -1,1 +1,1 @@
-"""The life of a run: one transaction a page, proof before claims. Knows no HTTP and no SQL."""
+"""Runs: how a sync or replay proceeds, one transaction per page, claiming nothing as read before it is proven."""

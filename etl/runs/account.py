@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from etl.provider import Provider
 
 FEW = 10
-"""Up to this many calls may be missing or gone at once, whatever their share."""
+"""This many calls may be missing or gone at once whatever share of the held ones they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,5 +29,5 @@ class Account:
     max_open_age: timedelta = timedelta(days=7)
 
     def believes_deleted(self, number: int, *, of: int) -> bool:
-        """Whether so many calls of those held may have been deleted at the provider: more than that look like an outage."""
+        """Whether it is plausible that `number` of `of` held calls were deleted; more than that looks like an outage."""
         return number <= max(FEW, self.max_delete_share * of)

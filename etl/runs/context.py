@@ -1,4 +1,4 @@
-"""Knows what the streams of one run share, and what all of them have to heed: organisation, findings, the wish to stop."""
+"""What all streams of one run share: account and API, the organisation check, the provider's clock, findings, stopping."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from etl.runs.port import PageTransaction, RunWarehouse, Watcher
 from etl.runs.terms import Counters, Finding, Want
 
 DATE_SLACK = timedelta(seconds=2)
-"""A `Date` has whole seconds, and a provider's hosts differ: what another run takes its clock to show may lie so far before."""
+"""How far apart two runs may see the provider's clock: `Date` headers have whole seconds, and a provider's hosts differ."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,14 +35,14 @@ class Task:
     stop: Event
     counters: Counters
     capabilities: Capabilities
-    organization: str | None  # that every record must belong to: the one configured, else the one pinned
+    organization: str | None  # every record must belong to it: the configured one, else the pinned one
     pinned: str | None
-    account_seen: bool = False  # whether this run has met, in any stream, a call that is held
+    account_seen: bool = False  # whether any stream of this run has shown a call that is held
     findings: list[Finding] = field(default_factory=list)
-    latest: datetime | None = None  # the latest that the provider's clock was taken to show
-    telling: Lock = field(default_factory=Lock)  # pages are read in a thread of their own
+    latest: datetime | None = None  # the latest instant of the provider's clock seen so far
+    telling: Lock = field(default_factory=Lock)  # guards `latest`: pages are fetched in another thread
     forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
-    open_seen: set[str] = field(default_factory=set)  # the open calls that a list of this run has shown
+    open_seen: set[str] = field(default_factory=set)  # open calls that this run has already seen in a list
 
     @property
     def connection(self) -> str:
@@ -50,7 +50,7 @@ class Task:
         return self.account.connection
 
     def access(self, stream: str) -> Access:
-        """Return how a stream is asked for."""
+        """Return what a walk needs to read a stream of this account."""
         return Access(
             source=self.source,
             stream=stream,
@@ -61,7 +61,7 @@ class Task:
         )
 
     def save_progress(self, page: PageTransaction) -> None:
-        """Keep the run's counters and what the limiter must remember, with whatever else the page's transaction writes."""
+        """Save the run's counters and the limiter's request log in the page's transaction."""
         self.counters.requests = self.source.api.requests
         self.counters.retries = self.source.api.retries
         page.save_counters(self.counters)
@@ -91,14 +91,14 @@ class Task:
                 self.pinned = owner
 
     def provider_now(self) -> datetime:
-        """Return the provider's clock, as far as its answers told it; it is the clock by which details are due."""
-        # A `Date` has whole seconds, so that what the next answer tells may lie before what was concluded from this one.
+        """Return the provider's current time, estimated from its `Date` headers and never going back; details are due by it."""
+        # `Date` has whole seconds, so the estimate from one answer may lie before the estimate from the answer before it.
         with self.telling:
             self.latest = max(self.clock.now() + self.source.ahead, self.latest or datetime.min.replace(tzinfo=UTC))
             return self.latest
 
     def at_once(self) -> datetime:
-        """Return an instant that has passed for this run, and for the next one as well, should this one be killed."""
+        """Return an instant that is in the past for this run, and still is for the next one if this one is killed."""
         return self.provider_now() - DATE_SLACK
 
     def details_due_at(self) -> datetime | None:
@@ -106,7 +106,7 @@ class Task:
         return self.at_once() if self.account.provider.detail is not None else None
 
     def find(self, finding: Finding) -> None:
-        """Keep what the run has to tell, once."""
+        """Add a finding, unless it was added before."""
         if finding not in self.findings:
             self.findings.append(finding)
 

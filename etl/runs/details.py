@@ -1,8 +1,9 @@
 """
-Knows which calls are asked for one by one, what follows from the answers, and which calls are gone. Knows no API, no SQL.
+Fetches the details that are due, call by call, and moves calls to the history that the provider says are gone.
 
-New, changed and open calls, those whose late parts are missing, and those that a complete reading did not show; newest first,
-several at once within the request budget. What is left undone stays due (`calls.detail_due_at`), so that the next run goes on.
+Due are new, changed and open calls, calls whose late parts are missing, and calls that a complete reading did not show. They are
+fetched newest first, several at once, within the request budget. What is not fetched stays due (`calls.detail_due_at`), so the
+next run continues there.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from etl.runs.terms import DueCall, Finding
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 6
-"""How many details are asked for at once; the limiter says how fast."""
+"""The number of details requested concurrently; the limiter decides how fast."""
 
 BATCH = 50
-"""So many details are written in one transaction."""
+"""The maximum number of details written in one transaction."""
 
 CHUNK = 5_000
-"""So many due calls are held in memory at once."""
+"""The maximum number of due calls kept in memory."""
 
 DAILY = timedelta(hours=23)
-"""When a call that never ends is looked at again: an hour less, since a sync once a day begins now earlier, now later."""
+"""After how long a call that never ends is looked at again; less than a day, as daily syncs do not start on the minute."""
 
 
 REFUSALS = 3
-"""So many calls of a stream are refused with 403, and none is answered, before the rest of it is not asked for any more."""
+"""After this many 403 answers and no other, the remaining details of a stream are not asked for."""
 
 
 class Answered(NamedTuple):
-    """What became of one question: the detail and when it was asked for, or why there is none."""
+    """The result of one request: the detail and when it was requested, or why there is none."""
 
     call: DueCall
     detail: Record | None
@@ -53,19 +54,19 @@ class Answered(NamedTuple):
 
 def read_details(task: Task) -> None:
     """
-    Ask for every detail that is due, write what they say, and bury the calls that are proven gone.
+    Fetch and store every detail that is due, and move calls that are proven gone to the history.
 
     A detail that fails is left due. Raises AuthenticationFailed, BudgetSpent, Interrupted, FenceLost, WarehouseError.
     """
     if task.account.provider.detail is None:
         return
     now = task.provider_now()
-    left: set[str] = set()  # asked for in vain, and so still due
+    left: set[str] = set()  # asked for in vain, and so still due: no call is asked for twice in a run
     absent: dict[str, list[DueCall]] = defaultdict(list)
     alive: dict[str, int] = defaultdict(int)
     while calls := [call for call in _due(task, now, skip=len(left)) if call.call_id not in left]:
         for answers in _chunks(_answers(task, calls), BATCH):
-            _write(task, [answer for answer in answers if answer.detail is not None], now=now)
+            left |= _write(task, [answer for answer in answers if answer.detail is not None], now=now)
             for answer in answers:
                 alive[answer.call.stream] += answer.detail is not None
                 if answer.detail is None:
@@ -85,7 +86,7 @@ def _due(task: Task, now: datetime, *, skip: int) -> Iterable[DueCall]:
 
 
 def _answers(task: Task, calls: Iterable[DueCall]) -> Iterator[Answered]:
-    """Ask several at once, hand the answers on in order. The first error that ends the run is raised after what was answered."""
+    """Request several concurrently, yield the answers in order. An error that ends the run is raised after them."""
     waiting = iter(calls)
     ended: EtlError | None = None
     with task.threads.pool("detail", AT_ONCE) as pool:
@@ -130,13 +131,15 @@ def _ask(task: Task, call: DueCall) -> Answered:
     return Answered(call, detail, observed_at, None)
 
 
-def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
+def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
+    """Write what was answered; return the calls that are as due as before: refused by the warehouse, or held from later."""
     if not answers:
-        return
+        return set()
     zombies = 0
+    untaken: set[str] = set()
 
     def due(entry: Derived, value: JSON) -> datetime | None:
-        """Tell when to ask again: next run while it goes on or late parts may still come, daily for one that never ends."""
+        """Decide when to ask again: in the next run while the call is open or incomplete, daily if it seems never to end."""
         nonlocal zombies
         call = entry.call
         if call.status in OPEN_STATUSES:
@@ -163,6 +166,8 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
                     due=due,
                 )
                 task.counters.add(loaded)
+                if not loaded.updated and not loaded.unchanged:
+                    untaken.add(answer.call.call_id)
         task.save_progress(page)
     if zombies:
         days = task.account.max_open_age.days
@@ -173,10 +178,11 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
                 text=f"Calls have been open for more than {days} days; they are looked at once a day.",
             )
         )
+    return untaken
 
 
 def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
-    """Move the calls that the provider says are gone to the history, unless that could be an outage, or is its retention."""
+    """Move calls that the provider reports gone to the history, unless an outage or its retention could be the reason."""
     if task.account.retention is not None:
         kept_since = task.provider_now() - task.account.retention
         gone = [call for call in gone if call.cursor >= kept_since]
@@ -209,7 +215,7 @@ def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
 
 
 def _still_answers(task: Task, stream: str, gone: set[str]) -> bool:
-    """Whether the provider answers for another call held in the stream: then its 404 for a call means that call."""
+    """Whether the provider still knows another held call of the stream; only then does a 404 mean that the call is gone."""
     newest = task.warehouse.newest(connection=task.connection, stream=stream, before=None, limit=len(gone) + 3)
     for held in [held for held in newest if held.call_id not in gone][:3]:
         try:
@@ -223,7 +229,7 @@ def _still_answers(task: Task, stream: str, gone: set[str]) -> bool:
 
 
 def _chunks(items: Iterator[Answered], size: int) -> Iterator[list[Answered]]:
-    """Hand on so many at once; where an error ends them, those before it come first: they were paid for out of the budget."""
+    """Yield lists of up to `size` items; those before an error are yielded first, as their requests were already spent."""
     chunk: list[Answered] = []
     ended: EtlError | None = None
     try:

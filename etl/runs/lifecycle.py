@@ -1,7 +1,7 @@
 """
-Knows the life of every run: lock, run row and fence, the work, how it ended, close. What the work is, others know.
+The life cycle that all runs share: take the lock, open the run row and the fence, do the work, record how it ended.
 
-A sync, a repair and a replay begin and end here alike. An audit that repairs nothing takes the lock and opens no run.
+Sync, repair and replay all go through here. An audit without repair takes the lock but opens no run.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ log = structlog.get_logger(__name__)
 Warehouse_co = TypeVar("Warehouse_co", bound=RunRegister, covariant=True)
 
 Connect = Callable[[Account, JSON], AbstractContextManager[Api]]
-"""Opens the API of an account, given what its limiter has to remember."""
+"""Opens the API of an account, given the request log that its limiter saved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings(Generic[Warehouse_co]):
-    """What every run is given. `stop` is set by whoever wants it to end early; `trigger` says who started it."""
+    """What every run is given. Setting `stop` makes it end early; `trigger` says who started it."""
 
     warehouse: Warehouse_co
     clock: Clock
@@ -46,14 +46,14 @@ class Surroundings(Generic[Warehouse_co]):
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """A run at work; one without an id (0) is none, and writes nothing behind the fence."""
+    """A run in progress. An audit without repair has id 0: it opened no run, and must write nothing behind the fence."""
 
     run_id: int = 0
-    request_log: JSON = None  # what the limiter must remember, once the API was asked
+    request_log: JSON = None  # what the limiter has to remember; set after the API was used
 
 
 def under_lock(work: Callable[[], None], *, warehouse: RunRegister, outcome: Outcome) -> None:
-    """Do what is to be done while the connection's lock is held; an error of the lock or of the work stands in the outcome."""
+    """Do the work while holding the connection's lock; an error of either is recorded in the outcome, not raised."""
     try:
         warehouse.acquire(outcome.connection)
         try:
@@ -68,11 +68,11 @@ def carry_out(
     work: Callable[[Run], None], account: Account, *, kind: RunKind, given: Surroundings[RunRegister], outcome: Outcome
 ) -> None:
     """
-    Open a run, do its work, and close it by how that ended; the connection's lock is held.
+    Open a run, do its work, and close it with the status it ended in. The caller holds the connection's lock.
 
-    It succeeded if the work came to its end and left no error in the outcome, is partial if it was interrupted or the day's
-    requests are spent, and failed otherwise. No error of the work leaves this function but a fault of the program, which is
-    noted in the run's row as well.
+    The run succeeded if the work finished and left no error in the outcome, is partial if it was interrupted or the day's
+    request budget is spent, and failed otherwise. Of the work's errors only a programming error is raised, after it was noted
+    in the run's row.
     """
     name = account.connection
     outcome.run_id = run_id = given.warehouse.open_run(account, kind=kind, trigger=given.trigger)
@@ -110,7 +110,7 @@ def carry_out(
 def connected(
     account: Account, *, run: Run, want: Want, connect: Connect, given: Surroundings[RunWarehouse], outcome: Outcome
 ) -> Iterator[Task]:
-    """Open the account's API for the block, and note what was asked of it however the block ends."""
+    """Open the account's API for the block; however the block ends, keep the request counts and the limiter's request log."""
     capabilities, request_log, pinned = given.warehouse.remembered(account.connection)
     organization = organization_of(account, pinned)
     with connect(account, request_log) as api:
@@ -137,7 +137,7 @@ def connected(
 
 
 def organization_of(account: Account, pinned: str | None) -> str | None:
-    """Return the organisation that every record must belong to. Raises ConnectionFailed where setting and pin disagree."""
+    """Return the organisation that every record must belong to. Raises ConnectionFailed if setting and pin disagree."""
     if account.organization_id and pinned and account.organization_id != pinned:
         raise ConnectionFailed(
             "it holds the calls of another organisation than the one configured.",

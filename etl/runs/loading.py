@@ -1,7 +1,7 @@
 """
-Knows how what was read becomes rows: what is held is looked up, `etl.records` says what follows from it, and that is written.
+Turns the records of a page into rows: looks up what is held, asks `etl.records` what follows, writes the result.
 
-Runs inside a page's transaction, which holds the fence: nobody else writes the connection. Knows no API, no SQL.
+Runs inside a page's transaction, which holds the fence: nobody else writes to the connection.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from etl.runs.terms import Compared, Loaded, Observed, Reject
 
 
 def drafted(account: Account, observed: Observed, *, run_id: int, known: Collection[str]) -> Draft:
-    """Return the draft of all calls on a page but those `known`; it may be made in any thread, before the page's transaction."""
+    """Prepare rows for the calls of a page that are not `known`. May run in any thread, before the page's transaction."""
     expected = [record for call_id, record in observed.latest.items() if call_id not in known]
     return _draft(account, observed, expected, run_id=run_id)
 
 
 def load_page(page: PageTransaction, account: Account, observed: Observed, *, run_id: int, covered: Spans) -> Loaded:
     """
-    Write the records of a page that are new or changed; within a page the last sighting of an id wins.
+    Write the records of a page that are new or changed; if an id occurs twice, its last record wins.
 
-    What was drafted in advance is written first, unseen: where that shows a call to be held, or a row is refused, nothing of it
-    stays and all is looked up. New calls in `covered`, what the stream had covered before this run, are late.
+    A draft made in advance is copied first, without looking anything up. If one of its calls turns out to be held, or the
+    database refuses a row, the copy is undone and every record is looked up. New calls inside `covered`, the range that the
+    stream had covered before this run, count as late.
     """
     rejects = [Reject(record, record.rejection) for record in observed.records if record.rejection is not None]
     written = observed.draft if observed.draft.records and page.copy(observed.draft) else NOTHING
@@ -46,7 +47,7 @@ def load_page(page: PageTransaction, account: Account, observed: Observed, *, ru
     refused |= page.update(updates)
     if refused:
         updates = [entry for entry in updates if entry.call.call_id not in refused]
-        # Of an id that stands on the page more than once the last record is the one that was tried.
+        # If an id occurs more than once on the page, its last record is the one that was tried.
         rejects += [
             Reject(as_reject(account.provider, observed.latest[call_id]), Rejection.DATABASE_REFUSED)
             for call_id in sorted(refused)
@@ -81,7 +82,7 @@ def load_detail(
     observed_at: datetime,
     due: Due,
 ) -> Loaded:
-    """Write one held call anew from what its detail says; one that says nothing new only gets its next date."""
+    """Update one held call from its detail; a detail that says nothing new only changes when to ask again."""
     provider = account.provider
     held = page.held([call_id]).get(call_id)
     if held is None or (held.detail_observed_at is not None and held.detail_observed_at > observed_at):
@@ -104,12 +105,12 @@ def load_detail(
 
 
 def context_of(account: Account, stream: str, *, run_id: int) -> Context:
-    """Return what a row needs to know beyond its records."""
+    """Return what deriving a row needs beyond the call's records."""
     return Context(connection=account.connection, stream=stream, currency=account.currency, run_id=run_id)
 
 
 def _updates(account: Account, observed: Observed, compared: Compared, *, run_id: int) -> list[Derived]:
-    """Return what the held calls become whose records say something new."""
+    """Return the new rows of held calls whose records say something new."""
     context, provider = context_of(account, observed.stream, run_id=run_id), account.provider
     entries = (
         changed(provider, context, record, held, observed_at=observed.observed_at, due_at=observed.due_at)
@@ -121,7 +122,7 @@ def _updates(account: Account, observed: Observed, compared: Compared, *, run_id
 def _insert(
     page: PageTransaction, account: Account, observed: Observed, records: Sequence[Record], *, run_id: int
 ) -> tuple[Draft, frozenset[str]]:
-    """Write new calls; return those written, and the ids of those that the database refuses."""
+    """Write new calls; return those written and the ids that the database refused."""
     new = _draft(account, observed, records, run_id=run_id)
     if not records or page.copy(new):
         return new, frozenset()

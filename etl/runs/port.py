@@ -1,8 +1,8 @@
 """
-Knows what runs ask of the outside: a warehouse, and somebody who watches.
+Protocols that runs need from outside: a warehouse, and a watcher for progress.
 
-The API's side is in `etl.reading.api`; what an audit needs of the warehouse beyond a run, in `etl.audit.port`; clock and threads
-are in `etl.effects`.
+The API's protocol is in `etl.reading.api`, what an audit needs beyond a run in `etl.audit.port`, clock and threads in
+`etl.effects`.
 """
 
 from __future__ import annotations
@@ -21,80 +21,80 @@ from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Compared, Counters, DueCall, Outcome, Reject, RunKind, Trigger
 
 Due = Callable[[Derived, JSON], datetime | None]
-"""Tells when to ask for a call's detail again, given what its records became and its decoded detail; None: not any more."""
+"""Decides when to ask for a call's detail again, given the derived call and its decoded detail; None: never again."""
 
 
 class Watcher(Protocol):
-    """Somebody who watches a sync: a progress bar, or nobody."""
+    """Receives the progress of a sync, for a progress bar or for nothing."""
 
     def stream_started(self, connection: str, stream: str) -> None:
         """A stream is about to be read."""
         ...
 
     def page_loaded(self, connection: str, stream: str, *, records: int, total: int | None) -> None:
-        """A page of `records` was committed; `total` is what the provider counts, if it does."""
+        """A page of `records` records was committed; `total` is the provider's count, if it gives one."""
         ...
 
     def stream_finished(self, connection: str, stream: str) -> None:
-        """A stream was read to the end of what is owed, or as far as it went."""
+        """A stream is finished, whether everything owed was read or not."""
         ...
 
 
 class PageTransaction(Protocol):
-    """One page's transaction: it begins at the fence, and everything in it commits or nothing does."""
+    """One page's transaction: it begins by checking the fence, and commits as a whole or not at all."""
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
-        """Look up what is held of the calls of these records, each of another call and none a reject, read at `observed_at`."""
+        """Compare records read at `observed_at` with what is held. Each is of a different call, and none is a reject."""
         ...
 
     def held(self, call_ids: Collection[str]) -> Mapping[str, Stored]:
-        """Return the records that are held of these calls, by their ids."""
+        """Return the held records of these calls, by call id."""
         ...
 
     def copy(self, draft: Draft) -> bool:
-        """Write calls that should not be held yet; where one is, or the database refuses one, write none and answer False."""
+        """Write calls that are expected to be new; if one is held or refused by the database, write none and return False."""
         ...
 
     def insert(self, entries: Sequence[Derived]) -> frozenset[str]:
-        """Write calls that are not held, each that the database takes; return the ids of those that it refuses."""
+        """Write calls that are not held; return the ids of those that the database refuses."""
         ...
 
     def update(self, entries: Sequence[Derived]) -> frozenset[str]:
         """
-        Write held calls and their children, what they replace becoming history; return the ids of those that are refused.
+        Write held calls and their children, and move the versions they replace to the history; return the ids refused.
 
-        A call of which either record held was observed later is left as it is.
+        A call whose held record or held detail was observed later is left unchanged.
         """
         ...
 
     def note(self, *, stream: str, rejects: Sequence[Reject], drift: Mapping[DriftNote, int], observed_at: datetime) -> None:
-        """Keep rejects, each counted once more where it is kept already, and what was odd, so many times."""
+        """Store rejects and drift with their counts; a reject that is stored already is counted once more."""
         ...
 
     def came_right(
         self, call_ids: Collection[str], *, stream: str, observed_at: datetime, reason: Rejection | None = None
     ) -> None:
-        """Resolve the rejects (with that reason, None: with any) of calls that were read as they should be, unless seen since."""
+        """Resolve the rejects (of one reason, None: of any) of calls that were now read properly, unless seen since."""
         ...
 
     def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
-        """Count the calls held in `read`, and return those of them that are in none of `seen`."""
+        """Count the calls held in `read`, and return the ids that are in none of the `seen` collections."""
         ...
 
     def ask_for(self, call_ids: Collection[str], *, due_at: datetime | None) -> None:
-        """Note when the details of these calls are to be asked for; None: not any more."""
+        """Set when the details of these calls are to be fetched; None: never."""
         ...
 
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
-        """Move calls that are gone at the provider to the history, their children away; return how many were held."""
+        """Move calls that are gone at the provider to the history and delete their children; return how many were held."""
         ...
 
     def save_state(self, stream: str, state: StreamState) -> None:
-        """Write coverage, settled, mark, horizon and closing."""
+        """Write coverage, settled, mark, horizon and closing. A page is of one stream: the state saved last is the one kept."""
         ...
 
     def save_agents(self, agents: Sequence[AgentRow], *, observed_at: datetime) -> None:
-        """Write agents that are new, renamed, changed or back."""
+        """Write agents that are new, renamed, changed or back; one that is as it was known is seen again once a day."""
         ...
 
     def close_agent(self, agent_id: str, *, observed_at: datetime) -> None:
@@ -106,7 +106,7 @@ class PageTransaction(Protocol):
         ...
 
     def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
-        """Keep what was found out about the provider and what the limiter must remember."""
+        """Keep what was found out about the provider, and the limiter's request log."""
         ...
 
     def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
@@ -119,7 +119,7 @@ class PageTransaction(Protocol):
 
 
 class RunRegister(Protocol):
-    """What the life of every run needs of the warehouse, whatever its work is. Every method raises WarehouseError."""
+    """What every kind of run needs of the warehouse to begin and end. Every method raises WarehouseError."""
 
     def acquire(self, connection: str) -> None:
         """Take the connection's lock. Raises AlreadyRunning."""
@@ -130,15 +130,15 @@ class RunRegister(Protocol):
         ...
 
     def is_known(self, connection: str) -> bool:
-        """Return whether the connection was ever synced."""
+        """Whether the connection was ever synced."""
         ...
 
     def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
-        """Open a run row, close those that crashed, and become the connection's owner (the fence)."""
+        """Mark unfinished runs as crashed, open a run row, and make it the connection's owner (the fence)."""
         ...
 
     def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        """Close the run row, and keep what the limiter must remember; None: nothing new, since nothing was asked for."""
+        """Close the run row and keep the limiter's request log; None: no request was made, so the old log stays."""
         ...
 
 
@@ -146,14 +146,14 @@ class RunWarehouse(RunRegister, Protocol):
     """What a sync needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
-        """Return capabilities, request log and pinned organisation, as kept."""
+        """Return the stored capabilities, request log and pinned organisation. Raises ConnectionFailed where no run was opened."""
         ...
 
     def encoded(self, draft: Draft) -> Draft:
         """
-        Return a draft as `copy` takes it soonest: its rows made ready to travel, or as it is.
+        Return a draft in the form that `copy` writes fastest: with its rows encoded, or unchanged.
 
-        Touches no database, and may run in any thread.
+        Does not touch the database, and may run in any thread.
         """
         ...
 
@@ -162,15 +162,15 @@ class RunWarehouse(RunRegister, Protocol):
         ...
 
     def streams(self, connection: str) -> dict[str, StreamState]:
-        """Return the state of every stream known; `start` is left None."""
+        """Return the state of every known stream; `start` is None, because it follows from the settings."""
         ...
 
     def newest(self, *, connection: str, stream: str, before: datetime | None, limit: int) -> tuple[Held, ...]:
-        """Return the newest held calls, newest first; `before` bounds their cursor (exclusive)."""
+        """Return the newest held calls, newest first, those of one instant by id; `before` bounds their cursor (exclusive)."""
         ...
 
     def oldest(self, *, connection: str, stream: str, since: datetime, limit: int) -> tuple[Held, ...]:
-        """Return the oldest held calls from a cursor on, oldest first."""
+        """Return the oldest held calls from a cursor on (inclusive), oldest first, those of one instant by id."""
         ...
 
     def held_among(self, *, connection: str, stream: str, call_ids: Collection[str]) -> frozenset[str]:
@@ -178,7 +178,7 @@ class RunWarehouse(RunRegister, Protocol):
         ...
 
     def position(self, *, connection: str, stream: str, instant: datetime) -> int:
-        """Return how many calls of the stream are held from `instant` on."""
+        """Return how many held calls of the stream have a cursor at or after `instant`."""
         ...
 
     def count(self, *, connection: str, stream: str) -> int:
@@ -186,16 +186,16 @@ class RunWarehouse(RunRegister, Protocol):
         ...
 
     def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
-        """Return held calls whose detail is due at `now` (by the provider's clock), newest first."""
+        """Return held calls of all streams whose detail is due at `now` (by the provider's clock), newest first, then by id."""
         ...
 
 
 Departures = Mapping[tuple[str, str], tuple[int, str]]
-"""How often records depart from their documentation, by path and kind, with a sample."""
+"""How records depart from the documentation: by path and kind, how often and with a sample."""
 
 
 class Place(NamedTuple):
-    """Where one reject stands among those of its connection."""
+    """The position of a reject in the order in which a connection's rejects are read."""
 
     stream: str
     record_key: str
@@ -206,7 +206,7 @@ FIRST = Place("", "")
 
 
 class KeptReject(NamedTuple):
-    """An open reject as it is kept."""
+    """An open reject as the warehouse stores it."""
 
     stream: str
     record_key: str
@@ -217,14 +217,14 @@ class KeptReject(NamedTuple):
 
 
 class ReplayPage(PageTransaction, Protocol):
-    """The transaction of one stretch of a replay: what a page's can do, and what only a replay asks for."""
+    """The transaction of one batch of a replay: a page's transaction plus what only a replay needs."""
 
     def held_after(self, call_id: str, *, limit: int) -> HeldCalls:
-        """Return the calls of the connection whose ids follow `call_id` ("": the first), and what belongs to them."""
+        """Return the connection's next calls after `call_id` in the order of ids ("": from the first), with their children."""
         ...
 
     def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
-        """Write held calls and their children in place, as far as they differ; return the ids of those that are refused."""
+        """Write what differs of held calls and children in place, without history; return the ids that are refused."""
         ...
 
     def rejects_after(self, place: Place, *, limit: int) -> Sequence[KeptReject]:
@@ -232,11 +232,11 @@ class ReplayPage(PageTransaction, Protocol):
         ...
 
     def gone(self, call_ids: Sequence[str]) -> Mapping[str, datetime]:
-        """Return when those of the calls that were found gone at the provider were so last."""
+        """Return when each of these calls was last found gone at the provider; those never gone are left out."""
         ...
 
     def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
-        """Note that these rejects are none any more."""
+        """Mark these rejects as resolved."""
         ...
 
 
@@ -244,13 +244,13 @@ class ReplayWarehouse(RunRegister, Protocol):
     """What a replay needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
 
     def calls_held(self, connection: str) -> int:
-        """Return how many calls are held of the connection."""
+        """Return how many calls of the connection are held."""
         ...
 
     def page(self, account: Account, *, run_id: int) -> AbstractContextManager[ReplayPage]:
-        """Begin a transaction at the fence; leaving it commits."""
+        """Begin a transaction that checks the fence; leaving it commits."""
         ...
 
     def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:
-        """Keep the departures found in what is held, and no others, but for those that only a reading shows."""
+        """Replace the stored departures by those found, except the kinds that can be seen only while reading."""
         ...

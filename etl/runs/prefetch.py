@@ -1,4 +1,4 @@
-"""Knows how the next item of an iterator is produced while the one before is used; knows nothing of the items."""
+"""Produces the next item of an iterator in a thread while the current one is used."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class _End(Enum):
 
 def prefetch(items: Iterator[Item], *, threads: Threads) -> Generator[Item]:
     """
-    Yield the items of `items`, the next one being produced in a thread while one is used.
+    Yield the items of `items`, producing the next one in a thread while the caller uses the current one.
 
-    No more than that one: whatever is ahead is lost with a kill, and asked for again. An error of the producer is raised where
-    its item would have come. Leaving the iteration early (closing this generator) waits for the item that is being produced.
+    Only one item ahead: if the process is killed, whatever was fetched ahead is lost and has to be requested again. An error of
+    the producer is raised where its item would have come. Closing this generator early waits for the item being produced.
     """
     with threads.pool("prefetch", 1) as producer:
 

@@ -1,8 +1,8 @@
 """
-Knows the order of a replay: rejects first, then every row of a connection, a stretch at a time. Knows no API, no SQL.
+A replay derives everything held of a connection again: first its rejects, then every row, in batches.
 
-Each stretch is one transaction behind the fence. A replay that was cut off leaves a warehouse in which some rows are as the
-new mapping makes them and others are not yet; the next one begins again and writes only these.
+Each batch is one transaction behind the fence. If a replay is cut off, some rows follow the new mapping and others do not yet;
+the next replay starts from the beginning and writes only those that still differ.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from etl.runs.rewriting import rewrite_stretch
 from etl.runs.terms import Finding, Outcome, RunKind, RunStatus
 
 STREAM = "replay"
-"""What a watcher is told that is read: all streams of the connection together."""
+"""The stream name given to the watcher: a replay goes through all streams of a connection together."""
 
 
 def replay_connection(account: Account, *, given: Surroundings[ReplayWarehouse]) -> Outcome:
     """
-    Derive all rows of one connection again and try its rejects; no error leaves this function but a programming error.
+    Try a connection's rejects again and derive all of its rows again. Raises nothing but programming errors.
 
-    The outcome counts: `records_seen` calls and rejects looked at, `updated` calls written, `inserted` rejects that became new
-    calls, `rejected` those that stay rejects. It has no run id where there was nothing to replay or another run is at work.
+    The outcome's counters: `records_seen` are the calls and rejects looked at, `updated` the calls written, `inserted` the
+    rejects that became new calls, `rejected` those that remain rejects. There is no run id if there was nothing to replay or
+    another run is in progress.
     """
     outcome = Outcome(connection=account.connection)
 

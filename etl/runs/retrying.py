@@ -1,7 +1,7 @@
 """
-Knows one stretch of a replay's rejects: each is looked at again, and loaded if it has become a row. Knows no API, no SQL.
+One batch of a replay's rejects: each is tried again, and loaded if it can become a row now.
 
-It is loaded like any record, as of when it was last seen.
+It is loaded like any other record, with the instant at which it was last seen as its time of observation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REJECTS = 200
 
 
 class Tried(NamedTuple):
-    """What trying a stretch of rejects did: the last one, how many were seen, became calls, and are rejects no more."""
+    """The result of one batch: its last reject, and how many were seen, became calls, and are no longer rejects."""
 
     last: Place
     seen: int
@@ -34,7 +34,7 @@ class Tried(NamedTuple):
 
 
 def try_rejects(page: ReplayPage, account: Account, *, run_id: int, after: Place, now: datetime) -> Tried | None:
-    """Try the open rejects after a place again; None where there is none left."""
+    """Try the next open rejects after a place; None if none is left."""
     found = page.rejects_after(after, limit=REJECTS)
     if not found:
         return None
@@ -48,9 +48,9 @@ def try_rejects(page: ReplayPage, account: Account, *, run_id: int, after: Place
     for kept, record in usable.items():
         call_id = record.call_id or ""
         if call_id in gone and gone[call_id] > kept.last_seen_at:
-            past.append(kept)  # what became of the call later is known: it is no more
+            past.append(kept)  # the call was found gone later than this was seen
         elif kept.reason == Rejection.DATABASE_REFUSED and provider.detail is not None and call_id in held:
-            continue  # may be a detail, not a record of the list; a sync asks for it again
+            continue  # may be a detail rather than a list record; a sync asks for it again
         else:
             batches[kept.stream, kept.last_seen_at].append((kept, record))
     inserted = updated = 0
@@ -80,7 +80,7 @@ def _load(
     run_id: int,
     due_at: datetime | None,
 ) -> tuple[int, int, list[KeptReject]]:
-    """Load rejects that were last seen together; return how many calls are new and changed, and the rejects come right."""
+    """Load rejects last seen at the same instant; return how many calls are new and changed, and the rejects resolved."""
     provider, context = account.provider, context_of(account, stream, run_id=run_id)
     latest = {record.call_id: (kept, record) for kept, record in batch}
     compared = page.compare([record for _, record in latest.values()], stream=stream, observed_at=seen_at)

@@ -1,7 +1,7 @@
 """
-Knows one stretch of a replay: held calls are derived again, and written where they would be otherwise. Knows no API, no SQL.
+One batch of a replay's rows: held calls are derived again, and written if the result differs.
 
-What a mapping makes otherwise is written in place: no version becomes history, since nothing changed at the provider.
+They are written in place: no version becomes history, because nothing changed at the provider.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROWS = 1_000
 
 
 class Rewritten(NamedTuple):
-    """What deriving a stretch of calls did: the last id in it, how many were seen, written, and left as they were against it."""
+    """The result of one batch: its last id, and how many calls were seen, were written, and could not be written."""
 
     last: str
     seen: int
@@ -28,7 +28,7 @@ class Rewritten(NamedTuple):
 
 
 def rewrite_stretch(page: ReplayPage, account: Account, *, run_id: int, after: str) -> Rewritten | None:
-    """Derive the calls after an id again and write what differs; None where there is none left."""
+    """Derive the next calls after an id again and write what differs; None if none is left."""
     held = page.held_after(after, limit=ROWS)
     if not held.calls:
         return None

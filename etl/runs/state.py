@@ -1,4 +1,4 @@
-"""Knows what is remembered of a stream, what of it is to be read now, and how a step of a walk changes it; stores nothing."""
+"""The state of a stream: what was read of it, what is still to be read, and how a step of a walk changes that. Pure values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class StreamState:
     """
     One row of `sync.state`.
 
-    `start` is where the stream begins for us: the configured start date, else `ORIGIN` for a provider that filters by the
-    cursor, else unknown (None) until the end of the provider's list was seen (`horizon`).
+    `start` is where our interest in the stream begins: the configured start date, else `ORIGIN` for a provider that filters by
+    the cursor, else unknown (None) until the end of the provider's list was seen (`horizon`).
     """
 
     start: datetime | None
@@ -26,7 +26,7 @@ class StreamState:
 
     @property
     def domain_start(self) -> datetime | None:
-        """The instant from which the stream is owed, None while it is unknown."""
+        """The instant from which the stream has to be read; None while it is unknown."""
         return domain_start(self.start, self.horizon)
 
     @property
@@ -38,10 +38,10 @@ class StreamState:
     @property
     def gaps(self) -> Spans:
         """
-        What is owed below the end of what was read, and was not read; `BEGINNING` where it has no lower bound.
+        What should have been read up to the latest instant read, and was not; a gap without a lower bound starts at `BEGINNING`.
 
-        Below the horizon only what lies above the oldest range that was read is a gap: there was something once. Without a
-        horizon the past was not read to its end, so all of it is one. The view `data_freshness` says the same in SQL.
+        Below the horizon, only what lies above the oldest range read is a gap: the provider served something there once. Without
+        a horizon the list was never read to its end, so the whole past is a gap. The view `data_freshness` repeats this in SQL.
         """
         if not self.coverage:
             return Spans()
@@ -57,19 +57,19 @@ class StreamState:
 
     @property
     def closable(self) -> Spans:
-        """The gaps that a later run can close; of one that reaches over the horizon, its upper part."""
+        """The gaps that a later run can close; of a gap that crosses the horizon, the part above it."""
         return self.gaps - self.lost
 
     def to_read(self, now: datetime) -> Spans:
-        """Return everything that is owed and not settled, up to well after `now`."""
+        """Return everything that has to be read and is not settled, up to well after `now`."""
         return Spans([Span(self.domain_start or ORIGIN, now + FAR)]) - self.settled
 
     def unsettled(self) -> StreamState:
-        """Return the state from which everything is read again."""
+        """Return the same state with nothing settled, so that everything is read again."""
         return replace(self, settled=Spans())
 
     def after(self, step: Step, *, lookback: timedelta) -> StreamState:
-        """Return the state that a step leaves: what it read is covered, and settled where it was older than the lookback."""
+        """Return the state after a step: what it read is covered, and settled where it is older than the lookback."""
         return replace(
             self,
             coverage=self.coverage | step.read,

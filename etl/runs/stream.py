@@ -1,4 +1,4 @@
-"""Knows how one stream is brought up to date: what to read, proof before claims, one transaction a page. Knows no API, no SQL."""
+"""Brings one stream up to date: decides what to read, demands proof before claiming it, loads one page per transaction."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from etl.runs.terms import Finding, Observed
 log = structlog.get_logger(__name__)
 
 ANCHORS = 100
-"""How many of the newest calls held can prove that a walk sees the account it should."""
+"""How many of the newest held calls may serve to prove that a walk sees the right account."""
 
 ASKED_ANCHORS = 5
-"""How many of them are asked for by detail when the first page shows none."""
+"""How many of them are requested by their detail if the first page shows none."""
 
 PAGES_REMEMBERED = 3
-"""On so many pages before may a call have been seen that belongs into the slice of the page at hand."""
+"""How many earlier pages' ids are remembered: a call of the current page's slice may have been listed on one of them."""
 
 NOTES = {
     Note.ORDER_VIOLATED: "The provider's list is not in order; it is read completely at every run, and claimed only when whole.",
@@ -41,9 +41,9 @@ NOTES = {
 
 def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
     """
-    Read what the stream owes, page by page, each with its own transaction; return the state at the end.
+    Read what is owed of the stream, page by page, each in its own transaction; return the state at the end.
 
-    Raises the family of ConnectionFailed, BudgetSpent, FenceLost, WarehouseError; what was committed before stands.
+    Raises ConnectionFailed and its subclasses, BudgetSpent, FenceLost, WarehouseError; what was committed before stays.
     """
     reading = _Reading(task, stream, state)
     if task.want.full:
@@ -80,8 +80,8 @@ class _Reading:
         self.pager = task.access(stream).pager()
         self.recent: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)
         self.held = self.missed = 0
-        self.mostly_new = not state.coverage  # so it is expected of the next page
-        self.sighted: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)  # the calls of the pages fetched last
+        self.mostly_new = not state.coverage  # a guess for the next page: a stream never read is mostly new
+        self.sighted: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)  # call ids of the pages fetched last
 
     def wanted(self, end: datetime) -> Spans:
         """Return what this run is to read, up to `end`."""
@@ -89,12 +89,12 @@ class _Reading:
         if want.is_range:
             return Spans([Span(want.since or self.state.domain_start or ORIGIN, min(want.until or end, end))])
         if want.full:
-            # Below the horizon too: what the provider serves may reach further down than it did.
+            # Below the horizon too: the provider may serve more of the past than it did before.
             return Spans([Span(self.state.start or ORIGIN, end)])
         return self.state.to_read(end).below(end)
 
     def read(self) -> None:
-        """Read what is wanted, walk by walk, each by the first attempt that is proven."""
+        """Read what is wanted, walk by walk; of each walk's alternative plans, load the first that is proven."""
         wanted = self.wanted(self.way.end(self.task.clock.now()))
         for plan in self.way.plans(self.pager, wanted, self, exactly=self.task.want.is_range):
             for attempt in plan:
@@ -103,9 +103,9 @@ class _Reading:
 
     def _load(self, attempt: Attempt, *, last: bool) -> bool:
         """
-        Load a walk's steps, the first only once it is proven.
+        Load a walk's steps, but none before the first step proves that the account is the right one.
 
-        An unproven walk answers False, and raises AnchorNotMet where no other attempt is left.
+        Returns False if it does not, or raises AnchorNotMet if this was the last attempt.
         """
         before = self.state
         with closing(prefetch(map(self._drafted, attempt.steps), threads=self.task.threads)) as pages:
@@ -119,11 +119,11 @@ class _Reading:
         return True
 
     def _drafted(self, step: Step) -> tuple[Step, Observed]:
-        """Make ready what will probably be written; runs beside the loading of the page before."""
+        """Prepare the rows that will probably be written; runs in a thread while the page before is loaded."""
         task = self.task
         observed = Observed(stream=self.stream, records=step.records, observed_at=step.sent_at, due_at=task.details_due_at())
         if self.mostly_new:
-            # They repeat at the seams, and where a page is asked for again.
+            # Pages overlap at their seams, and a page may be requested again.
             known = frozenset[str]().union(*(observed.call_ids & others for others in self.sighted))
             observed.draft = task.warehouse.encoded(drafted(task.account, observed, run_id=task.run_id, known=known))
         self.sighted.append(observed.call_ids)
@@ -164,7 +164,7 @@ class _Reading:
         self.task.find(Finding(stream=self.stream, code=note.value, text=NOTES[note]))
 
     def newest(self, before: datetime | None) -> tuple[Held, ...]:
-        """See `Holdings.newest`."""
+        """Return the newest held calls that the provider must still list: none older than its retention."""
         task = self.task
         newest = task.warehouse.newest(connection=task.connection, stream=self.stream, before=before, limit=ANCHORS)
         if task.account.retention is None:
@@ -173,15 +173,15 @@ class _Reading:
         return tuple(anchor for anchor in newest if anchor.cursor >= kept_since)
 
     def oldest(self, since: datetime) -> tuple[Held, ...]:
-        """See `Holdings.oldest`."""
+        """Return the oldest held calls from `since` on."""
         return self.task.warehouse.oldest(connection=self.task.connection, stream=self.stream, since=since, limit=ANCHORS)
 
     def position(self, instant: datetime) -> int:
-        """See `Holdings.position`."""
+        """Return how many held calls are at or after `instant`."""
         return self.task.warehouse.position(connection=self.task.connection, stream=self.stream, instant=instant)
 
     def _proven(self, step: Step, anchors: tuple[Held, ...], *, last: bool) -> bool:
-        """Whether the first step of a walk shows the account whose calls are held; nothing is to be shown where none is."""
+        """Whether a walk's first step shows a held call, and so the right account; true if no call is held yet."""
         if not anchors or self._meets(step):
             return True
         if any(self._meets(page) for page in self.way.elsewhere(self.pager, step, anchors)):
@@ -197,10 +197,10 @@ class _Reading:
 
     def _answers(self, step: Step, anchors: tuple[Held, ...]) -> bool:
         """
-        Whether the provider accounts for the newest calls held although its list does not show them.
+        Whether the provider accounts for the newest held calls although its list does not show them.
 
-        Either it still has one of them (a list of recent calls that does not reach down to them), or it says of each that
-        this call is gone, and calls held in another stream of the account were met in this run.
+        Either it still has one of them (its list of recent calls does not reach that far back), or it says of each that it is
+        gone, and this run has met held calls in another stream of the account.
         """
         if self.task.account.provider.detail is None:
             return False
@@ -228,7 +228,7 @@ class _Reading:
         )
 
     def _absent(self, page: PageTransaction, step: Step) -> frozenset[str]:
-        """Return the calls held where the walk read and did not see them. Raises AnchorNotMet where they are too many."""
+        """Return the held calls that the walk should have seen and did not. Raises AnchorNotMet if they are too many."""
         held, absent = page.absent(stream=self.stream, read=step.read, seen=(step.seen, *self.recent))
         self.held, self.missed = self.held + held, self.missed + len(absent)
         task = self.task
@@ -242,7 +242,7 @@ class _Reading:
         return absent
 
     def _settle_absent(self, page: PageTransaction, absent: frozenset[str], step: Step) -> None:
-        """Have the detail of each absent call confirm that it is gone; where there is no detail, the complete reading did."""
+        """Schedule the details of absent calls to confirm that they are gone; without details, the complete reading is proof."""
         if not absent:
             return
         task = self.task

@@ -1,7 +1,7 @@
 """
-Knows which streams a connection has: one of all its calls, or one of each agent, where agents come and go.
+Which streams a connection has: a single one of all calls, or one per agent, where agents come and go.
 
-Nothing else in a run or an audit asks whether a provider lists by agent.
+This is the only place in runs and audits that asks whether a provider lists calls by agent.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from etl.runs.terms import Finding
 
 
 def start_of(account: Account) -> datetime | None:
-    """Return where a stream of the account begins; None: wherever the provider's list ends."""
+    """Return where the account's streams begin; None: where the provider's list ends."""
     return way_of(account.provider).start(account.start_date)
 
 
 def fail_alone(account: Account) -> bool:
-    """Whether a stream that fails leaves others of the account to be read."""
+    """Whether the account's other streams can still be read if one fails."""
     return account.provider.agents is not None
 
 
 def streams_to_read(task: Task, states: dict[str, StreamState]) -> tuple[str, ...]:
-    """Return the streams to read; where each agent has its own, those the account lists and those known and not closed."""
+    """Return the streams to read; with one stream per agent, those of listed agents and those known and not closed."""
     if task.account.provider.agents is None:
         return (CALLS,)
     agents = task.source.agents()
@@ -47,7 +47,7 @@ def streams_to_read(task: Task, states: dict[str, StreamState]) -> tuple[str, ..
 
 
 def streams_to_audit(task: Task, states: dict[str, StreamState]) -> tuple[str, ...]:
-    """Return the streams to compare; where each agent has its own, those the account lists and all that are known."""
+    """Return the streams to compare; with one stream per agent, those of listed agents and all known ones."""
     account = task.account
     if account.provider.agents is None:
         return (CALLS,)
@@ -56,7 +56,7 @@ def streams_to_audit(task: Task, states: dict[str, StreamState]) -> tuple[str, .
 
 
 def _all_created_since(agents: tuple[AgentRow, ...], states: dict[str, StreamState]) -> bool:
-    """Whether the agents may have replaced those known: all were created after the last sync, or nothing was read before."""
+    """Whether these agents may have replaced the known ones: all were created since the last sync, or nothing was ever read."""
     read = [state.coverage.last.end for state in states.values() if state.coverage]
     return not read or all(agent.created_at is not None and agent.created_at >= max(read) for agent in agents)
 
@@ -80,7 +80,7 @@ def close_agent(task: Task, agent_id: str, state: StreamState) -> None:
 
 
 def unknown_agent(task: Task, agent_id: str) -> ConnectionFailed:
-    """Return the error of an agent that was named in the configuration only."""
+    """Return the error for an agent that only the configuration names."""
     return ConnectionFailed(
         f"the provider knows no agent {agent_id!r}.",
         safe="The other agents were synced.",

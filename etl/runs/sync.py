@@ -1,4 +1,4 @@
-"""Knows what a sync does of a connection: its streams, then the details that are due. Knows no API, no HTTP, no SQL."""
+"""A sync of one connection: its streams first, then the details that are due."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from etl.runs.terms import Outcome, RunKind, Want
 
 def sync_connection(account: Account, *, want: Want, connect: Connect, given: Surroundings[RunWarehouse]) -> Outcome:
     """
-    Bring one connection up to date and tell how that ended; no error leaves this function but a programming error.
+    Bring one connection up to date and return how that ended. Raises nothing but programming errors.
 
-    The outcome has no run id where another run is at work or the warehouse could not open a run.
+    The outcome has no run id if another run is in progress or the warehouse could not open a run.
     """
     outcome = Outcome(connection=account.connection)
 
@@ -37,12 +37,12 @@ def sync_connection(account: Account, *, want: Want, connect: Connect, given: Su
 
 
 def _sync_streams(task: Task) -> None:
-    """Sync every stream; one that fails for itself does not stop the others, but the run."""
+    """Sync every stream. Where one may fail alone, the others are still read, and the run fails at the end."""
     states = task.warehouse.streams(task.connection)
     failures: list[tuple[str, ConnectionFailed]] = []
     for stream in streams_to_read(task, states):
         _sync_one(task, stream, states, failures)
-    # A stream whose only calls are gone can prove its account by the streams that came after it.
+    # A stream whose held calls are all gone may be proven by held calls that a later stream showed.
     again = [stream for stream, failure in failures if isinstance(failure, AnchorNotMet) and task.account_seen]
     if again and fail_alone(task.account):
         failures = [(stream, failure) for stream, failure in failures if stream not in again]

@@ -1,4 +1,4 @@
-"""The values of a run: what it is asked to do, what a page brought, what it counted and found, and how it ended."""
+"""The values of a run: what it was asked to do, what a page brought, what was counted and found, how it ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from etl.records.rows import NOTHING, Draft, Stored
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """What a sync was asked for beyond what is owed: everything again, or one range (`[since, until)`) again."""
+    """What a sync should read again beyond what is due anyway: everything, or one range (`[since, until)`)."""
 
     full: bool = False
     since: datetime | None = None
@@ -29,7 +29,7 @@ class Want:
 
 
 class RunKind(StrEnum):
-    """What a run does (`sync.runs.kind`). Only a sync tells how fresh the warehouse is."""
+    """What a run does (`sync.runs.kind`). Freshness is judged by syncs only."""
 
     SYNC = "sync"
     REPAIR = "repair"
@@ -82,7 +82,11 @@ class Counters:
 
 
 class Loaded(NamedTuple):
-    """What loading one page did. `late` counts new calls below what had been covered before; `open_ids` are not ended."""
+    """
+    What loading one page did. `late` counts new calls in what had been covered before.
+
+    `open_ids` are the calls on the page that have not ended, and those that had not before it.
+    """
 
     inserted: int = 0
     updated: int = 0
@@ -96,10 +100,10 @@ class Loaded(NamedTuple):
 @dataclass(kw_only=True)
 class Observed:
     """
-    The records of one page of a stream, to be loaded together; of one id the last counts. Its records do not change.
+    The records of one page of a stream, loaded together. `records` must not change: what is computed from them is cached.
 
-    `due_at` is when the details of what is written are to be asked for; None: never. `draft` was made in advance of the records
-    that are expected to be new; what is written in the end does not depend on it.
+    `due_at` is when the details of the calls written are to be fetched; None: never. `draft` holds rows prepared in advance for
+    records expected to be new; it saves time, and does not affect what is written in the end.
     """
 
     stream: str
@@ -110,12 +114,12 @@ class Observed:
 
     @cached_property
     def latest(self) -> Mapping[str, Record]:
-        """The records that can become rows, by their ids: of each id the last."""
+        """The records that can become rows, by call id; if an id occurs twice, its last record."""
         return {record.call_id: record for record in self.records if record.rejection is None and record.call_id is not None}
 
     @cached_property
     def call_ids(self) -> frozenset[str]:
-        """The ids that stand on the page, those of rejects among them."""
+        """All ids on the page, including those of rejects."""
         return frozenset([record.call_id for record in self.records if record.call_id is not None])
 
 
@@ -128,9 +132,9 @@ class Reject(NamedTuple):
 
 class Compared(NamedTuple):
     """
-    How records stand to what is held. One that is in none of these is held with the same bytes, or was observed later.
+    How records compare with what is held. A record in none of these is held with the same bytes, or in a later observation.
 
-    `open_ids` are the calls of any of the records that are held and had not ended.
+    `open_ids` are the calls among all of the records that are held and have not ended.
     """
 
     new: Sequence[Record]  # not held
@@ -140,14 +144,14 @@ class Compared(NamedTuple):
 
 
 class Absent(NamedTuple):
-    """How many calls are held where a page was read, and which of them it did not show."""
+    """How many calls are held in the range a page covers, and which of them it did not show."""
 
     held: int
     call_ids: frozenset[str]
 
 
 class DueCall(NamedTuple):
-    """A call whose detail is to be asked for: it is new, changed, not ended, lacks late parts, or was missing from a list."""
+    """A call whose detail is to be fetched: it is new, changed, open, lacks late parts, or was missing from a list."""
 
     stream: str
     call_id: str
@@ -157,7 +161,7 @@ class DueCall(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something a run must tell although it did not fail: a gap that stays, an order that is violated."""
+    """Something a run reports although it did not fail: a gap that stays, a list that is out of order."""
 
     stream: str
     code: str

@@ -32,7 +32,7 @@ class PostgresWarehouse:
     def __init__(self, database: Database, locks: Locks) -> None:
         self._database = database
         self._locks = locks
-        self._with_rejects: set[str] = set()  # the connections that had open rejects when their run began
+        self._with_rejects: set[str] = set()  # the connections that have had open rejects since their run began
 
     def acquire(self, connection: str) -> None:
         """See `RunRegister.acquire`."""
@@ -136,6 +136,8 @@ class PostgresWarehouse:
         """See `RunWarehouse.page`; where rejects are open, those that came right are resolved with it."""
         with page_transaction(self._database, account, run_id, Page) as page:
             yield page
+            if page.met_rejects:
+                self._with_rejects.add(account.connection)
             if account.connection in self._with_rejects:
                 page.resolve_rejects()
 

@@ -22,17 +22,10 @@ STORIES = (
     "tests/acceptance/test_resume.py",
 )
 
-<<<<<<< HEAD
-# Of the warehouse what Python has a part in: the launcher, the driver, the binary form of rows.
-WAREHOUSE = (
-    "tests/embedded",
-    "tests/warehouse/test_copying.py",
-=======
 # Of what needs Postgres, that in which Python has a part: the launcher, the driver, the binary form of rows.
 DATABASE = (
     "tests/embedded",
     "tests/warehouse/loading",
->>>>>>> setup
     "tests/warehouse/test_database.py",
     "tests/warehouse/test_locks.py",
 )
@@ -55,16 +48,5 @@ def test_on_another_postgres(version: str) -> None:
     """On every version that can be had without another package index; the embedded server's own tests choose theirs."""
     programs = POSTGRES[version]()
     here = Environment(Path(sys.prefix))
-<<<<<<< HEAD
-    deselected = "--ignore=tests/embedded"
-    here.test(
-        "tests/warehouse",
-        "tests/acceptance/test_docs_queries.py",
-        *STORIES,
-        deselected,
-        variables={"ETL_TEST_POSTGRES": os.fspath(programs)},
-    )
-=======
     variables = {"ETL_TEST_POSTGRES": os.fspath(programs)}
     here.test("tests/warehouse", "tests/acceptance/test_docs_queries.py", *STORIES, variables=variables)
->>>>>>> setup

@@ -47,6 +47,7 @@ class Page:
         self._state: dict[str, object] = {}
         self._counted: dict[str, object] = {}
         self._kept: dict[str, object] = {}
+        self.met_rejects = False  # whether a record of this page could not become a row
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
         """See `PageTransaction.compare`."""
@@ -70,6 +71,7 @@ class Page:
 
     def note(self, *, stream: str, rejects: Sequence[Reject], drift: Mapping[DriftNote, int], observed_at: datetime) -> None:
         """See `PageTransaction.note`."""
+        self.met_rejects = self.met_rejects or bool(rejects)
         note_rejects(self._connection, self._account.connection, stream, rejects, observed_at)
         note_drift(self._connection, self._account.connection, drift, observed_at)
 
