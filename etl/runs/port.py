@@ -146,7 +146,7 @@ class RunWarehouse(RunRegister, Protocol):
     """What a sync needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
-        """Return the stored capabilities, request log and pinned organisation. Raises ConnectionFailed where no run was opened."""
+        """Return the stored capabilities, request log and pinned organisation. Raises ConnectionFailed if no run was opened."""
         ...
 
     def encoded(self, draft: Draft) -> Draft:

@@ -35,6 +35,7 @@ PAGES_REMEMBERED = 3
 NOTES = {
     Note.ORDER_VIOLATED: "The provider's list is not in order; it is read completely at every run, and claimed only when whole.",
     Note.PAGE_IGNORED: "The provider serves its first page whatever page is asked for; what lies below it cannot be reached.",
+    Note.PAGE_REPEATED: "The provider served a page again in the place of another; what belongs there is left as a gap.",
     Note.TOTAL_DISAGREES: "The provider's total and what it lists disagree; where that may hide a call, a gap is left.",
 }
 

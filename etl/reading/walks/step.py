@@ -18,6 +18,7 @@ class Note(StrEnum):
 
     ORDER_VIOLATED = "order_violated"
     PAGE_IGNORED = "page_ignored"
+    PAGE_REPEATED = "page_repeated"
     TOTAL_DISAGREES = "total_disagrees"
 
 

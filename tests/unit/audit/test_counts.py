@@ -6,17 +6,17 @@ import json
 import random
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
 from etl import providers
-from etl.audit.counts import Comparison, Counted
+from etl.audit.counts import Comparison, Counted, Located
 from etl.audit.port import AuditWarehouse, OpenReject
 from etl.coverage import Span
-from etl.model import JSON
+from etl.model import JSON, Record
 from etl.reading.api import Answer, Api
 from etl.reading.source import Capabilities, Source
 from etl.runs.account import Account
@@ -153,6 +153,52 @@ def test_a_month_that_is_missing_is_found_as_a_few_stretches(provider: str) -> N
     covered = list(located.stretches)
     assert all(any(cursor_of(number) in span for span in covered) for number in missing)
     assert archive.requests <= 600
+
+
+def test_a_start_date_younger_than_the_lookback_leaves_nothing_to_count() -> None:
+    """Ten calls lie between the two: the count is nought, not ten below it, which no warehouse could ever agree with."""
+    comparison, _ = compared("krosai", [])
+
+    assert comparison.side.count(Span(cursor_of(MILLION - 10), cursor_of(MILLION - 20))) == 0
+
+
+class Shown:
+    """The provider's side of a count that is larger than what its pages show."""
+
+    bound = NOW
+    size = 100
+
+    def __init__(self, total: int, numbers: Sequence[int]) -> None:
+        self.total, self.numbers = total, numbers
+
+    def count(self, span: Span) -> int:
+        return self.total
+
+    def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
+        for number in self.numbers:
+            yield Record(f"call-{number}", cursor_of(number), None, b"{}", {}, str(number).encode(), False), NOW
+
+    def placeless_above(self) -> frozenset[str]:
+        return frozenset()
+
+    def forget(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("numbers", "excused"),
+    [([5, 4, 4, 3, 2, 2], 2), ([5, 4, 3, 5, 4, 3], 0), ([5, 4, 3, 2, 3, 2], 0)],
+    ids=["two calls listed twice", "a page in the place of another", "a page that overlaps the one before"],
+)
+def test_only_a_call_that_stands_beside_itself_is_excused_as_listed_twice(numbers: list[int], excused: int) -> None:
+    """A page served again in the place of another shows as few distinct calls, but then calls are missing: that is no excuse."""
+    comparison, _ = compared("krosai", list(range(MILLION - 100)))
+    comparison.side = Shown(6, numbers)
+    found = Located()
+
+    comparison._compare(Span(cursor_of(0), cursor_of(6)), 6, found)
+
+    assert found.repeats == excused
 
 
 def rejected(provider: str, number: int, *, call_id: str | None = None) -> OpenReject:
