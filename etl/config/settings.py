@@ -12,6 +12,7 @@ from urllib.parse import unquote, unquote_plus
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from etl import addresses
 from etl.config import values
 from etl.errors import UsageError
 from etl.provider import Limit
@@ -101,8 +102,8 @@ class ConnectionSettings(_Section):
     @field_validator("base_url")
     @classmethod
     def _is_private(cls, base_url: str | None, info: ValidationInfo) -> str | None:
-        if base_url and base_url.startswith("http://") and not (values.is_loopback(base_url) or info.data.get("allow_http")):
-            raise ValueError("must begin with https://: over http:// anybody on the way reads the token (allow_http permits it)")
+        if base_url:
+            addresses.check_private(base_url, allow_http=bool(info.data.get("allow_http")))
         return base_url
 
     @field_validator("agents", "organization_id", "currency")

@@ -19,6 +19,7 @@ from typing import Self
 import httpx
 import structlog
 
+from etl.addresses import next_link
 from etl.effects import Clock
 from etl.errors import BudgetSpent, ForeignLink, ProviderUnavailable
 from etl.http.auth import Credentials, Secret
@@ -26,7 +27,7 @@ from etl.http.body import Body, Unexpected, Unreadable, WebPage, departure, no_c
 from etl.http.causes import BETWEEN
 from etl.http.exchange import Exchange, Reply
 from etl.http.limits import SAFE, Limiter, in_words
-from etl.http.links import absolute, check_base_url, check_link_unfollowed, next_link, origin
+from etl.http.links import absolute, check_base_url, check_link_unfollowed, origin
 from etl.http.refusal import Refusals
 from etl.http.retry import LONGEST_WAIT, Cause, Failed, Patience, Throttled
 from etl.model import JSON, Drift
@@ -210,7 +211,7 @@ class Client:
         if body.envelope is not None and (refusal := self._refusal(reply, body.envelope)) is not None:
             raise refusal
         departures = body.departures | reply.departures
-        link = next_link(reply.headers)
+        link = next_link(reply.headers.get("link", ""))
         if link is not None:
             target = absolute(link, reply.url)
             self.check_link(target)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from etl.addresses import is_loopback
 from etl.errors import UsageError
-from etl.http.links import is_loopback
 
 _PORTS = {"http": 80, "https": 443}
 _BETWEEN = re.compile(r"[\s,]+")
