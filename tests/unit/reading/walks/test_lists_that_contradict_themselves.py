@@ -176,8 +176,8 @@ def test_whatever_a_list_says_no_call_that_it_did_not_show_is_claimed(
         return replace(page, facts=replace(page.facts, total=told))
 
     calls = {f"call{index:02}": at(index * 600) for index in range(count)}
-    # Only a page that repeats what was shown gives itself away. One that is shown late, or ahead of its turn, looks like an honest
-    # page of a shorter list (docs/promise.md).
+    # Only a page that repeats what was shown gives itself away. One that is shown late, or ahead of its turn, looks like
+    # an honest page of a shorter list (docs/promise.md).
     earlier = {number: shown for number, shown in served_as.items() if shown < number and shown not in served_as}
     listed = Listed(calls, NOW, size, habit=habit, totals=totals, served_as=earlier, echo_asked=True)
     steps = read(listed)
