@@ -1,5 +1,5 @@
 """
-The proof that nothing is missing: counts against the provider, and the warehouse against itself (`etl.audit.lifecycle`).
+The audit: proves that nothing is missing, by counts against the provider and by checking the warehouse against itself.
 
-See `docs/audit.md` for what it proves, what it costs, and what it cannot prove.
+It begins in `etl.audit.lifecycle`. `docs/audit.md` describes what it proves, what it costs, and what it cannot prove.
 """

@@ -1,7 +1,7 @@
 """
-Knows the order of an audit's work: the warehouse against itself, each stream against the provider, what follows, verdicts.
+The steps of an audit: check the warehouse against itself, compare each stream with the provider, repair, give verdicts.
 
-Knows no API, no SQL. `look` changes nothing; `look_and_mend` puts right what disagrees and compares again.
+`look` changes nothing; `look_and_mend` repairs what disagrees and compares again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from etl.runs.terms import Finding
 
 
 class _Stream:
-    """What is known of one stream while it is audited."""
+    """The findings about one stream while it is audited."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -43,19 +43,19 @@ class _Stream:
 
 
 class Audit:
-    """One connection, compared with itself and with its provider."""
+    """The audit of one connection against itself and against its provider."""
 
     def __init__(self, task: Task, warehouse: AuditWarehouse, outcome: AuditOutcome) -> None:
         self.task = task
         self.warehouse = warehouse
         self.outcome = outcome
         self.states = warehouse.streams(task.connection)
-        self.found: Counter[str] = Counter()  # disagreements of the warehouse with itself, by stream
-        self.open: Counter[str] = Counter()  # those not mended
-        self.copies: dict[str, dict[str, datetime]] = defaultdict(dict)  # held rows that are no calls, by stream
+        self.found: Counter[str] = Counter()  # by stream, the warehouse's disagreements with itself
+        self.open: Counter[str] = Counter()  # by stream, those of them not repaired
+        self.copies: dict[str, dict[str, datetime]] = defaultdict(dict)  # by stream, held rows that are not calls
 
     def look(self) -> None:
-        """Compare, and conclude."""
+        """Compare and give verdicts, changing nothing."""
         for batch in self.warehouse.batches(self.task.connection):
             self.task.check_stop()
             self.outcome.checked += len(batch.held.calls)
@@ -71,7 +71,7 @@ class Audit:
             self._conclude(stream)
 
     def look_and_mend(self) -> None:
-        """Compare, put right what disagrees, compare again, and conclude."""
+        """Compare, repair what disagrees, compare again, and give verdicts."""
         damaged = []
         for batch in self.warehouse.batches(self.task.connection):
             self.task.check_stop()
@@ -99,7 +99,7 @@ class Audit:
         return map(_Stream, streams_to_audit(self.task, self.states))
 
     def _start(self, name: str) -> datetime | None:
-        """Return where the range begins that can be compared: what is wanted, above what the provider no longer serves."""
+        """Return the start of the comparable range: not before the start date, nor where the provider's list ends."""
         account, state = self.task.account, self.states.get(name)
         return way_of(account.provider).counted_from(
             account.start_date,
@@ -124,7 +124,7 @@ class Audit:
                 return
             comparison = self._compare(stream)
             if stream.counted is not None and not stream.counted.agree:
-                comparison = self._compare(stream)  # what came or went between two requests is no mismatch
+                comparison = self._compare(stream)  # a call may have come or gone between two requests
             if (counted := stream.counted) is None:
                 return
             self._note_gaps(stream, state)
@@ -155,7 +155,7 @@ class Audit:
             stream.notes.append(f"the provider lists {repeats:,} calls twice; they are counted once")
 
     def _second_look(self, stream: _Stream, counted: Counted) -> None:
-        """Compare by status and by day what agrees as a whole."""
+        """Compare a stream whose total agrees by status and by day as well."""
         for look in (compare_statuses, compare_days):
             if note := look(self.task, self.warehouse, stream.name, counted):
                 stream.notes.append(note)
@@ -198,7 +198,7 @@ class Audit:
         self.open[disagreement.stream] += not disagreement.mended
 
     def _conclude(self, stream: _Stream) -> None:
-        # What belongs to no call belongs to no stream: the first one answers for it.
+        # Rows that belong to no call belong to no stream; they count for the first stream.
         of_none = [] if self.outcome.verdicts else [name for name in self.found if name not in self.states]
         found = sum(self.found[name] for name in {stream.name, *of_none})
         left = sum(self.open[name] for name in {stream.name, *of_none})

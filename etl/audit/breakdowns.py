@@ -1,7 +1,8 @@
 """
-Knows the second look at counts that agree: by status, and by day where a provider counts days. Tells, and concludes nothing.
+A second look at counts that agree: by status, and by day if the provider counts days. Adds notes, never changes a verdict.
 
-Calls move from one status to the next while both sides are counted, so a difference no larger than what is restless is none.
+Calls change their status while both sides are counted, so a difference is reported only if it exceeds the number of calls that
+may have done so.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ DAY = timedelta(days=1)
 QUARTER = timedelta(minutes=15)
 
 COMPARED_DAYS = 60
-"""From so many days the time zone of a provider's days is found out."""
+"""The number of days from which the time zone of a provider's days is inferred."""
 
 OFFSETS = range(-12 * 60, 14 * 60 + 1, 15)
-"""Minutes that a day may begin before that of UTC, anywhere on earth."""
+"""By how many minutes a day may begin before the UTC day, in any time zone on earth."""
 
 ENOUGH_DAYS = 3
-"""From fewer days no time zone is concluded."""
+"""The minimum number of days from which a time zone is inferred."""
 
 
 def compare_statuses(task: Task, warehouse: AuditWarehouse, stream: str, counted: Counted) -> str | None:
-    """Compare the settled calls by status; return what disagrees. Not where a part of the list does not concern us."""
+    """Compare the settled calls by status; return what disagrees. Skipped unless the whole list was counted."""
     counts = task.account.provider.counts
     if counts is None or counted.span.start != BEGINNING:
         return None
@@ -63,7 +64,7 @@ def compare_statuses(task: Task, warehouse: AuditWarehouse, stream: str, counted
 
 
 def compare_days(task: Task, warehouse: AuditWarehouse, stream: str, counted: Counted) -> str | None:
-    """Keep the provider's own daily counts, find out when its days begin, and return what disagrees."""
+    """Store the provider's own daily counts, infer when its days begin, and return what disagrees."""
     counts = task.account.provider.counts
     if counts is None or counts.daily is None or not counted.held:
         return None
@@ -92,11 +93,11 @@ def compare_days(task: Task, warehouse: AuditWarehouse, stream: str, counted: Co
 
 
 def _tally(task: Task, tally: Tally, **parts: str) -> Mapping[str, int] | None:
-    """Ask for a count that is a bonus: where it is refused or in another shape, there is none."""
+    """Ask for an optional count; None if the request is refused or the answer has an unexpected shape."""
     try:
         return task.source.tally(tally, **parts)
     except AuthenticationFailed:
-        return None  # a scope of its own may be missing; the list was answered
+        return None  # the key may lack a scope for this; it is good for the list
     except ConnectionFailed:
         return None
 

@@ -1,7 +1,8 @@
 """
-Knows how counts are compared with the provider's, and how what disagrees is narrowed down to single calls. Knows no SQL.
+Compares counts with the provider's, and narrows a disagreement down to single calls.
 
-What disagrees is halved, at the middle of the calls held, until a page holds it; that page is read and its ids are compared.
+A range that disagrees is halved, at the median of the held calls, until it fits on a page; then that page is read and its ids are
+compared.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ END = datetime(9999, 12, 31, tzinfo=UTC)
 """After every call."""
 
 TRIES = 5
-"""How often a span is read again that showed fewer calls than were counted."""
+"""How often a span is read that shows fewer calls than were counted."""
 
 HOLE_PAGES = 10
-"""A stretch of so many pages of which nothing at all is held needs no narrowing down."""
+"""A range of at least this many pages of which nothing is held is not narrowed down: all of it is missing."""
 
 LOCATING = 200
-"""After so many requests of narrowing down, what is left is told (and read again) as the stretch it is."""
+"""The maximum number of requests for narrowing down; what is left then is reported, and read again, as whole ranges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """Both sides of one range at one moment."""
+    """The counts of both sides for one range, at one moment."""
 
     span: Span
     provider: int
@@ -46,23 +47,23 @@ class Counted:
 
     @property
     def agree(self) -> bool:
-        """Whether the provider's count is that of calls held and open rejects."""
+        """Whether the provider's count equals held calls plus open rejects."""
         return self.provider == self.held + self.rejected
 
 
 @dataclass(slots=True, kw_only=True)
 class Located:
-    """Where the sides disagree: calls by name, stretches to be read again, and calls that the provider lists twice."""
+    """Where the sides disagree: single calls, ranges to read again, and how many calls the provider lists twice."""
 
     missing: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     stretches: list[Span] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)  # keys of rejects whose records the provider no longer lists
-    unread: int = 0  # stretches that were not narrowed down to calls
+    unread: int = 0  # ranges that were not narrowed down to calls
     repeats: int = 0
 
     def disagreements(self, stream: str, *, mended: bool) -> Iterable[Disagreement]:
-        """Name each call."""
+        """Yield a disagreement for each call."""
         for call_id in self.missing:
             yield Disagreement(stream, call_id, ("missing",), mended)
         for call_id in self.extra:
@@ -70,12 +71,12 @@ class Located:
 
 
 class Rejects:
-    """The open rejects of a stream: each placed by its cursor where that can be read."""
+    """The open rejects of a stream, placed by their cursors where those can be read."""
 
     def __init__(self, task: Task, warehouse: AuditWarehouse, stream: str) -> None:
         self.keys: set[str] = set()
         self.ids: set[str] = set()
-        placed: dict[str, tuple[datetime, str]] = {}  # by what tells one call from another: a reject's text may have changed
+        placed: dict[str, tuple[datetime, str]] = {}  # by id, else by key: one call may have several rejects
         self.placeless: set[str] = set()
         placeless: dict[str, str] = {}
         for reject in warehouse.open_rejects(connection=task.connection, stream=stream):
@@ -92,25 +93,25 @@ class Rejects:
         self._placeless = {key: who for key, who in placeless.items() if who not in placed}
 
     def count(self, span: Span) -> int:
-        """Return how many rejects stand in a span."""
+        """Return how many rejects have their cursor in a span."""
         return len(self.keys_in(span))
 
     def count_placeless(self, *, above: Collection[str]) -> int:
-        """Return how many calls or records have rejects without a place, but for those one of whose keys was seen `above`."""
+        """Count the calls or records whose rejects have no place, except those of which a key was seen `above`."""
         elsewhere = {self._placeless[key] for key in above if key in self._placeless}
         return len(set(self._placeless.values()) - elsewhere)
 
     def keys_in(self, span: Span) -> list[str]:
-        """Return the keys of the rejects that stand in a span."""
+        """Return the keys of the rejects whose cursor is in a span."""
         first, last = (bisect_left(self._placed, (instant, "")) for instant in span)
         return [key for _, key in self._placed[first:last]]
 
 
 class Comparison:
     """
-    One stream, counted on both sides. Raises Uncountable, and the family of ConnectionFailed.
+    One stream, counted on both sides. Raises Uncountable, and ConnectionFailed or a subclass.
 
-    `copies` are held rows that are no calls, with their cursors: each would make up for a call that is missing.
+    `copies` are held rows that are not calls, with their cursors. They are not counted: each would hide a missing call.
     """
 
     def __init__(
@@ -145,9 +146,9 @@ class Comparison:
         )
 
     def locate(self, counted: Counted) -> Located:
-        """Narrow down where the two disagree, to single calls where the requests suffice."""
+        """Narrow a disagreement down, to single calls if the allowed requests suffice."""
         found = Located()
-        if counted.provider == self._ours(self.span):  # all is right but for rejects without a place
+        if counted.provider == self._ours(self.span):  # only rejects without a place make the difference
             found.stale += sorted(self.rejects.placeless)
             return found
         before = self._task.source.api.requests
@@ -177,7 +178,7 @@ class Comparison:
         return held - sum(cursor in span for cursor in self._copies.values())
 
     def _middle(self, span: Span, theirs: int) -> datetime | None:
-        """Return a whole second that divides a span, None where it has none inside."""
+        """Return a whole second inside a span at which to divide it; None if there is none."""
         first, last = whole_second(span.start) + SECOND, whole_second(span.end - timedelta(microseconds=1))
         if last < first:
             return None
@@ -187,9 +188,9 @@ class Comparison:
         return min(max(whole_second(held), first), last)
 
     def _compare(self, span: Span, theirs: int, found: Located) -> None:
-        """Read a small span, anew while pages deal the calls of one instant differently, and compare it call by call."""
+        """Compare a small span call by call; it is read again while pages show calls of one instant in varying order."""
         listed: dict[str, datetime] = {}
-        others: dict[str, tuple[str | None, datetime | None]] = {}  # records that cannot become calls, by their keys
+        others: dict[str, tuple[str | None, datetime | None]] = {}  # by key, records that cannot become calls
         for _ in range(TRIES):
             beside: dict[datetime | None, set[str]] = {}  # the calls of the instant at hand
             twice = 0

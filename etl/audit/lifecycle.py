@@ -1,8 +1,8 @@
 """
-Knows how an audit begins and ends: lock and API, the comparison, its verdicts. Knows no API, no SQL.
+How an audit begins and ends: take the lock, open the API, compare, store the verdicts.
 
-An audit writes its verdicts and the provider's daily counts, nothing else; only a repair is a run (`etl.runs.lifecycle`) and
-writes calls.
+An audit writes its verdicts and the provider's daily counts, nothing else. Only a repair writes calls, and is a run
+(`etl.runs.lifecycle`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from etl.runs.terms import RunKind, Want
 log = structlog.get_logger(__name__)
 
 Auditing = Surroundings[AuditWarehouse]
-"""What an audit is given: what every run is, with a warehouse that can be audited."""
+"""What an audit is given: the same as a run, but with a warehouse that can be audited."""
 
 
 def audit_connection(account: Account, *, connect: Connect, given: Auditing) -> AuditOutcome:
-    """Audit one connection and change no call; no error leaves this function but a programming error."""
+    """Audit one connection without changing any call. Raises nothing but programming errors."""
     outcome = AuditOutcome(connection=account.connection)
 
     def audit() -> None:
@@ -39,7 +39,7 @@ def audit_connection(account: Account, *, connect: Connect, given: Auditing) -> 
 
 
 def repair_connection(account: Account, *, connect: Connect, given: Auditing) -> AuditOutcome:
-    """Audit one connection and put right what disagrees, as a run; no error leaves this function but a programming error."""
+    """Audit one connection and repair what disagrees, as a run. Raises nothing but programming errors."""
     outcome = AuditOutcome(connection=account.connection)
 
     def mend(run: Run) -> None:
@@ -64,7 +64,7 @@ def _require_known(account: Account, warehouse: AuditWarehouse) -> None:
 
 @contextmanager
 def _comparing(account: Account, run: Run, *, connect: Connect, given: Auditing, outcome: AuditOutcome) -> Iterator[Audit]:
-    """Open the account's API for the block, and keep the verdicts however it ends."""
+    """Open the account's API for the block; however the block ends, store the verdicts."""
     with connected(account, run=run, want=Want(), connect=connect, given=given, outcome=outcome) as task:
         try:
             yield Audit(task, given.warehouse, outcome)

@@ -1,4 +1,4 @@
-"""Knows the words of an audit: what it finds, what it concludes, and what its warehouse must offer. Does nothing itself."""
+"""The values of an audit (what it finds and concludes), and the protocols of the warehouse it needs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from etl.runs.port import PageTransaction, RunWarehouse
 from etl.runs.terms import Outcome
 
 NAMED = 1_000
-"""So many disagreements are named one by one; the others are counted."""
+"""The maximum number of disagreements reported one by one; further ones are only counted."""
 
 
 class Disagreement(NamedTuple):
     """
-    One call about which the warehouse is not right, and in what: columns, tables, or that it is `missing` and the like.
+    One call that the warehouse has wrong, and what is wrong: columns, tables, or that it is `missing` and the like.
 
-    `call_id` is None where no single call can be named. Values are never told: they may be personal.
+    `call_id` is None if no single call can be named. Values are never reported: they may be personal.
     """
 
     stream: str
@@ -34,7 +34,7 @@ class Disagreement(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamVerdict:
-    """What the audit of one stream concludes: one row of `sync.audits`. A count is None where there is none."""
+    """The verdict on one stream: one row of `sync.audits`. A count that could not be made is None."""
 
     stream: str
     span: Span
@@ -47,7 +47,7 @@ class StreamVerdict:
 
 @dataclass(slots=True, kw_only=True)
 class AuditOutcome(Outcome):
-    """How the audit of one connection ended; only a repair is a run, and has its id and status."""
+    """How the audit of one connection ended; only a repair is a run, with a run id and status."""
 
     verdicts: list[StreamVerdict] = field(default_factory=list)
     named: list[Disagreement] = field(default_factory=list)
@@ -56,7 +56,7 @@ class AuditOutcome(Outcome):
     checked: int = 0  # rows that were compared with their own records
 
     def name(self, found: Disagreement) -> None:
-        """Count a disagreement, and keep it by name while there are not too many."""
+        """Count a disagreement, and list it unless `NAMED` are listed already."""
         self.disagreements += 1
         self.mended += found.mended
         if len(self.named) < NAMED:
@@ -64,12 +64,12 @@ class AuditOutcome(Outcome):
 
     @property
     def requests(self) -> int:
-        """How many requests were sent to the provider."""
+        """The number of requests sent to the provider."""
         return self.counters.requests
 
     @property
     def stands(self) -> bool:
-        """Whether a mismatch stands."""
+        """Whether any stream's verdict is a mismatch."""
         return any(one.verdict is Verdict.MISMATCH for one in self.verdicts)
 
 
@@ -82,7 +82,7 @@ class OpenReject(NamedTuple):
 
 
 class Version(NamedTuple):
-    """One row of `public.call_history`, as far as its place in time is concerned."""
+    """The number and validity of one row of `public.call_history`."""
 
     version: int
     valid_from: datetime
@@ -92,25 +92,25 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What the warehouse holds in one range of ids: calls, children (those of no call included), and versions by call id."""
+    """What is held in one range of ids: calls, children (even those without a call), and versions by call id."""
 
     held: HeldCalls
     versions: Mapping[str, Sequence[Version]]
 
 
 class MendingPage(PageTransaction, Protocol):
-    """A page's transaction that can also put right what was never news, so that no version is kept of it."""
+    """A page's transaction that can also correct rows in place; a correction is no new version of a call."""
 
     def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
-        """Write held calls and their children in place, as far as they differ; return the ids of those that are refused."""
+        """Write what differs of held calls and children in place, without history; return the ids that are refused."""
         ...
 
     def erase(self, call_ids: Sequence[str]) -> None:
-        """Delete rows that never were calls of the provider, and children that belong to no call."""
+        """Delete rows that never were calls of the provider, and children without a call."""
         ...
 
     def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
-        """Note that the provider no longer lists these rejects."""
+        """Mark rejects as resolved because the provider no longer lists them."""
         ...
 
 
@@ -118,7 +118,7 @@ class AuditWarehouse(RunWarehouse, Protocol):
     """What an audit needs of the warehouse beyond what a run needs. Every method raises WarehouseError."""
 
     def page(self, account: Account, *, run_id: int) -> AbstractContextManager[MendingPage]:
-        """See `RunWarehouse.page`."""
+        """Begin a page's transaction, as `RunWarehouse.page` does."""
         ...
 
     def count_in(self, *, connection: str, stream: str, span: Span) -> int:
@@ -130,35 +130,35 @@ class AuditWarehouse(RunWarehouse, Protocol):
         ...
 
     def middle(self, *, connection: str, stream: str, span: Span) -> datetime | None:
-        """Return the cursor with as many calls held before as after it in a span, None where none is held."""
+        """Return the median cursor of the calls held in a span; None if none is held."""
         ...
 
     def open_rejects(self, *, connection: str, stream: str) -> tuple[OpenReject, ...]:
-        """Return the unresolved rejects of a stream that are no later form of a call held in it."""
+        """Return a stream's open rejects, except those that are a later form of a call held in it."""
         ...
 
     def count_by_status(self, *, connection: str, stream: str, before: datetime) -> Mapping[str, int]:
-        """Return how many calls before `before` are held in each of the provider's words."""
+        """Return how many calls before `before` are held, by the provider's word for their status."""
         ...
 
     def count_by_quarter(self, *, connection: str, stream: str, span: Span) -> Mapping[datetime, int]:
-        """Return how many calls are held in each quarter of an hour."""
+        """Return how many calls are held, by quarter of an hour."""
         ...
 
     def batches(self, connection: str) -> Iterator[Batch]:
-        """Go through everything that is held, in bounded memory."""
+        """Yield everything that is held of a connection, in batches that bound the memory needed."""
         ...
 
     def held_ids(self, connection: str, call_ids: Sequence[str]) -> frozenset[str]:
-        """Return which of the ids are held, in whatever stream."""
+        """Return which of the ids are held in any stream."""
         ...
 
     def save_daily_totals(self, connection: str, totals: Mapping[date, int], *, observed_at: datetime) -> None:
-        """Keep the provider's own number of calls of each day."""
+        """Store the provider's own daily counts."""
         ...
 
     def save_verdicts(
         self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON, request_log: JSON
     ) -> None:
-        """Keep what an audit concluded, and what was found out about the provider on the way."""
+        """Store an audit's verdicts, and what was found out about the provider on the way."""
         ...

@@ -1,4 +1,4 @@
-"""Knows how what an audit found is put right: from the row's own records where they tell, else by asking the provider again."""
+"""Repairs what an audit found: from the row's own records if possible, else by asking the provider again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from etl.runs.terms import Want
 
 
 def mend_batch(task: Task, warehouse: AuditWarehouse, wrong: Wrong) -> Iterator[Disagreement]:
-    """Put right what needs no request, in one transaction; return everything but what is left for `read_damaged`."""
+    """Repair, in one transaction, what needs no request; return all disagreements except those left to `read_damaged`."""
     if wrong.rewrite or wrong.erase:
 
         def mend(page: MendingPage) -> Collection[str]:
@@ -44,7 +44,7 @@ def mend_batch(task: Task, warehouse: AuditWarehouse, wrong: Wrong) -> Iterator[
 def read_damaged(
     task: Task, warehouse: AuditWarehouse, damaged: Sequence[tuple[Disagreement, CallRow]]
 ) -> Iterator[Disagreement]:
-    """Read the list records again that are unusable here, each where its call stood; the call may have another id in truth."""
+    """Read damaged list records again from where their calls stood in the list; a call's real id may be another."""
     by_stream: dict[str, list[tuple[Disagreement, CallRow]]] = defaultdict(list)
     for found, row in damaged:
         by_stream[found.stream].append((found, row))
@@ -73,7 +73,7 @@ def read_damaged(
 def _replace(
     task: Task, warehouse: AuditWarehouse, row: CallRow, listed: dict[str, tuple[Record, datetime]], held: frozenset[str]
 ) -> bool:
-    """Write a damaged row from what the provider lists now; answer whether that was possible."""
+    """Rewrite a damaged row from what the provider lists now; return whether that was possible."""
     others = [row.call_id] if row.call_id in listed else [call_id for call_id in listed if call_id not in held]
     if len(others) != 1:
         return False
@@ -106,7 +106,7 @@ def _mended(task: Task, warehouse: AuditWarehouse, work: Callable[[MendingPage],
 
 
 def read_again(task: Task, warehouse: AuditWarehouse, stream: str, located: Located, *, start: datetime | None) -> None:
-    """Read the stretches that disagree again, as a sync of one range does, with all of its proofs before anything is deleted."""
+    """Read ranges that disagree again as a sync of a range does, with the same proofs before anything is deleted."""
     for stretch in Spans(located.stretches):
         state = warehouse.streams(task.connection).get(stream) or StreamState(start=None)
         task.want = Want(since=None if stretch.start == BEGINNING else stretch.start, until=stretch.end)

@@ -1,7 +1,8 @@
 """
-Knows how the warehouse is compared with itself: each row with what its own records say, children, versions. Asks no provider.
+Checks the warehouse against itself: each row and its children against its own records, and the order of versions.
 
-A row is a pure function of its records (`etl.records.rederive`), so whatever else stands in it was put there by something else.
+No request is needed. A row is a pure function of its records (`etl.records.rederive`), so any difference was caused by something
+else than a sync.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ _call_id = attrgetter("call_id")
 
 @dataclass(slots=True)
 class Wrong:
-    """What is wrong in one batch, by what puts it right."""
+    """What is wrong in one batch, grouped by how it is repaired."""
 
-    rewrite: list[tuple[Disagreement, Rewrite]] = field(default_factory=list)  # from the row's own records
-    erase: list[Disagreement] = field(default_factory=list)  # no call of the provider
-    copies: list[CallRow] = field(default_factory=list)  # those of them that are held as calls
-    damaged: list[tuple[Disagreement, CallRow]] = field(default_factory=list)  # the list record itself: ask the provider
-    versions: list[Disagreement] = field(default_factory=list)  # nothing can tell what was true
+    rewrite: list[tuple[Disagreement, Rewrite]] = field(default_factory=list)  # rewrite from the row's own records
+    erase: list[Disagreement] = field(default_factory=list)  # delete: not a call of the provider
+    copies: list[CallRow] = field(default_factory=list)  # those of `erase` that are held as calls
+    damaged: list[tuple[Disagreement, CallRow]] = field(default_factory=list)  # the list record itself: ask the provider again
+    versions: list[Disagreement] = field(default_factory=list)  # cannot be repaired: nothing says what was true
 
 
 def examine_batch(task: Task, warehouse: AuditWarehouse, batch: Batch) -> Wrong:
-    """Compare a batch with itself."""
+    """Check one batch against itself."""
     wrong = Wrong()
     account = task.account
     found = rederive(account.provider, batch.held, currency=account.currency, run_id=task.run_id)
@@ -49,7 +50,7 @@ def examine_batch(task: Task, warehouse: AuditWarehouse, batch: Batch) -> Wrong:
 
 
 def _sort_unlike(task: Task, warehouse: AuditWarehouse, unlike: Sequence[Unlike], wrong: Wrong) -> None:
-    """Tell rows whose list record is damaged from copies of another call that is held."""
+    """Sort rows whose list record does not fit them into damaged rows and copies of another held call."""
     known = warehouse.held_ids(task.connection, [record.call_id for _, record in unlike if record.call_id is not None])
     for row, record in unlike:
         if record.rejection is not None:
@@ -73,7 +74,7 @@ def _check_versions(batch: Batch, held: set[str], wrong: Wrong) -> None:
 
 
 def _disorder(versions: Sequence[Version], row: CallRow | None) -> tuple[str, ...]:
-    """Say what is wrong with the versions of a call: they follow each other from 1, none begins before the last one ended."""
+    """Return what is wrong with a call's versions: they must be numbered from 1, and none may begin before the last ended."""
     found = []
     if [version.version for version in versions] != list(range(1, len(versions) + 1)):
         found.append("call_history.version")

@@ -1,7 +1,7 @@
 """
-Knows the embedded server: a PostgreSQL of our own for whoever has none, shared by all processes that use its directory.
+The embedded PostgreSQL server, for users who have none. All processes that use a data directory share its server.
 
-`docs/embedded.md` tells what is where, and `docs/decisions/0002-our-own-launcher.md` why it is ours.
+`docs/embedded.md` describes it, and `docs/decisions/0002-our-own-launcher.md` says why we have our own launcher.
 """
 
 from etl.embedded.launcher import Server, default_data_dir, server

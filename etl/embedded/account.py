@@ -1,4 +1,4 @@
-"""Knows under which account the server runs: the user's own, or, since PostgreSQL refuses root, an unprivileged one."""
+"""The account that the server runs under: the user's own, or for root an unprivileged one, since PostgreSQL refuses root."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 from etl.errors import UsageError, WarehouseError
 
 CANDIDATES = ("postgres", "nobody")
-"""The accounts that root's server may run under, best first, unless a setting names one."""
+"""The accounts that root's server may run under unless a setting names one, best first."""
 
 PATIENCE_SECONDS = 300.0
-"""How long a program may take that makes or stops a server."""
+"""How long a program that creates or stops a server may take."""
 
 ENVIRONMENT = {"LANG": "C", "LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"}
-"""What a server's process inherits: nothing that could change where it looks or how it speaks."""
+"""The environment of a server's process: nothing in it can change where it looks for files or its language."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An account of the operating system. `switch` says whether processes have to be started under it by root."""
+    """An account of the operating system. `switch` says whether we, as root, have to start processes under it."""
 
     name: str
     uid: int
@@ -33,7 +33,7 @@ class Account:
         self, command: Sequence[str | Path], *, cwd: Path, log: int | None = None, keep: Sequence[int] = ()
     ) -> subprocess.CompletedProcess[str]:
         """
-        Run a program under this account to its end; of ours it inherits the files in `keep` and nothing else.
+        Run a program under this account to its end; it inherits the files in `keep` and nothing else.
 
         Its errors are returned, or go to the file `log`. Raises TimeoutError after five minutes.
         """
@@ -50,7 +50,7 @@ class Account:
                 timeout=PATIENCE_SECONDS,
                 check=False,
                 pass_fds=keep,
-                start_new_session=True,  # Ctrl-C is for us: nothing that we began is to be left half done by it
+                start_new_session=True,  # Ctrl-C must not interrupt what it has begun
                 user=self.uid if self.switch else None,
                 group=self.gid if self.switch else None,
                 extra_groups=[] if self.switch else None,
@@ -59,7 +59,7 @@ class Account:
             raise TimeoutError(f"{Path(command[0]).name} did not end within {PATIENCE_SECONDS:.0f} seconds") from error
 
     def write(self, path: Path, text: str) -> None:
-        """Write a file under this account: root must not write where somebody else decides what a name leads to."""
+        """Write a file under this account: root must not write into a folder where another user could have placed a link."""
         self.run(["sh", "-c", 'printf %s "$1" > "$0"', path, text], cwd=Path("/")).check_returncode()
 
     def may(self, mode: str, path: Path) -> bool:
@@ -67,17 +67,17 @@ class Account:
         return self.run(["test", f"-{mode}", path], cwd=Path("/")).returncode == 0
 
     def give(self, path: Path) -> None:
-        """Make this account the owner of a path that we made."""
+        """Make this account the owner of a path that we created."""
         if self.switch:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
 def choose(run_as: str | None, *, owner: int | None) -> Account:
     """
-    Return the account for the server: our own, or for root the one that `run_as` names, else the first of `CANDIDATES`.
+    Return the account for the server: our own, or for root the one named by `run_as`, else the first of `CANDIDATES`.
 
-    Data that is there already stays with the account that owns it (`owner`, a user id): PostgreSQL refuses any other.
-    Raises UsageError where `run_as` names none that can serve, WarehouseError where the system has none.
+    Existing data stays with the account that owns it (`owner`, a user id): PostgreSQL refuses any other.
+    Raises UsageError if `run_as` names no usable account, WarehouseError if the system has none.
     """
     import pwd
 

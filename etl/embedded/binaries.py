@@ -1,4 +1,4 @@
-"""Knows where PostgreSQL's programs are, which of them fit a directory of data, and that the server's account can run them."""
+"""Finds PostgreSQL programs that fit a data directory, and makes sure that the server's account can run them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binaries:
-    """A folder of programs. `root` is the folder that has to be copied as a whole, and `with_it` what its programs load."""
+    """A folder of programs. `root` is the folder to copy if a copy is needed, and `with_it` what its programs load besides."""
 
     folder: Path
     major: int
@@ -33,10 +33,10 @@ class Binaries:
 
 def find(bin_dir: Path | None, *, wanted: int | None) -> Binaries:
     """
-    Return the first programs that fit data of the major version `wanted` (None: new data, for which all of 14 and later fit).
+    Return the first programs that fit data of the major version `wanted` (None: new data, which any from 14 on fit).
 
-    They are looked for in `bin_dir` (a setting), in the wheel (newest first), and where `pg_config` says.
-    Raises WarehouseError where there are none, or none that fit.
+    They are searched for in `bin_dir` (a setting), in the wheel (newest first), and where `pg_config` says.
+    Raises WarehouseError if there are none, or none that fit.
     """
     others = set()
     for one in _candidates(bin_dir):
@@ -70,14 +70,14 @@ def _nothing(where: str) -> WarehouseError:
 
 def for_account(binaries: Binaries, account: Account, *, keep_in: Path) -> Binaries:
     """
-    Return programs that the account can run: these, or a copy that is made once and kept under `keep_in`.
+    Return programs that the account can run: these, or a copy that is made once under `keep_in`.
 
-    Permissions of what is installed are never changed. Raises WarehouseError where no copy can be made.
+    Permissions of installed files are never changed. Raises WarehouseError if no copy can be made.
     """
     if not account.switch or _runs(binaries, account):
         return binaries
     if binaries.folder.name != "bin" or next(binaries.root.glob("share/**/postgres.bki"), None) is None:
-        # Whatever else lies around the programs might be private: only an installation as it is always laid out is copied.
+        # Only an installation in one of the known layouts is copied: anything else next to the programs might be private.
         raise WarehouseError(
             f"The account {account.name}, under which root's embedded server runs, cannot run the programs in {binaries.folder}.",
             safe="Nothing was started.",
@@ -112,12 +112,12 @@ def for_account(binaries: Binaries, account: Account, *, keep_in: Path) -> Binar
 def _runs(binaries: Binaries, account: Account) -> bool:
     try:
         return account.run([binaries.folder / "postgres", "--version"], cwd=Path("/")).returncode == 0
-    except PermissionError:  # not even found, below a folder that the account cannot enter
+    except PermissionError:  # inside a folder that the account cannot enter
         return False
 
 
 def _below(part: Path, binaries: Binaries) -> Path:
-    """Return where a part goes in a copy: what lies side by side in the installation has to stay so."""
+    """Return where a part goes in a copy, which keeps the layout of the installation."""
     top = Path(os.path.commonpath([binaries.root, *binaries.with_it])) if binaries.with_it else binaries.root.parent
     return part.relative_to(top)
 
@@ -128,7 +128,7 @@ def _candidates(bin_dir: Path | None) -> Iterator[Binaries]:
         if given is None:
             raise _nothing(f"in {bin_dir}, which warehouse.bin_dir names")
         yield given
-    spec = importlib.util.find_spec(WHEEL)  # found, not imported: its own launcher is not used
+    spec = importlib.util.find_spec(WHEEL)  # not imported: we do not use its launcher
     if spec is not None and spec.origin is not None:
         roots = Path(spec.origin).parent.glob("pginstall*")
         yield from sorted((one for root in roots if (one := _at(root / "bin"))), key=lambda one: one.major, reverse=True)
@@ -142,7 +142,7 @@ def _candidates(bin_dir: Path | None) -> Iterator[Binaries]:
 
 
 def _at(folder: Path) -> Binaries | None:
-    """Return the programs in a folder; None where there are none, or none that run."""
+    """Return the programs in a folder; None if there are none, or they do not run."""
     try:
         answer = subprocess.run(  # noqa: S603 - a PostgreSQL program, or none
             [str(folder / "postgres"), "--version"], capture_output=True, text=True, check=False, env=ENVIRONMENT
@@ -154,7 +154,7 @@ def _at(folder: Path) -> Binaries | None:
         return None
     version = f"{told[1]}.{told[2]}" if told[2] else told[1]
     root = folder.parent
-    libraries = root.parent.parent / f"{root.parent.name}.libs"  # a wheel keeps beside the package what its programs load
+    libraries = root.parent.parent / f"{root.parent.name}.libs"  # wheels keep shared libraries beside the package
     return Binaries(
         folder=folder, major=int(told[1]), version=version, root=root, with_it=(libraries,) if libraries.is_dir() else ()
     )

@@ -1,4 +1,4 @@
-"""Knows one directory of data: how it is made, started and stopped, and what to say when that fails."""
+"""One data directory: creating, starting and stopping its server, and the errors when that fails."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "128MB",
     "maintenance_work_mem": "64MB",
-    "max_wal_size": "2GB",  # a backfill writes much at once: fewer checkpoints
+    "max_wal_size": "2GB",  # a backfill writes a lot: fewer checkpoints
     "wal_compression": "on",
     "checkpoint_completion_target": "0.9",
     "random_page_cost": "1.1",  # solid state
-    "jit": "off",  # costs more than it gives on queries as short as a dashboard's
+    "jit": "off",  # costs more than it saves on short queries
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Statements, and errors that quote a row, hold personal data: what is logged is how the server fares.
+    # Statements, and errors that quote a row, contain personal data; so only the server's own state is logged.
     "log_min_messages": "log",
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
@@ -57,7 +57,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """The data below `home`, the programs that fit it, and the account that owns it."""
+    """The data directory below `home`, the programs that fit it, and the account that owns it."""
 
     home: Path
     account: Account
@@ -70,38 +70,38 @@ class Cluster:
 
     @property
     def log(self) -> Path:
-        """What the server says."""
+        """The server's log."""
         return self.home / "server.log"
 
     @property
     def running(self) -> Path:
-        """The file that the server's processes hold locked: the kernel gives the lock back when the last one has ended."""
+        """The file that the server's processes keep locked; the kernel releases the lock when the last one has ended."""
         return self.home / "server.lock"
 
     @property
     def socket_dir(self) -> Path:
         """
-        Where the socket is: beside the data, or in a private folder where that path cannot be a socket's.
+        The folder of the socket: beside the data, or a private folder if that path cannot be used.
 
-        It is too long for one, or holds characters that mean something in an address (a comma is two servers to libpq).
+        A path cannot if it is too long, or holds characters with a meaning in an address (libpq splits servers at a comma).
         """
         beside = self.home / "socket"
         if _PLAIN.fullmatch(str(beside)) and len(os.fsencode(beside / SOCKET)) <= LONGEST_SOCKET:
             return beside
         name = hashlib.blake2b(os.fsencode(self.home), digest_size=8).hexdigest()
-        # The same for every user of the data, whatever their TMPDIR says; that it is private is checked.
+        # Not TMPDIR, so that all users of the data find the same folder. That it is private is checked.
         return Path("/tmp") / f"call-warehouse-{self.account.uid}-{name}"  # noqa: S108
 
     def conninfo(self, database: str = DATABASE) -> str:
-        """Return how libpq reaches it."""
+        """Return libpq's connection string for the server."""
         return psycopg.conninfo.make_conninfo(host=str(self.socket_dir), user=USER, dbname=database)
 
     def create(self, *, gate: int) -> None:
         """
-        Make the data, all of it or nothing.
+        Create the data directory, as a whole or not at all.
 
-        The programs that make it hold the file `gate` open, and with it its lock, even if we are killed meanwhile.
-        Raises WarehouseError, or OSError where the folder cannot be used.
+        The programs that do it keep the file `gate` open, and with it the lock, even if we are killed meanwhile.
+        Raises WarehouseError, or OSError if the folder cannot be used.
         """
         for left in self.home.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left)
@@ -112,7 +112,7 @@ class Cluster:
         initdb: list[str | Path] = [self.binaries.folder / "initdb", "-D", made]
         answer = self.account.run([*initdb, *options, "--no-sync"], cwd=self.home, keep=[gate])
         if answer.returncode == 0:
-            # Whoever owns the data may come in, and root; nobody else, even with the socket in hand.
+            # Only the owner of the data and root may connect, even if others can reach the socket.
             names = dict.fromkeys([self.account.name, "root"])
             self.account.write(made / "pg_hba.conf", f"local all {USER} peer map=owner\n")
             self.account.write(made / "pg_ident.conf", "".join(f'owner "{name}" {USER}\n' for name in names))
@@ -124,7 +124,7 @@ class Cluster:
         _sync(self.home)
 
     def start(self) -> None:
-        """Start the server, nobody's child and in a session of its own, and wait until it answers. Raises WarehouseError."""
+        """Start the server, detached from this process, and wait until it answers. Raises WarehouseError."""
         self._make_socket_dir()
         self._forget_stranger()
         settings = {**SETTINGS, "unix_socket_directories": str(self.socket_dir)}
@@ -132,7 +132,7 @@ class Cluster:
         command: list[str | Path] = [self.binaries.folder / "postgres", "-D", self.data, *options]
         deadline = time.monotonic() + SETTLE_SECONDS
         while (said := self._start_once(command)) is not None:
-            # The children of a killed server need a moment to notice, and a server that a killed user began one to answer.
+            # The children of a killed server end with a delay; and a server started by a killed process may not answer yet.
             if not any(words in said for words in ("shared memory block", "already exists")) or time.monotonic() > deadline:
                 raise self._failed("started", said)
             if self.answers():
@@ -140,12 +140,12 @@ class Cluster:
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop the server and wait for its end; one that runs no more is left as it is. Raises WarehouseError."""
+        """Stop the server and wait for its end; does nothing if it is not running. Raises WarehouseError."""
         pg_ctl = self.binaries.folder / "pg_ctl"
         told = self.account.run([pg_ctl, "stop", "-D", self.data, "-m", "fast", "--no-wait"], cwd=self.home)
         if told.returncode != 0:
             return
-        # pg_ctl itself would wait for a minute at most, and not for the end of the process but of its lock file.
+        # pg_ctl itself waits for a minute at most, and only until the lock file is gone, not the process.
         deadline = time.monotonic() + PATIENCE_SECONDS
         running = open_lock(self.running)
         try:
@@ -157,7 +157,7 @@ class Cluster:
             os.close(running)
 
     def answers(self) -> bool:
-        """Whether the server runs; waits while it starts, recovers or stops. Raises WarehouseError."""
+        """Whether the server is running; waits while it starts, recovers or stops. Raises WarehouseError."""
         address = f"{self.conninfo('template1')} connect_timeout=10".encode()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (told := psycopg.pq.PGconn.ping(address)) == psycopg.pq.Ping.REJECT:
@@ -167,7 +167,7 @@ class Cluster:
         return told == psycopg.pq.Ping.OK
 
     def ensure_database(self) -> None:
-        """Make the database where it is missing. Raises WarehouseError."""
+        """Create the database if it is missing. Raises WarehouseError."""
         try:
             with psycopg.connect(self.conninfo("template1"), autocommit=True) as session:
                 if session.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone() is None:
@@ -177,19 +177,19 @@ class Cluster:
 
     @property
     def pid(self) -> int:
-        """The process id of the server, as its lock file has it. Raises OSError where there is none."""
+        """The server's process id from its lock file. Raises OSError if there is none."""
         return int((self.data / "postmaster.pid").read_text(encoding="utf-8").split()[0])
 
     def _start_once(self, command: Sequence[str | Path]) -> str | None:
-        """Start the server once; return None when it answers, or what it said where it ended before."""
+        """Start the server once; return None when it answers, or its log if it ended before that."""
         self._turn_log()
         log = os.open(self.log, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         before = os.fstat(log).st_size
         running = open_lock(self.running)
-        ended, alive = os.pipe()  # the server holds `alive` open, so `ended` is readable as soon as it is no more
+        ended, alive = os.pipe()  # the server keeps `alive` open, so `ended` becomes readable when it ends
         try:
             take(running, alone=False)  # the server inherits it
-            # The shell ends at once. The paths are its arguments: pg_ctl would put them into a shell's text.
+            # The shell ends at once. Paths are passed as its arguments; pg_ctl would paste them into a shell command.
             shell = ["/bin/sh", "-c", '"$@" >&2 & echo $!', "sh"]
             pid = int(self.account.run([*shell, *command], cwd=self.home, log=log, keep=[alive, running]).stdout)
             os.close(alive)
@@ -208,7 +208,7 @@ class Cluster:
                     os.close(file)
 
     def _answers_before(self, ended: int) -> bool:
-        """Wait until the server answers; return False where the other end of the pipe `ended` is closed before."""
+        """Wait until the server answers; return False if the other end of the pipe `ended` is closed before."""
         end = select.poll()
         end.register(ended, select.POLLHUP)
         while not end.poll(POLL_SECONDS * 1_000):
@@ -217,12 +217,12 @@ class Cluster:
         return False
 
     def _forget_stranger(self) -> None:
-        """Remove the lock files of a server that is no more, where another program has its process id by now (containers)."""
+        """Remove the lock files of a dead server if another program has its process id now, as happens in containers."""
         try:
             if Path(f"/proc/{self.pid}/cwd").samefile(self.data):
                 return
         except (OSError, ValueError, IndexError):
-            return  # no lock file, no such process, one of another account: PostgreSQL itself knows what to do
+            return  # no lock file or process, or another account's process: PostgreSQL handles these
         for left in (self.data / "postmaster.pid", self.socket_dir / f"{SOCKET}.lock"):
             left.unlink(missing_ok=True)
 
@@ -240,7 +240,7 @@ class Cluster:
                     safe="Nothing was started.",
                     hint="Somebody else made it: remove it, or set warehouse.data_dir to a shorter path.",
                 ) from None
-            self.account.give(folder)  # root was killed before it could
+            self.account.give(folder)  # in case root was killed before it could do this
 
     def _turn_log(self) -> None:
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
@@ -259,7 +259,7 @@ class Cluster:
 
 
 def _sync(folder: Path) -> None:
-    """Have the disk know what the folder holds."""
+    """Flush a folder's contents to disk."""
     file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(file)

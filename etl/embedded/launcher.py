@@ -1,4 +1,4 @@
-"""Knows how the embedded server is used: the first user starts it, others join, the last one stops it."""
+"""Shares the embedded server: the first process starts it, others join it, the last one stops it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from etl.errors import WarehouseError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A running server: how SQLAlchemy (`url`) and libpq (`conninfo`) reach it, where its programs and data are."""
+    """A running server: its addresses for SQLAlchemy (`url`) and libpq (`conninfo`), and where its programs and data are."""
 
     url: str
     conninfo: str
@@ -32,7 +32,7 @@ class Server:
 
 
 def default_data_dir() -> Path:
-    """Return the user's data directory for the warehouse; for root the system's."""
+    """Return the user's data directory for the warehouse, or for root the system's."""
     import platformdirs
 
     if sys.platform.startswith("linux") and os.geteuid() == 0:
@@ -43,10 +43,10 @@ def default_data_dir() -> Path:
 @contextmanager
 def server(*, data_dir: Path | None = None, bin_dir: Path | None = None, run_as: str | None = None) -> Iterator[Server]:
     """
-    Start the server of a directory, or join it, for as long as the block lasts.
+    Start the server of a directory, or join it, for the duration of the block.
 
-    `bin_dir` names a folder of PostgreSQL programs, `run_as` the account that root's server runs under.
-    Raises WarehouseError where it cannot be made, started or reached, UsageError where a setting cannot be followed.
+    `bin_dir` is a folder of PostgreSQL programs, `run_as` the account that root's server runs under.
+    Raises WarehouseError if it cannot be created, started or reached, UsageError if a setting cannot be followed.
     """
     if sys.platform == "win32":
         raise WarehouseError(
@@ -69,9 +69,9 @@ def server(*, data_dir: Path | None = None, bin_dir: Path | None = None, run_as:
                 if users.leave():
                     cluster.stop()
         except FileNotFoundError:
-            return  # somebody removed the folder: PostgreSQL sees that within a minute and ends
+            return  # the folder was removed: PostgreSQL notices within a minute and ends
 
-    atexit.register(leave)  # the block may be left by nobody: a generator never ended, a thread that is a daemon
+    atexit.register(leave)  # the block may never be left: in an abandoned generator, or a daemon thread
     try:
         yield running
     finally:
@@ -80,7 +80,7 @@ def server(*, data_dir: Path | None = None, bin_dir: Path | None = None, run_as:
 
 
 def _joined(cluster: Cluster, users: Users) -> Server:
-    """Become a user of the server, which is started where it does not run."""
+    """Become a user of the server, starting it if it is not running."""
     users.enter()
     try:
         if not cluster.answers():
@@ -101,7 +101,7 @@ def _joined(cluster: Cluster, users: Users) -> Server:
 
 
 def _owner(home: Path) -> int | None:
-    """Return the user id that owns the data; None where there is none yet, or none that we may see."""
+    """Return the user id that owns the data; None if there is no data yet, or none that we can see."""
     try:
         return (home / "data").stat().st_uid
     except (FileNotFoundError, PermissionError):
@@ -109,7 +109,7 @@ def _owner(home: Path) -> int | None:
 
 
 def _opened(home: Path, account: Account, bin_dir: Path | None, *, gate: int) -> Cluster:
-    """Return the cluster with the programs that fit it; make its data where there is none."""
+    """Return the cluster with fitting programs, creating its data if there is none."""
     wanted = _version(home / "data" / "PG_VERSION")
     binaries = for_account(find(bin_dir, wanted=wanted), account, keep_in=home / "programs")
     cluster = Cluster(home=home, account=account, binaries=binaries)
@@ -119,7 +119,7 @@ def _opened(home: Path, account: Account, bin_dir: Path | None, *, gate: int) ->
 
 
 def _version(marker: Path) -> int | None:
-    """Return the major version of PostgreSQL that made the data (9.6 counts as 9), None where there is no data."""
+    """Return the major version of PostgreSQL that created the data (9 for 9.6); None if there is no data."""
     try:
         text = marker.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
@@ -135,7 +135,7 @@ def _version(marker: Path) -> int | None:
 
 
 def _prepare(home: Path, account: Account) -> None:
-    """Make the directory, and see that the server's account can reach it; permissions of others' folders are not changed."""
+    """Create the directory and check that the server's account can reach it; other folders' permissions are not changed."""
     missing = [folder for folder in (home, *home.parents) if not folder.exists()]
     there = missing[-1].parent if missing else home
     if account.switch and not account.may("x", there):
@@ -147,7 +147,7 @@ def _prepare(home: Path, account: Account) -> None:
     for folder in reversed(missing):
         folder.mkdir(mode=0o700, exist_ok=True)
         if account.switch:
-            folder.chmod(0o755)  # whatever the umask: the account has to pass
+            folder.chmod(0o755)  # whatever the umask: the account has to get through
     if not os.access(home, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 

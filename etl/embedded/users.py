@@ -1,4 +1,4 @@
-"""Knows who uses a server: locks that the kernel gives back when a process ends, however it ends."""
+"""Counts the processes that use a server by file locks, which the kernel releases however a process ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from etl.errors import WarehouseError
 
-if sys.platform != "win32":  # there the launcher refuses before a lock is needed
+if sys.platform != "win32":  # where the launcher refuses to run anyway
     import fcntl
 
 PATIENCE_SECONDS = 330.0
@@ -22,9 +22,9 @@ POLL_SECONDS = 0.02
 
 class Users:
     """
-    The users of one server. While the server is started or stopped, `alone` holds everybody else off.
+    The users of one server. While the server is started or stopped, `alone` keeps all others out.
 
-    Every user holds a shared lock; who can take it exclusively is the last one.
+    Every user holds a shared lock; a user who can take it exclusively is the last one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,9 +35,9 @@ class Users:
     @contextmanager
     def alone(self) -> Iterator[int]:
         """
-        Hold everybody else off; what inherits the open file that is given holds them off after us, until it ends.
+        Keep all others out. A process that inherits the yielded file keeps them out until it ends, even after us.
 
-        Raises WarehouseError where another one holds us off for too long.
+        Raises WarehouseError if another process keeps us out for too long.
         """
         gate = open_lock(self._gate)
         try:
@@ -55,12 +55,12 @@ class Users:
             os.close(gate)
 
     def enter(self) -> None:
-        """Become a user. To be called `alone`."""
+        """Become a user. Only call this within `alone`."""
         self._mine = open_lock(self._users)
         take(self._mine, alone=False)
 
     def leave(self) -> bool:
-        """Cease to be a user; return whether nobody is left. To be called `alone`."""
+        """Stop being a user; return whether nobody is left. Only call this within `alone`."""
         if self._mine is not None:
             os.close(self._mine)
             self._mine = None
@@ -72,12 +72,12 @@ class Users:
 
 
 def open_lock(path: Path) -> int:
-    """Open a file that serves as a lock; it is made where it is missing."""
+    """Open a file that serves as a lock, creating it if it is missing."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def take(file: int, *, alone: bool) -> bool:
-    """Take a lock, alone or shared with others who share it; return False where others hold it against us."""
+    """Take a lock, alone or shared; return False if others hold it in a conflicting way."""
     try:
         fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:

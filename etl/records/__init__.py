@@ -1,1 +1,1 @@
-"""How one record of a provider becomes a row, or many become columns: pure functions, no I/O."""
+"""Turns a provider's records into rows, one by one or as columns: pure functions without I/O."""

@@ -1,7 +1,7 @@
 """
-Knows how the records inside a call's record become rows: participants, messages, events; knows nothing of the call but its id.
+Derives the rows of a call's children (participants, messages, events) from the records inside the call's record.
 
-Each id once: of two records with one id the last counts. The order is that in which the ids first appear.
+Every id occurs once: if two records share an id, the last counts. Rows are in the order in which their ids first appear.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _POSITION, _DATA = EventRow._fields.index("position"), EventRow._fields.index("d
 
 def children(plan: ChildrenPlan[Row], context: Context, call_id: str, merged: JSON, notes: list[DriftNote]) -> tuple[Row, ...]:
     """
-    Return the rows of one kind of child in a record, and note what was odd.
+    Return the rows of one kind of child in a record, and add what was odd to `notes`.
 
-    A message and an event have their position, from 1; an event is also kept whole. How long a participant stayed is computed
-    where the provider does not say.
+    Messages and events are numbered from 1, and an event is also stored whole. How long a participant stayed is computed if the
+    provider does not say.
     """
     listed = merged.get(plan.key)
     if listed is None:

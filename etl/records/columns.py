@@ -1,9 +1,9 @@
 """
-Knows how many new calls become columns at once where every record is exactly as documented.
+Turns many new calls into columns at once, if every record is exactly as documented.
 
-The columns hold the same as the rows that `derive` makes of the records one by one, which stays the definition; what
-is odd in any way (an unknown key, a wrong type, an end before its start) is left to it. A test holds the two together. It is made
-for the pages of lists: what only details hold (messages, events) is left to `derive` as well.
+This is a fast path for list pages. The columns hold what `derive` makes of the records one by one; `derive` is the definition,
+and a test keeps the two equal. Anything odd (an unknown key, a wrong type, an end before its start) is left to `derive`, and so
+is what only details hold (messages, events).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from etl.records.compiled import ChildrenPlan, Column, Plan, Shape, list_decoder
 from etl.records.rows import Bulk, Columns, Same, where_given
 
 Known = Mapping[tuple[str, Callable[[JSON], object]], Sequence[JSON]]
-"""Columns that were read already, by their key and parser."""
+"""Columns that were read already, by key and parser."""
 
 
 class Odd(Exception):
-    """Something that only `derive` knows how to deal with."""
+    """A value that only `derive` can deal with."""
 
 
 def in_bulk(
@@ -40,9 +40,9 @@ def in_bulk(
     detail_due_at: datetime | None,
 ) -> Bulk | None:
     """
-    Return what `derive` would make of these records, none of them a reject, without a detail; in the same order.
+    Return what `derive` would make of these records in the same order. None of them is a reject, and none has a detail.
 
-    None where any of them is not as documented, or holds messages or events, which only details do.
+    None if any of them is not as documented, or holds messages or events.
     """
     plan = plan_of(provider)
     form = _form_of(plan)
@@ -124,7 +124,7 @@ def _bulk(
 def _fields(
     columns: Iterable[Column], names: Sequence[str], form: Form, found: Sequence[Any], read: Known
 ) -> dict[str, Sequence[JSON]]:
-    """Return the columns that fields lead to, or as `read` has them: of several fields the first with a value counts."""
+    """Return the columns that the fields lead to, reusing those in `read`; of several fields the first with a value counts."""
     made: dict[str, Sequence[JSON]] = {}
     for field in columns:
         name = names[field.place]
@@ -132,7 +132,7 @@ def _fields(
         if before is None:
             known = read.get((field.key, field.parse))
             made[name] = known or _parsed(field.parse, form.values(found, field.path or (field.key,)))
-        else:  # where there is a value already, this one is not even looked at
+        else:  # not even looked at where there is a value already
             given = form.values(found, field.path or (field.key,))
             left = [None if one is not None else other for one, other in zip(before, given, strict=True)]
             made[name] = _first_of(before, _parsed(field.parse, left))
@@ -140,7 +140,7 @@ def _fields(
 
 
 def _attributes(provider: Provider, form: Form, found: Sequence[Any]) -> list[str | None]:
-    """Return what each record has of the provider's extras, as JSON text; a key that is held as null is one of them."""
+    """Return each record's values for the `attributes` column as JSON text; a key with the value null is included."""
     extras: list[dict[str, JSON]] = [{} for _ in found]
     for key in provider.attributes:
         if key in form.below:
@@ -166,7 +166,7 @@ def _participants(
     inside = form.below[plan.key]
     owners = [call_id for call_id, own in zip(ids, parts, strict=True) for _ in own]
     given = parse.identifiers(inside.values(every, (plan.id_key,)))
-    if None in given or len(set(zip(owners, given, strict=True))) < len(given):  # none, or the same twice in one call
+    if None in given or len(set(zip(owners, given, strict=True))) < len(given):  # an id is missing, or occurs twice in a call
         raise Odd
     fields = _fields(plan.fields, ParticipantRow._fields, inside, every, {})
     nothing = [None] * len(every)
@@ -176,7 +176,7 @@ def _participants(
 
 
 def _stays(joined: Sequence[datetime | None], left: Sequence[datetime | None]) -> list[int | None]:
-    """Return the whole seconds between each two instants, None where one is missing. Raises Odd where one is impossible."""
+    """Return the whole seconds of each stay, None if an instant is missing. Raises Odd if a stay is impossible."""
     stays = [
         None if start is None or end is None else (stay := end - start).days * 86_400 + stay.seconds
         for start, end in zip(joined, left, strict=True)
@@ -188,7 +188,7 @@ def _stays(joined: Sequence[datetime | None], left: Sequence[datetime | None]) -
 
 
 def _parsed(parser: Callable[[JSON], object], column: list[JSON]) -> list[JSON]:
-    """Parse each value of a column that is not null. Raises Odd, ValueError (Unfit is one) and TypeError."""
+    """Parse the values of a column, leaving nulls alone. Raises Odd, TypeError, or ValueError (`Unfit` is one)."""
     if parser is parse.instant:
         return where_given(parse.instants, column)
     if parser is parse.text:
@@ -199,32 +199,32 @@ def _parsed(parser: Callable[[JSON], object], column: list[JSON]) -> list[JSON]:
 
 
 def _before(ones: Sequence[datetime | None], others: Sequence[datetime | None]) -> Iterator[bool]:
-    """Tell of each two instants whether the first is earlier."""
+    """Yield for each pair of instants whether the first is earlier."""
     return (one is not None and other is not None and one < other for one, other in zip(ones, others, strict=False))
 
 
 def _first_of(column: Sequence[JSON], *others: Sequence[JSON]) -> Sequence[JSON]:
-    """Return a column that takes the first value that is not null."""
-    if not others or not [True for value in column if value is None]:  # `in` would compare each value first
+    """Return a column with, in each row, the first value that is not null."""
+    if not others or not [True for value in column if value is None]:  # `None in column` would call each value's __eq__
         return column
     return [one if one is not None else other for one, other in zip(column, _first_of(*others), strict=True)]
 
 
 class Form(NamedTuple):
-    """How texts of records are read strictly, and by which names their keys are found in what was read."""
+    """A strict decoder for records' texts, and the attribute names under which their keys are found afterwards."""
 
     read: Callable[[Sequence[bytes]], list[Any]]
     kind: type[Any]
     names: Mapping[str, str]
     below: Mapping[str, Form]
-    kept: frozenset[str]  # the keys of which it matters whether they are held as null or not at all
+    kept: frozenset[str]  # the keys for which null and absence differ
 
     def given(self, found: Sequence[Any], key: str) -> list[JSON]:
-        """Return what each object read holds under `key`; where it does not, `UNSET` if the key is `kept`, else None."""
+        """Return each object's value under `key`; if the key is absent, `UNSET` for a `kept` key, else None."""
         return list(map(attrgetter(self.names[key]), found))
 
     def values(self, found: Sequence[Any], path: tuple[str, ...]) -> list[JSON]:
-        """Return what stands at `path` in each of the objects read; None where nothing does."""
+        """Return each object's value at `path`, None if there is none."""
         key, *rest = path
         values = self.given(found, key)
         if key in self.kept:
@@ -234,11 +234,11 @@ class Form(NamedTuple):
         return where_given(lambda given: self.below[key].values(given, tuple(rest)), values)
 
 
-_forms: dict[int, Form] = {}  # by identity, as plans are
+_forms: dict[int, Form] = {}  # by the provider's identity, as in `compiled`
 
 
 def _form_of(plan: Plan) -> Form:
-    """Return the provider's form, made once."""
+    """Return the provider's form, built at first use."""
     key = id(plan.provider)
     if key not in _forms:
         _forms[key] = _made_form(plan.shape, plan.participants, kept=frozenset(plan.provider.attributes))

@@ -1,4 +1,4 @@
-"""Knows a provider's form made ready to be applied many times, and how its fields are read from one object; knows no call."""
+"""Compiles a provider's form into plans that are fast to apply, and reads columns from single objects by them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ROOT = "$"
 """The path of a note about the record as a whole."""
 
 NOTES = 100
-"""More distinct notes than one call can sensibly have: an object used as a dictionary must not fill the warehouse."""
+"""The maximum number of distinct notes per call: an object used as a dictionary must not fill the warehouse with notes."""
 
 TOGETHER = 64
 """
-So many texts are decoded together: enough that the call costs nothing, few enough that memory for their copy need not be
-fetched from the system anew each time, and that another thread is not kept waiting.
+How many texts are decoded together: enough to make the cost of the call negligible, few enough that the memory for their copy is
+reused instead of requested from the system each time, and that other threads need not wait for long.
 """
 
 CALL = {name: place for place, name in enumerate(CallRow._fields)}
@@ -34,7 +34,7 @@ BLANK: list[JSON] = [None] * len(CALL)
 """A `CallRow` before anything is known, to be copied."""
 
 Row = TypeVar("Row", bound=ParticipantRow | MessageRow | EventRow)
-"""The row of one child of a call: it begins with the connection, the call's id and its own."""
+"""The row of a call's child: it begins with the connection, the call's id and the child's id."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}")
 _DIGITS = re.compile(r"\d{4}")
@@ -42,9 +42,9 @@ _DIGITS = re.compile(r"\d{4}")
 
 class Skim(NamedTuple):
     """
-    How a call's id and cursor are read from its record's text, and nothing else of it: of one, or of many in one go.
+    Decoders that read only a call's id and cursor from its record's text: `one` of one record, `many` of several at once.
 
-    Both raise msgspec.MsgspecError and RecursionError; `many`, ValueError too, where a text is not exactly one JSON value.
+    Both raise msgspec.MsgspecError and RecursionError; `many` also raises ValueError if a text is not exactly one JSON value.
     """
 
     one: Callable[[bytes], tuple[JSON, JSON]]
@@ -52,7 +52,7 @@ class Skim(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One column of a row: its place, the key (or the path of keys) it comes from, and its parser."""
+    """One column of a row: its index, the key (or path of keys) it comes from, and its parser."""
 
     place: int
     key: str
@@ -74,13 +74,13 @@ class ChildrenPlan(NamedTuple, Generic[Row]):
     id_key: str
     fields: tuple[Column, ...]
     shape: Shape
-    prefix: str  # of the paths inside
+    prefix: str  # of the paths in notes about this kind of child
     row: type[Row]
-    blank: tuple[None, ...]  # the row's columns behind the call's id
+    blank: tuple[None, ...]  # the row's columns after the call's id
 
 
 class Plan(NamedTuple):
-    """A provider's form, made ready to be applied many times."""
+    """A provider's form, compiled for being applied many times."""
 
     provider: Provider
     skim: Skim
@@ -95,11 +95,11 @@ class Plan(NamedTuple):
     events: ChildrenPlan[EventRow] | None
 
 
-_plans: dict[int, Plan] = {}  # by identity: a provider holds mappings, so it has no hash; the plan keeps it alive
+_plans: dict[int, Plan] = {}  # by the provider's id(): holding mappings, it has no hash; its plan keeps it alive
 
 
 def plan_of(provider: Provider) -> Plan:
-    """Return the provider's plan, made once."""
+    """Return the provider's plan, compiled at first use."""
     plan = _plans.get(id(provider))
     if plan is None:
         plan = _plans[id(provider)] = _made_plan(provider)
@@ -145,9 +145,9 @@ def _skim(provider: Provider) -> Skim:
 
 def list_decoder(kind: type[Any]) -> Callable[[Sequence[bytes]], list[Any]]:
     """
-    Return what decodes many texts, each one JSON value, as `kind`, `TOGETHER` at a time: one by one takes twice as long.
+    Return a decoder of many texts, each one JSON value of `kind`. It decodes `TOGETHER` at a time, twice as fast as one by one.
 
-    It raises msgspec.MsgspecError and RecursionError, and ValueError where a text is not exactly one value.
+    It raises msgspec.MsgspecError and RecursionError, and ValueError if a text is not exactly one value.
     """
     decode = msgspec.json.Decoder(list.__class_getitem__(kind), float_hook=json_text.number).decode
 
@@ -197,7 +197,7 @@ def _shape(keys: Iterable[str]) -> Shape:
 
 
 def fill(columns: tuple[Column, ...], row: list[JSON], value: JSON, earlier: JSON, notes: list[DriftNote], prefix: str) -> None:
-    """Set the columns that `value` knows; where several keys lead to one column, the first that holds a usable value counts."""
+    """Set the columns found in `value`; if several keys lead to one column, the first with a usable value counts."""
     for place, key, path, parser in columns:
         try:
             given = _reached(path, value, earlier) if path else value.get(key)
@@ -209,7 +209,7 @@ def fill(columns: tuple[Column, ...], row: list[JSON], value: JSON, earlier: JSO
 
 
 def _reached(path: tuple[str, ...], value: JSON, earlier: JSON) -> JSON:
-    """Follow `path` down; where the later record does not hold its last key, the `earlier` one is asked. Raises Unfit."""
+    """Return what stands at `path`, taken from the `earlier` record if the later lacks its last key. Raises Unfit."""
     inner = value
     *above, last = path
     for key in above:
@@ -232,7 +232,7 @@ def _reached_type(path: tuple[str, ...], value: JSON) -> str:
 
 
 def note_unknown(shape: Shape, value: JSON, notes: list[DriftNote], prefix: str) -> None:
-    """Note the keys that nobody documented; never their values, nor a key that may itself be data."""
+    """Note undocumented keys; never their values, nor keys that may themselves be data."""
     if not value.keys() <= shape.known:
         for key in sorted(value.keys() - shape.known)[:NOTES]:
             plain = _PLAIN_KEY.fullmatch(key) and not _DIGITS.search(key)

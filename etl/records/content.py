@@ -1,4 +1,4 @@
-"""Knows when two JSON values are the same, and when two records say the same about a call."""
+"""When two JSON values are equal, and when two records say the same about a call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from etl.provider import Provider
 
 
 def same_text(one: str | None, other: str | None) -> bool:
-    """Whether two JSON texts, or nulls of the database, are the same JSON."""
+    """Whether two JSON texts are the same JSON; None is the database's null."""
     if one is None or other is None or one == other:
         return one == other
     return same_json(decoded(one.encode()), decoded(other.encode()))
@@ -19,7 +19,8 @@ def same_content(provider: Provider, held: JSON, seen: JSON) -> bool:
     """
     Whether two decoded records say the same about a call, whatever the order of their keys.
 
-    Of a volatile key (a presigned URL) only counts whether it holds a value: the first recording is news, its next URL is not.
+    For a volatile key (a presigned URL) it only matters whether there is a value: the first URL of a recording is news, the next
+    URL of the same recording is not.
     """
     if not isinstance(held, dict) or not isinstance(seen, dict):
         return same_json(held, seen)

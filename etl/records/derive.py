@@ -1,4 +1,4 @@
-"""Knows how a record becomes a row: what its fields mean, what was odd; a pure function of observations."""
+"""Derives a call's row and children from its records, and notes what was odd. A pure function of the observations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from etl.records.parse import Unfit
 
 _ANSWERED = (Status.COMPLETED, Status.VOICEMAIL)
 _STATUS_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,63}")
-_DIGITS = re.compile(r"\d{4}")  # a number of a person rather than of a word
+_DIGITS = re.compile(r"\d{4}")  # what a phone number has, and a word has not
 _STATUS, _PROVIDER_STATUS = CALL["status"], CALL["provider_status"]
 _CREATED, _STARTED, _ENDED = CALL["created_at"], CALL["started_at"], CALL["ended_at"]
 _AGENT, _COST, _CURRENCY, _TEST, _ATTRIBUTES, _RAW = (
@@ -36,11 +36,11 @@ def derive(
     last_changed_at: datetime | None = None,
 ) -> Derived:
     """
-    Return what one call's records become; a pure function of its arguments.
+    Return the row, children and drift that follow from one call's records; a pure function of its arguments.
 
-    A key that both records hold (null counts as held) is taken from the later observation, the detail if they are of one
-    instant. `first_seen_at` and `last_changed_at` are `observed_at` where not given. `content_hash` is the list record's digest.
-    Raises ValueError for a record with a `rejection`, and for a detail that is no object or comes without its instant.
+    A key that both records hold (even as null) is taken from the later observation, or from the detail if both are equally old.
+    `first_seen_at` and `last_changed_at` default to `observed_at`. `content_hash` is the list record's digest.
+    Raises ValueError for a record with a `rejection`, and for a detail that is not an object or comes without its instant.
     """
     if record.rejection is not None or record.call_id is None or record.cursor is None:
         raise ValueError("a rejected record has no row")
@@ -66,7 +66,7 @@ def derive(
         notes.append(DriftNote(ROOT, Drift.CLEANED_TEXT, "string"))
     if detail is None:
         occurred_at = row[_CREATED] or started_at or ended_at
-    else:  # from the list record alone, so that a call does not move when its detail arrives
+    else:  # from the list record only: a detail's arrival must not move the call to another instant
         first = BLANK.copy()
         fill(plan.fields, first, listed, None, [], "")
         occurred_at = first[_CREATED] or first[_STARTED] or first[_ENDED]
@@ -94,16 +94,16 @@ def derive(
         context.run_id,
     )
     drift = tuple(dict.fromkeys(notes))[:NOTES] if notes else ()
-    # As `_make` does, without the call and the count: every call of a backfill passes here.
+    # As `_make` does, but faster (no call, no length check): every call of a backfill passes here.
     return tuple.__new__(Derived, (tuple.__new__(CallRow, row), participants, drift, messages, events))
 
 
 def late_parts_missing(provider: Provider, status: str, merged: JSON) -> bool:
     """
-    Whether something of an ended call, of this unified status, may still arrive, as far as its decoded detail shows.
+    Whether parts of an ended call may still arrive, judging by its unified status and its decoded detail.
 
-    Only of a call in which somebody spoke, or could have: completed, or voicemail. A text or an address is there once it holds
-    something. A list may still grow, whatever it holds already: that it is whole no record says, so it always counts as missing.
+    That is so only for calls in which somebody may have spoken: completed ones and voicemail. A text or an address has arrived
+    once it is not empty. A list may still grow, and no record says that it is whole, so it always counts as missing.
     """
     if status not in _ANSWERED:
         return False

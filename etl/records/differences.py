@@ -1,4 +1,4 @@
-"""Knows in what a held call and what its records become differ: its row column by column, its children as sets."""
+"""Compares a held call with what its records say: the row column by column, the children as sets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OBSERVED = frozenset(
         "last_run_id",
     }
 )
-"""The columns of `CallRow` that say what was observed and when."""
+"""The columns of `CallRow` that record what was observed and when."""
 
 DERIVED = tuple(name for name in CallRow._fields if name not in OBSERVED)
 """The columns that follow from the records."""
@@ -47,7 +47,7 @@ class Family:
 
 
 def families(held: HeldCalls, call_ids: Collection[str]) -> Mapping[str, Family]:
-    """Return the children of these calls; those without any are left out."""
+    """Return the held children of these calls by call id, without calls that have none."""
     found: dict[str, Family] = defaultdict(Family)
     if call_ids:
         for kind in KINDS:
@@ -58,18 +58,18 @@ def families(held: HeldCalls, call_ids: Collection[str]) -> Mapping[str, Family]
 
 
 def differing_columns(held: CallRow, derived: CallRow) -> tuple[str, ...]:
-    """Return the columns that follow from the records and are held otherwise; `detail` too, where it is not the call's own."""
+    """Return the derived columns that differ from the held ones, and `detail` if the held one is another call's."""
     found = tuple(name for name in DERIVED if not _same(name, getattr(held, name), getattr(derived, name)))
     return (*found, "detail") if held.detail is not None and derived.detail is None else found
 
 
 def differing_kinds(held: Family, derived: Derived) -> tuple[str, ...]:
-    """Return the kinds of children of which others are held."""
+    """Return the kinds of children that differ from the held ones."""
     return tuple(kind for kind in KINDS if not _same_children(getattr(held, kind), getattr(derived, kind)))
 
 
 def differing_places(rows: Sequence[CallRow], held: HeldCalls, bulk: Bulk) -> set[int]:
-    """Return the places of the calls, among `rows`, that are held otherwise than they became in bulk."""
+    """Return the indexes of the rows that differ from what `bulk` derived for them."""
     found: set[int] = set()
     theirs = dict(zip(CallRow._fields, zip(*rows, strict=True), strict=True))
     for name in DERIVED:
@@ -79,7 +79,7 @@ def differing_places(rows: Sequence[CallRow], held: HeldCalls, bulk: Bulk) -> se
     owners = _owners(
         [child for child in held.participants if child.call_id in within], _rows_of(bulk.participants, bulk.participations)
     )
-    for kind in ("messages", "events"):  # records that hold any are not made columns
+    for kind in ("messages", "events"):  # `in_bulk` refuses records that hold any
         owners.update(child.call_id for child in getattr(held, kind) if child.call_id in within)
     if owners:
         found.update(place for place, call_id in enumerate(call_ids) if call_id in owners)
@@ -91,7 +91,7 @@ def _places(name: str, held: Sequence[JSON], ours: Sequence[JSON] | Same) -> Ite
         if held.count(ours.value) == len(held):
             return ()
         ours = (ours.value,) * len(held)
-    elif held == (ours := tuple(ours)):  # compared without a line of Python: nearly always they are the same
+    elif held == (ours := tuple(ours)):  # compared in C, not in a Python loop; nearly always they are equal
         return ()
     return [place for place, (one, other) in enumerate(zip(held, ours, strict=True)) if not _same(name, one, other)]
 
@@ -104,7 +104,7 @@ def _rows_of(columns: Columns | None, count: int) -> list[tuple[JSON, ...]]:
 
 
 def _owners(held: Sequence[ParticipantRow], ours: Sequence[tuple[JSON, ...]]) -> set[str]:
-    """Return the ids of the calls whose participants differ. Of one call no two have the same id, so sorting ends there."""
+    """Return the ids of the calls whose participants differ. Ids are unique in a call, so sorting compares nothing else."""
     if sorted(held) == sorted(ours):
         return set()
     return {child[1] for child in set(held) ^ set(ours)}
@@ -121,4 +121,4 @@ def _same_children(held: Sequence[Any], derived: Sequence[Any]) -> bool:
     return all(all(map(_same, one._fields, one, other)) for one, other in pairs)
 
 
-_own_id = itemgetter(2)  # of a child's row: behind the connection and the call's id
+_own_id = itemgetter(2)  # of a child's row, after the connection and the call's id

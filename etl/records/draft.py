@@ -1,7 +1,7 @@
 """
-Knows what the records of new calls become before anything is asked about them: rows that wait to be written.
+Prepares the rows of calls that are expected to be new, before the warehouse is asked about them.
 
-In bulk where the records are as documented (`etl.records.columns`), else one by one.
+As columns if all records are as documented (`etl.records.columns`), else one by one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from etl.records.rows import NOTHING, Draft
 def draft(
     provider: Provider, context: Context, records: Sequence[Record], *, observed_at: datetime, due_at: datetime | None
 ) -> Draft:
-    """Return the draft of the calls of these records, each of another call and none of them a reject."""
+    """Return the draft for these records. Each is of a different call, and none is a reject."""
     if not records:
         return NOTHING
     bulk = in_bulk(provider, context, records, observed_at=observed_at, detail_due_at=due_at)
@@ -38,5 +38,5 @@ def draft(
 def derive_each(
     provider: Provider, context: Context, records: Sequence[Record], *, observed_at: datetime, due_at: datetime | None
 ) -> list[Derived]:
-    """Return what records of calls that are not held become, one by one."""
+    """Derive records of calls that are not held, one by one."""
     return [derive(provider, context, record, observed_at=observed_at, detail_due_at=due_at) for record in records]

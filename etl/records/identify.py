@@ -1,4 +1,4 @@
-"""Knows how a record is looked at first: what identifies and places it, and whether it can become a row; nothing else of it."""
+"""The first look at a record: its id, its cursor, and whether it can become a row. Nothing else is decoded."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from etl.records.parse import Unfit
 
 def identify(provider: Provider, text: bytes, *, cleaned: bool) -> Record:
     """
-    Look at one record's JSON text (UTF-8): find its id and its cursor, and say whether it can become a row.
+    Find the id and cursor in one record's JSON text (UTF-8), and decide whether it can become a row.
 
-    Never raises: a record that cannot become a row says why in `rejection`, and has its id where it has one. Nothing else of it
-    is decoded: most records of most runs are held already.
+    Never raises: if the record cannot become a row, `rejection` says why, and the id is kept if there is one. Nothing else is
+    decoded, since most records of most runs are held already.
     """
     digest = blake2b(text, digest_size=16).digest()
     value: JSON = LATER
@@ -48,16 +48,16 @@ def identify(provider: Provider, text: bytes, *, cleaned: bool) -> Record:
         cursor = None
     if rejection is None and cursor is None:
         rejection = Rejection.BAD_CURSOR
-    # As the call would do it, without the call: every record of every page passes here.
+    # Faster than calling `Record`: every record of every page passes here.
     record = tuple.__new__(Record, (call_id, cursor, rejection, text, value, digest, cleaned))
     return record if rejection is None else as_reject(provider, record)
 
 
 def identify_all(provider: Provider, texts: Sequence[bytes], *, cleaned: Collection[int] = ()) -> tuple[Record, ...]:
     """
-    Return what `identify` makes of each text, in their order; `cleaned` are the places of those that had to be.
+    Return what `identify` makes of each text, in order; `cleaned` holds the indexes of the texts that had to be cleaned.
 
-    Where every record has a plain id and cursor, all are looked at in one go: a page's records one by one took twice as long.
+    If every record has a plain id and cursor, all are decoded together: one by one, a page took twice as long.
     """
     try:
         given, placed = plan_of(provider).skim.many(texts)
@@ -76,7 +76,8 @@ def as_reject(provider: Provider, record: Record) -> Record:
     """
     Return the record with the digest by which it is known as a reject.
 
-    Values that change at every reading (presigned URLs) take no part in it, lest one bad record became a new reject every run.
+    The digest leaves out values that change at every reading (presigned URLs); otherwise one bad record would be a new reject in
+    every run.
     """
     held = record.value
     if not isinstance(held, dict) or provider.volatile.isdisjoint(held):
@@ -91,9 +92,9 @@ def as_reject(provider: Provider, record: Record) -> Record:
 
 def is_detail_of(provider: Provider, record: Record, call_id: str) -> bool:
     """
-    Whether a record is the detail of the call with this id: an object whose own id is a form under which the call is asked for.
+    Whether a record is the detail of this call: an object whose own id is one of the forms under which the call is requested.
 
-    A wrong form of an id may be answered with another call.
+    Without this check, an id in the wrong form could be answered with another call's detail.
     """
     form = provider.detail
     return form is not None and record.call_id in form.id_forms(call_id) and isinstance(record.value, dict)

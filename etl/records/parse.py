@@ -1,4 +1,4 @@
-"""Knows how one raw JSON value becomes a typed one, or why it cannot; knows no provider and no record."""
+"""Parsers of single JSON values. Each returns a typed value or raises `Unfit` with the reason; none knows a provider."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from etl.json_text import LongNumber
 from etl.model import JSON, Drift, Status
 
 ID_BYTES = 512
-"""Longer ids, in bytes of UTF-8, are refused: they would not fit into the indexes they stand in."""
+"""The maximum length of an id in bytes of UTF-8; longer ones do not fit into the database's indexes."""
 
 LARGEST = 2**31 - 1
 """The largest whole number (seconds, milliseconds) that a column holds."""
 
-_ID_BITS = 1024  # an integer id of more bits would be longer than any id in use, and slow to print
+_ID_BITS = 1024  # a larger integer is no id in use, and is slow to print
 _CENTS = Context(prec=60, traps=[Inexact, InvalidOperation])
 _CENTS_LIMIT = Decimal("1e18")
 _CENTS_EXPONENT = -30
@@ -40,7 +40,7 @@ _LEAP_SECOND = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:)60", re.ASCII)
 
 
 class Unfit(ValueError):
-    """A value that is not what its place asks for; `kind` says in which way. It holds nothing of the value itself."""
+    """A value that does not fit its field; `kind` says why. It holds nothing of the value itself, which may be personal."""
 
     def __init__(self, kind: Drift) -> None:
         super().__init__(kind.value)
@@ -51,8 +51,8 @@ def instant(value: JSON) -> datetime | None:
     """
     Return an ISO 8601 date-time as an aware UTC one, cut to microseconds; without an offset it is UTC.
 
-    None for null. Raises Unfit: `wrong_type` for what is no date-time (a number, a bare date), `out_of_range` for a day that no
-    calendar has, and for the years 1 and 9999, which stand for "never" (and leave no room for arithmetic).
+    None for null. Raises Unfit: `wrong_type` for anything but a date-time (a number, a bare date), `out_of_range` for a day that
+    does not exist, and for the years 1 and 9999, which stand for "never" (and leave no room for arithmetic).
     """
     try:
         at = datetime.fromisoformat(value)
@@ -76,9 +76,9 @@ def instant(value: JSON) -> datetime | None:
 
 def instants(values: Sequence[JSON]) -> list[datetime]:
     """
-    Return what `instant` makes of each value, as long as all of them (at least one) are plain date-times in UTC.
+    Return what `instant` makes of each value, provided that there is one and all are plain date-times in UTC.
 
-    Raises ValueError (Unfit is one) and TypeError where any is not, though `instant` may know what to make of it.
+    Raises ValueError (Unfit is one) or TypeError otherwise, even for values that `instant` accepts.
     """
     found = list(map(datetime.fromisoformat, values))
     if set(map(attrgetter("tzinfo"), found)) != {UTC} or min(map(len, values)) <= _DATE_ONLY:
@@ -113,14 +113,14 @@ def identifier(value: JSON) -> str | None:
         return str(int(value))
     if not isinstance(value, str):
         raise Unfit(Drift.WRONG_TYPE)
-    # The first comparison spares most ids the encoding: no character takes more than four bytes.
+    # No character takes more than four bytes, so the first comparison saves encoding most ids.
     if len(value) * 4 > ID_BYTES and len(value.encode("utf-8", "surrogatepass")) > ID_BYTES:
         raise Unfit(Drift.OUT_OF_RANGE)
     return value or None
 
 
 def identifiers(values: Sequence[JSON]) -> list[str | None]:
-    """Return what `identifier` makes of each value. Raises Unfit where it does of any."""
+    """Return what `identifier` makes of each value. Raises Unfit if it does for any of them."""
     if set(map(type, values)) == {int} and max(map(int.bit_length, values)) <= _ID_BITS:
         return list(map(str, values))
     return list(map(identifier, values))
@@ -204,15 +204,15 @@ def direction(value: JSON) -> str | None:
 
 
 def unified_word(word: str) -> str:
-    """Return the form in which words are compared: without case, and with `-`, space and `_` alike."""
+    """Return the form in which words are compared: lower case, with `-` and space as `_`."""
     return word.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def status(value: JSON, words: Mapping[str, Status]) -> Status:
     """
-    Return the unified status of a provider's word; `words` are the provider's, keyed by `unified_word`.
+    Return the unified status for a provider's word; `words` are the provider's own, keyed by `unified_word`.
 
-    A word that they do not hold is taken by name. Raises Unfit: `wrong_type` (also for null), `new_status`.
+    A word not among them is looked up by the names of our statuses. Raises Unfit: `wrong_type` (also for null), `new_status`.
     """
     if not isinstance(value, str):
         raise Unfit(Drift.WRONG_TYPE)
@@ -224,7 +224,7 @@ def status(value: JSON, words: Mapping[str, Status]) -> Status:
 
 
 def count(value: JSON) -> int | None:
-    """Return what a page says of itself in numbers (42, 42.0, "42"); None for anything else, since nothing may hang on it."""
+    """Return a number in a page's envelope (42, 42.0, "42"); None for anything else, since nothing may depend on it."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 16:
         return int(value.strip())
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53 and value == int(value):
@@ -233,7 +233,7 @@ def count(value: JSON) -> int | None:
 
 
 def yes(value: JSON) -> bool | None:
-    """Return what a page says of itself in booleans (true, "true"); None for anything else."""
+    """Return a boolean in a page's envelope (true, "true"); None for anything else."""
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower())
     return value if isinstance(value, bool) else None

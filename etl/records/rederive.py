@@ -1,7 +1,7 @@
 """
-Knows what a held call becomes of its own records, of a newer one, and of a detail: pure functions.
+Derives held calls again: from their own records, from a newer list record, or from a detail. Pure functions.
 
-Sync, replay, audit and repair ask here, so that none of them writes what another one would write otherwise.
+Sync, replay, audit and repair all use these, so that none of them writes a row that another would write differently.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from etl.records.identify import identify, identify_all, is_detail_of
 from etl.records.rows import HeldCalls, Rewrite, Stored
 
 FEWEST = 32
-"""So many calls are derived one by one where something is odd about one of them; of more, each half is tried on its own first."""
+"""Groups of up to this size that cannot be made columns are derived one by one; larger ones are halved and tried again."""
 
 
 class Unlike(NamedTuple):
-    """A held call whose list record cannot become its row: `record` is what it is looked at as, a reject or another call's."""
+    """A held call whose list record cannot become its row: `record`, as identified now, is a reject or another call's."""
 
     held: CallRow
     record: Record
@@ -34,7 +34,7 @@ class Unlike(NamedTuple):
 
 @dataclass(slots=True)
 class Rederived:
-    """What comes of deriving held calls again: those that differ, those that cannot be derived, and what was odd about any."""
+    """The result of deriving held calls again: those that differ, those that cannot be derived, and all drift."""
 
     differing: list[tuple[CallRow, Rewrite]] = field(default_factory=list)
     unlike: list[Unlike] = field(default_factory=list)
@@ -42,9 +42,9 @@ class Rederived:
 
 
 def rederive(provider: Provider, held: HeldCalls, *, currency: str, run_id: int) -> Rederived:
-    """Derive held calls again and compare them with what is held. Most are as they should be, which is seen in bulk."""
+    """Derive held calls again and compare. Most are as they should be, which is established in bulk."""
     found = Rederived()
-    usable: dict[str, list[tuple[CallRow, Record]]] = defaultdict(list)  # by stream; those with a detail under ""
+    usable: dict[str, list[tuple[CallRow, Record]]] = defaultdict(list)  # by stream; calls with a detail under ""
     for row, record in zip(held.calls, _records(provider, held.calls), strict=True):
         if record.rejection is not None or record.call_id != row.call_id:
             found.unlike.append(Unlike(row, record))
@@ -68,10 +68,10 @@ def rederive(provider: Provider, held: HeldCalls, *, currency: str, run_id: int)
 def _doubtful(
     provider: Provider, context: Context, some: Sequence[tuple[CallRow, Record]], held: HeldCalls
 ) -> Iterable[tuple[CallRow, Record]]:
-    """Return those of some calls without a detail that are not known to be as they should; of the others nothing is odd."""
+    """Return the calls, of some without a detail, that may differ; the others are as they should be, without drift."""
     if len(some) <= FEWEST:
         return some
-    # When they were observed takes no part in what is compared.
+    # Any instant will do for `observed_at`: it is not compared.
     bulk = in_bulk(provider, context, [record for _, record in some], observed_at=some[0][0].observed_at, detail_due_at=None)
     if bulk is not None:
         return [some[place] for place in sorted(differing_places([row for row, _ in some], held, bulk))]
@@ -81,9 +81,9 @@ def _doubtful(
 
 def derived_again(provider: Provider, row: CallRow, record: Record, *, currency: str, run_id: int) -> Derived:
     """
-    Return what a held row's call becomes of `record`; its instants and, where it is the call's own, its detail stay.
+    Derive a held call from `record`, keeping its instants and its detail.
 
-    A detail of another call takes no part and is gone from the row, which is due to be asked for at once.
+    If the held detail is another call's, it is dropped from the row, and the call's own detail is due at once.
     """
     detail = own_detail(provider, row.call_id, row.detail) if row.detail_observed_at is not None else None
     return derive(
@@ -93,7 +93,7 @@ def derived_again(provider: Provider, row: CallRow, record: Record, *, currency:
         observed_at=row.observed_at,
         detail=detail,
         detail_observed_at=row.detail_observed_at if detail is not None else None,
-        # At once by whatever clock: no answer of this run may have told the provider's yet.
+        # "At once" by any clock: no answer of this run may have shown the provider's clock yet.
         detail_due_at=row.detail_due_at if detail is not None or row.detail is None else min(row.cursor_at, row.observed_at),
         first_seen_at=row.first_seen_at,
         last_changed_at=row.last_changed_at,
@@ -103,7 +103,7 @@ def derived_again(provider: Provider, row: CallRow, record: Record, *, currency:
 def changed(
     provider: Provider, context: Context, record: Record, held: Stored, *, observed_at: datetime, due_at: datetime | None
 ) -> Derived | None:
-    """Return what a held call becomes of a list record with other bytes, None where it says the same."""
+    """Derive a held call from a list record with different bytes; None if the record says the same."""
     if same_content(provider, identify(provider, held.raw.encode(), cleaned=False).value, record.value):
         return None
     detail = own_detail(provider, record.call_id or "", held.detail)
@@ -120,7 +120,7 @@ def changed(
 
 
 def with_detail(provider: Provider, context: Context, held: Stored, detail: Record, *, observed_at: datetime) -> Derived:
-    """Return what a held call becomes of its detail."""
+    """Derive a held call from its held list record and a detail."""
     record = identify(provider, held.raw.encode(), cleaned=False)._replace(digest=held.content_hash)
     return derive(
         provider,
@@ -134,7 +134,7 @@ def with_detail(provider: Provider, context: Context, held: Stored, detail: Reco
 
 
 def own_detail(provider: Provider, call_id: str, text: str | None) -> Record | None:
-    """Return the detail that is held of a call, None where there is none or it is not this call's."""
+    """Return a call's held detail; None if there is none, or it is another call's."""
     if text is None:
         return None
     record = identify(provider, text.encode(), cleaned=False)

@@ -1,4 +1,4 @@
-"""The forms in which rows and records pass between this room and a warehouse: values, and nothing that is derived."""
+"""The values in which rows and records pass between `etl.records` and a warehouse."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Same(NamedTuple):
 
 
 Columns = Mapping[str, Sequence[JSON] | Same]
-"""Columns by their names; one that is left out holds null in every row."""
+"""Columns by name; a column that is left out is null in every row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bulk:
-    """What `count` new calls become: columns of `CallRow` and, where any has one, of `ParticipantRow`; and which are open."""
+    """`count` new calls as columns of `CallRow` and, if any has participants, of `ParticipantRow`; and which are open."""
 
     calls: Columns
     count: int
@@ -35,9 +35,9 @@ class Bulk:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """
-    New calls as rows that wait to be written: their records, which of them are open, and what was odd about them.
+    New calls prepared for writing: their records, their rows, which of them are open, and what was odd about them.
 
-    `encoded` is the warehouse's own: its rows as they travel, where it has made them ready in advance.
+    `encoded` belongs to the warehouse: the rows in its wire format, if it encoded them in advance.
     """
 
     records: Sequence[Record]
@@ -48,11 +48,11 @@ class Draft:
 
 
 NOTHING = Draft(records=(), drift=Counter())
-"""The draft of no call."""
+"""The empty draft."""
 
 
 class Stored(NamedTuple):
-    """The records that are held of one call, as JSON text, and when they were observed."""
+    """The held records of one call as JSON text, and when they were observed."""
 
     raw: str
     observed_at: datetime
@@ -64,7 +64,7 @@ class Stored(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldCalls:
     """
-    A stretch of held calls in the order of their ids, and what belongs to calls in it, in no order.
+    A batch of held calls in the order of their ids, and their children in no particular order.
 
     `raw`, `detail`, `attributes` and an event's `data` are JSON text.
     """
@@ -77,10 +77,10 @@ class HeldCalls:
 
 class Rewrite(NamedTuple):
     """
-    What a held call has to become, in place: no version of it is kept.
+    How a held call has to be rewritten in place, without keeping a version.
 
-    `columns` names those of its row that differ from what is held, `children` the kinds of its children (attributes of
-    `Derived`). What is not named is right already and need not be written.
+    `columns` names the columns of its row that differ, `children` the kinds of children (attributes of `Derived`) that do. What
+    is not named is right already and need not be written.
     """
 
     derived: Derived
@@ -89,7 +89,7 @@ class Rewrite(NamedTuple):
 
 
 def where_given(apply: Callable[[Sequence[JSON]], list[JSON]], column: Sequence[JSON], *, null: JSON = None) -> list[JSON]:
-    """Return what `apply` makes of the values of a column that are not None, and `null` in the place of each that is."""
+    """Apply a function to a column's values that are not None, keeping their places; None becomes `null`."""
     given = [value for value in column if value is not None]
     if len(given) == len(column) > 0:
         return apply(column)

@@ -1,1 +1,1 @@
-"""Knows Postgres: tables, migrations, connections, loading; knows no API and no HTTP."""
+"""Everything about Postgres: sessions, locks, tables, migrations, loading, reports."""

@@ -1,4 +1,4 @@
-"""Knows what an audit needs of the warehouse (`etl.audit.port.AuditWarehouse`): counts, batches, verdicts, mending in place."""
+"""The warehouse of audits, as `etl.audit.port` asks for it: counts, batches, verdicts, and corrections in place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from etl.warehouse.tables import (
 )
 
 BATCH = 500
-"""So many calls are compared at once; a transcript may be long."""
+"""The number of calls compared at once; not more, because transcripts can be long."""
 
 _MINUS_INFINITY: ColumnElement[datetime] = literal_column("'-infinity'::timestamptz")
 
@@ -44,20 +44,17 @@ _QUARTERS = text(
 
 
 class MendingPage(Page):
-    """A page's transaction that can also mend what is no news (`etl.audit.port.MendingPage`)."""
+    """Implements `etl.audit.port.MendingPage`, whose methods are documented there."""
 
     def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
-        """See `MendingPage.rewrite`."""
         return self._loader.rewrite(rewrites)
 
     def erase(self, call_ids: Sequence[str]) -> None:
-        """See `MendingPage.erase`."""
         name = self._account.connection
         delete_children(self._connection, name, call_ids)
         self._connection.execute(delete(calls).where(calls.c.connection == name, calls.c.call_id == func.any(texts(call_ids))))
 
     def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
-        """See `MendingPage.resolve`."""
         table = rejected_records
         self._connection.execute(
             update(table)
@@ -71,28 +68,24 @@ class MendingPage(Page):
 
 
 class AuditedWarehouse(PostgresWarehouse):
-    """The warehouse as an audit sees it."""
+    """Implements `etl.audit.port.AuditWarehouse`, whose methods are documented there."""
 
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[MendingPage]:
-        """See `RunWarehouse.page`."""
         with page_transaction(self._database, account, run_id, MendingPage) as page:
             yield page
 
     def count_in(self, *, connection: str, stream: str, span: Span) -> int:
-        """See `AuditWarehouse.count_in`."""
         statement = select(func.count()).where(*_inside(connection, stream, span))
         with self._database.begin() as session:
             return int(session.execute(statement).scalar_one())
 
     def ids_in(self, *, connection: str, stream: str, span: Span) -> Mapping[str, datetime]:
-        """See `AuditWarehouse.ids_in`."""
         statement = select(calls.c.call_id, calls.c.cursor_at).where(*_inside(connection, stream, span))
         with self._database.begin() as session:
             return {row.call_id: row.cursor_at for row in session.execute(statement)}
 
     def middle(self, *, connection: str, stream: str, span: Span) -> datetime | None:
-        """See `AuditWarehouse.middle`."""
         inside = _inside(connection, stream, span)
         half = select(func.count() / 2).where(*inside).scalar_subquery()
         statement = select(calls.c.cursor_at).where(*inside).order_by(calls.c.cursor_at).offset(half).limit(1)
@@ -100,7 +93,6 @@ class AuditedWarehouse(PostgresWarehouse):
             return session.execute(statement).scalar_one_or_none()
 
     def open_rejects(self, *, connection: str, stream: str) -> tuple[OpenReject, ...]:
-        """See `AuditWarehouse.open_rejects`."""
         table = rejected_records
         is_held = (
             select(calls.c.call_id)
@@ -114,7 +106,6 @@ class AuditedWarehouse(PostgresWarehouse):
             return tuple(OpenReject(*row) for row in session.execute(statement))
 
     def count_by_status(self, *, connection: str, stream: str, before: datetime) -> Mapping[str, int]:
-        """See `AuditWarehouse.count_by_status`."""
         statement = (
             select(calls.c.provider_status, func.count())
             .where(*_inside(connection, stream, Span(BEGINNING, before)))
@@ -124,13 +115,12 @@ class AuditedWarehouse(PostgresWarehouse):
             return {word or "": int(number) for word, number in session.execute(statement)}
 
     def count_by_quarter(self, *, connection: str, stream: str, span: Span) -> Mapping[datetime, int]:
-        """See `AuditWarehouse.count_by_quarter`."""
         values = {"connection": connection, "stream": stream, "start": span.start, "end": span.end}
         with self._database.begin() as session:
             return {row.quarter: row.calls for row in session.execute(_QUARTERS, values)}
 
     def batches(self, connection: str) -> Iterator[Batch]:
-        """See `AuditWarehouse.batches`; each batch is read in a transaction of its own."""
+        """Yield batches as `AuditWarehouse` says, each read in a transaction of its own."""
         after = ""
         while True:
             with self._database.begin() as session:
@@ -141,7 +131,6 @@ class AuditedWarehouse(PostgresWarehouse):
             after = batch.held.calls[-1].call_id
 
     def held_ids(self, connection: str, call_ids: Sequence[str]) -> frozenset[str]:
-        """See `AuditWarehouse.held_ids`."""
         if not call_ids:
             return frozenset()
         statement = select(calls.c.call_id).where(calls.c.connection == connection, calls.c.call_id == func.any(texts(call_ids)))
@@ -149,7 +138,6 @@ class AuditedWarehouse(PostgresWarehouse):
             return frozenset(row.call_id for row in session.execute(statement))
 
     def save_daily_totals(self, connection: str, totals: Mapping[date, int], *, observed_at: datetime) -> None:
-        """See `AuditWarehouse.save_daily_totals`."""
         if not totals:
             return
         statement = insert(provider_daily_totals)
@@ -168,12 +156,11 @@ class AuditedWarehouse(PostgresWarehouse):
     def save_verdicts(
         self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON, request_log: JSON
     ) -> None:
-        """See `AuditWarehouse.save_verdicts`."""
         with self._database.begin() as session:
             for one in verdicts:
                 session.execute(
                     insert(audits)
-                    .inline()  # the driver cannot read -infinity back
+                    .inline()  # the driver cannot read -infinity
                     .values(
                         connection=connection,
                         stream=one.stream,

@@ -98,7 +98,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, sessions: int = 10, patience: timedelta = _PATIENCE) -> None:
-        """Remember the address; nothing is connected yet. At most `sessions` at once; each may take `patience` to open."""
+        """Nothing is connected yet. At most `sessions` are open at once; each may take `patience` to connect."""
         self._url = parse_url(url)
         self._arguments = {"connect_timeout": str(max(2, round(patience.total_seconds()))), **_LIBPQ}
         for given in self._url.query:
@@ -109,9 +109,9 @@ class Database:
             pool_size=sessions,
             max_overflow=0,
             pool_timeout=patience.total_seconds(),
-            hide_parameters=True,  # what a statement carries is personal data
+            hide_parameters=True,  # the parameters of a statement are personal data
         )
-        event.listen(self._engine, "connect", _set_up, insert=True)  # before the engine asks for its default schema
+        event.listen(self._engine, "connect", _set_up, insert=True)  # runs before the engine asks for the default schema
         event.listen(self._engine, "checkin", _note_idle)
         event.listen(self._engine, "checkout", _ping_if_doubtful)
 
@@ -131,7 +131,7 @@ class Database:
 
     @property
     def url(self) -> str:
-        """The whole address, password included: for handing on to a program, never for showing."""
+        """The complete address with its password: to be handed to a program, never shown."""
         return self._url.render_as_string(hide_password=False)
 
     @property
@@ -176,7 +176,7 @@ class Database:
         Check that the server can hold the warehouse.
 
         Raises WarehouseError where it cannot be reached, is older than PostgreSQL 14, stores text in another encoding than
-        UTF-8, takes no writes, or hides behind a proxy that shares sessions out by the transaction.
+        UTF-8, is read-only, or is behind a proxy that assigns sessions per transaction.
         """
         with self.autocommit() as connection:
             version, encoding, standby, read_only = connection.execute(
@@ -189,8 +189,8 @@ class Database:
         self._refuse_shared_sessions()
 
     def _refuse_shared_sessions(self) -> None:
-        # A pooler hands the server's session on as soon as a transaction ends. So while a second transaction is open, the
-        # first client either sees its session in the second's hands or gets another one.
+        # Such a pooler reassigns the server's session as soon as a transaction ends. So while a second transaction is open, the
+        # first client either finds its session in use by the second or is given another one.
         asked = "SELECT pg_backend_pid()"
         with self.session() as first, self.session() as second, self.translate():
             mine = first.execute(asked).fetchall()
@@ -206,7 +206,7 @@ class Database:
 
 
 def driver_of(connection: Connection) -> Session:
-    """Return the driver's session under a connection, for what is written in its terms: COPY, and statements of every page."""
+    """Return the psycopg connection under an SQLAlchemy one, for COPY and for the statements of every page."""
     driver = connection.connection.driver_connection
     if not isinstance(driver, Session):
         raise TypeError("the warehouse is reached through psycopg")
@@ -226,10 +226,10 @@ def _note_idle(_session: DBAPIConnection | None, record: ConnectionPoolEntry) ->
 
 def _ping_if_doubtful(session: Session, record: ConnectionPoolEntry, _proxy: object) -> None:
     """
-    Have the pool replace a session that died while nobody used it.
+    Make the pool replace a session that died while it was not used.
 
-    The server is asked only after a while, or where it said something meanwhile (that it closes the session, say): asking it
-    before every page would be one more round trip for each.
+    The server is only asked if the session was idle for a while, or has unread input (a notice that it was closed, say). Asking
+    before every page would cost a round trip each time.
     """
     idle = monotonic() - record.info.get("idle_since", monotonic())
     try:

@@ -1,8 +1,8 @@
 """
-Knows what every error of Postgres, psycopg and SQLAlchemy means to the user: the one place where they become `WarehouseError`.
+The one place where errors of Postgres, psycopg and SQLAlchemy become a `WarehouseError` that tells the user what to do.
 
-The server's texts may quote values of a row, so of a running session's errors only the five-character code is shown, and
-the text only where its class says that it names objects, not data.
+The server's messages may quote values of a row. So only the five-character code of an error is shown, and its message only if
+the code's class implies that it names objects, not data.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class DataRefused(WarehouseError):
 
 
 class SchemaMissing(WarehouseError):
-    """The tables are not there, or not as this version of the program expects them."""
+    """The tables are missing, or differ from what this version of the program expects."""
 
     code = "schema_missing"
 
 
 class Meaning(NamedTuple):
-    """What a failure means: `happened` may hold `{address}` and `{said}`, the server's own words."""
+    """What an error code means to the user; `happened` may contain `{address}` and `{said}`, the server's message."""
 
     happened: str
     hint: str
@@ -113,7 +113,7 @@ _BY_CODE: dict[str, Meaning] = {
     "23": _REFUSED,
     "54": _REFUSED,
 }
-"""By the code itself, else by its first three, else by its first two characters: its class (PostgreSQL manual, appendix A)."""
+"""Looked up by the code, else its first three, else its first two characters, the class (PostgreSQL manual, appendix A)."""
 
 _NAMES_OBJECTS_ONLY = frozenset(
     {"42501", "3D000", "3F000", "42P01", "42703", "42704", "42883", "42P06", "42P07", "42701", "42710", "42723"}
@@ -154,14 +154,14 @@ _ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
     ),
 )
 _SERVERS_OWN = re.compile(r"^connection .*?FATAL:\s+")
-"""What stands before the server's own words where it refuses a connection."""
+"""What libpq writes before the server's message when a connection is refused."""
 
 _NO_CONNECTION = Meaning("The database at {address} cannot be reached: {said}.", "Check warehouse.url and the server.")
 
 
 @contextmanager
 def translated(address: str) -> Iterator[None]:
-    """Turn every error of the database, its driver or its engine inside the block into a `WarehouseError`; others pass."""
+    """Raise errors of the database, driver or engine inside the block as `WarehouseError`; let others pass."""
     try:
         yield
     except PoolTimeout as error:
@@ -177,7 +177,7 @@ def translated(address: str) -> Iterator[None]:
 
 
 def _failure(error: BaseException, address: str) -> WarehouseError:
-    if not isinstance(error, psycopg.Error):  # a lone surrogate met while encoding, or a type that the driver cannot send
+    if not isinstance(error, psycopg.Error):  # a lone surrogate, or a type that the driver cannot send
         return _say(_REFUSED, address, code=type(error).__name__)
     code = error.sqlstate
     if code is None:
@@ -188,7 +188,7 @@ def _failure(error: BaseException, address: str) -> WarehouseError:
 
 
 def _without_code(error: psycopg.Error, address: str) -> WarehouseError:
-    """Tell an error that did not come from a running server's statement: a failed connect, a lost session, a refused value."""
+    """Explain an error without a code: a failed connect, a lost session, a value refused by the driver."""
     if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
         return _say(_REFUSED, address, code=type(error).__name__)
     if not isinstance(error, psycopg.OperationalError):

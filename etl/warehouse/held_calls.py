@@ -1,4 +1,4 @@
-"""Knows how held calls are read back a stretch at a time, with all that belongs to them; writes nothing."""
+"""Reads held calls and their children back, one batch of ids at a time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from etl.audit.port import Batch, Version
 from etl.model import CallRow, EventRow, MessageRow, ParticipantRow
 from etl.records.rows import HeldCalls
 
-_AS_TEXT = frozenset({"raw", "detail", "attributes", "data"})  # so that the one decoder reads it
+_AS_TEXT = frozenset({"raw", "detail", "attributes", "data"})  # so that our decoder reads it, not the driver's
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
 
 def read_held(driver: psycopg.Connection[Any], connection: str, *, after: str, limit: int) -> HeldCalls:
-    """Return the next `limit` calls behind the id `after` ("": the first), and the children of all ids up to the last of them."""
+    """Return the next `limit` calls after the id `after` ("": from the first), and all children up to the last one's id."""
     calls = _rows(driver, CallRow, _CALLS, (connection, after, limit))
     upto = calls[-1].call_id if len(calls) == limit else None
     return HeldCalls(
@@ -31,7 +31,7 @@ def read_held(driver: psycopg.Connection[Any], connection: str, *, after: str, l
 
 
 def read_batch(driver: psycopg.Connection[Any], connection: str, *, after: str, limit: int) -> Batch:
-    """Return the same with the versions of all ids up to the last call's."""
+    """Return the same, and all versions up to the last call's id."""
     held = read_held(driver, connection, after=after, limit=limit)
     upto = held.calls[-1].call_id if len(held.calls) == limit else None
     versions: dict[str, list[Version]] = defaultdict(list)
@@ -41,7 +41,7 @@ def read_batch(driver: psycopg.Connection[Any], connection: str, *, after: str, 
 
 
 def _rows(driver: psycopg.Connection[Any], kind: type[Row], statement: str, values: tuple[Any, ...]) -> list[Row]:
-    """Return the rows of a statement, each made as `_make` does without its count: a million calls pass here."""
+    """Return a statement's rows, made as `_make` does but without its length check: a million calls may pass here."""
     with driver.cursor(binary=True, row_factory=lambda _: partial(tuple.__new__, kind)) as cursor:
         return cursor.execute(statement, values).fetchall()
 
@@ -63,7 +63,7 @@ _COLUMNS = {
 
 
 def _within(table: str, connection: str, after: str, upto: str | None) -> tuple[str, tuple[str, ...]]:
-    """Return the statement for what a table holds of a range of ids, the last one included; None: to the end."""
+    """Return the query of a table for the ids after `after` up to and including `upto` (None: to the end)."""
     statement = f"SELECT {_COLUMNS[table]} FROM public.{table} WHERE connection = %s AND call_id > %s"  # noqa: S608 - as above
     if upto is None:
         return statement, (connection, after)

@@ -1,8 +1,8 @@
 """
-Knows which connections this process may work on: advisory locks, all held by one session of the database.
+Advisory locks that keep two runs off the same connection; all locks of a process are held by one database session.
 
-A lock alone protects nothing, since its session can be lost at any moment; that is what the fence is for. The lock is what
-answers "already running" at once, and what a stopped or cut-off process loses by itself.
+A lock alone does not protect the data, since its session can be lost at any moment; the fence does. The lock makes a second run
+answer "already running" at once, and it disappears by itself when a process stops or loses its network.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Locks:
     """
     The locks of this process; safe to share between threads.
 
-    The session is opened with the first lock. The server ends it when nothing was heard for `timeout`, so a thread speaks up
-    every `interval`. Once it is lost all locks are: `held` says no, and the next `try_acquire` opens another session.
+    The session is opened with the first lock. The server ends it after `timeout` without traffic, so a thread sends something
+    every `interval`. If the session is lost, so are all locks: `held` is False, and the next `try_acquire` opens a new one.
     """
 
     def __init__(
         self, database: Database, threads: Threads, *, interval: timedelta = _INTERVAL, timeout: timedelta = _TIMEOUT
     ) -> None:
-        """Remember where; nothing is opened yet."""
+        """Nothing is connected until the first lock is taken."""
         self._database = database
         self._threads = threads
         self._interval = interval
@@ -67,7 +67,7 @@ class Locks:
 
     @property
     def alive(self) -> bool:
-        """Whether there is a session and, as far as is known, the server still holds it."""
+        """Whether there is a session that is, as far as is known, still open at the server."""
         session = self._session
         return session is not None and not session.closed
 
@@ -78,7 +78,7 @@ class Locks:
         Raises WarehouseError where the database cannot be reached.
         """
         with self._guard:
-            self.beat()  # a session that was lost meanwhile is found out here, not by the statement that needs it
+            self.beat()  # notices a session lost meanwhile before the lock's statement fails on it
             if self.held(connection):
                 return False
             with self._using() as session:
@@ -88,7 +88,7 @@ class Locks:
             return taken
 
     def release(self, connection: str) -> None:
-        """Give the lock of `connection` back; one that is not held, or was lost with its session, is left as it is."""
+        """Release the lock of `connection`; nothing happens if it is not held, or was lost with its session."""
         with self._guard:
             if not self.held(connection):
                 return
@@ -96,22 +96,22 @@ class Locks:
             try:
                 with self._using() as session:
                     _value(session, _RELEASE, connection)
-            except WarehouseError:  # the lock went with the session, which is what was wanted
+            except WarehouseError:  # the lock is gone with its session, which was the aim
                 self._lose()
 
     def held(self, connection: str) -> bool:
-        """Return whether this process holds the lock of `connection`, as far as is known: see `beat`."""
+        """Whether this process holds the lock of `connection`, as far as the last `beat` showed."""
         return self.alive and connection in self._held
 
     def is_locked_elsewhere(self, connection: str) -> bool:
-        """Return whether another process holds the lock of `connection` now."""
+        """Whether another process holds the lock of `connection` now."""
         with self._guard:
             mine = self._session.info.backend_pid if self._session is not None and not self._session.closed else None
         with self._database.begin() as asking:
             return any(pid != mine for pid in asking.execute(_HOLDERS, {"connection": connection}).scalars())
 
     def beat(self) -> bool:
-        """Let the server hear from the session, and return whether it is still there."""
+        """Send something over the session to keep it open; return whether it still is."""
         with self._guard:
             if not self.alive:
                 return False
@@ -123,7 +123,7 @@ class Locks:
             return self.alive
 
     def close(self) -> None:
-        """Give back every lock and close the session."""
+        """Release all locks and close the session."""
         with self._guard:
             self._lose()
         if self._end_beating is not None:

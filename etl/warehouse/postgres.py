@@ -1,4 +1,4 @@
-"""Knows what a run needs of the warehouse (`etl.runs.port.RunWarehouse`): locks, runs, the fence's owner, and what is held."""
+"""The warehouse of syncs on Postgres, as `etl.runs.port.RunWarehouse` asks for it: locks, run rows, and what is held."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from etl.warehouse.tables import calls, connections, rejected_records, runs, sta
 
 
 class PostgresWarehouse:
-    """The warehouse of one database, shared by the threads that sync its connections."""
+    """Implements `RunWarehouse`, whose methods are documented there. Shared by the threads that sync connections."""
 
     def __init__(self, database: Database, locks: Locks) -> None:
         self._database = database
@@ -35,7 +35,6 @@ class PostgresWarehouse:
         self._with_rejects: set[str] = set()  # the connections that have had open rejects since their run began
 
     def acquire(self, connection: str) -> None:
-        """See `RunRegister.acquire`."""
         if not self._locks.try_acquire(connection):
             raise AlreadyRunning(
                 "another run is working on it.",
@@ -44,11 +43,9 @@ class PostgresWarehouse:
             )
 
     def release(self, connection: str) -> None:
-        """See `RunRegister.release`."""
         self._locks.release(connection)
 
     def is_known(self, connection: str) -> bool:
-        """See `RunRegister.is_known`."""
         with self._database.begin() as session:
             return (
                 session.execute(select(connections.c.connection).where(connections.c.connection == connection)).first()
@@ -56,7 +53,7 @@ class PostgresWarehouse:
             )
 
     def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
-        """See `RunRegister.open_run`; the run row is inserted in a transaction of its own."""
+        """Open a run as `RunRegister` says, with the run row inserted in a transaction of its own."""
         name = account.connection
         held = select(connections.c.provider).where(connections.c.connection == name)
         with self._database.begin() as session:
@@ -67,7 +64,7 @@ class PostgresWarehouse:
                     safe="Nothing was read or stored.",
                     hint="Give each account a connection name of its own.",
                 )
-            # The lock is ours: whatever still says `running` has no process behind it.
+            # We hold the lock, so no process is behind a run that still says `running`.
             session.execute(
                 update(runs)
                 .where(runs.c.connection == name, runs.c.status == RunStatus.RUNNING)
@@ -93,7 +90,7 @@ class PostgresWarehouse:
         return int(run_id)
 
     def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        """See `RunRegister.close_run`; a run that was taken over is left as its successor noted it."""
+        """Close a run as `RunRegister` says; if another run took over, it has marked this one, and nothing is changed."""
         error = outcome.error
         still = select(INSTANT).select_from(runs).where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING).with_for_update()
         with self._database.begin() as session:
@@ -119,7 +116,6 @@ class PostgresWarehouse:
                 )
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
-        """See `RunWarehouse.remembered`."""
         columns = (connections.c.capabilities, connections.c.request_log, connections.c.pinned_organization)
         with self._database.begin() as session:
             row = session.execute(select(*columns).where(connections.c.connection == connection)).one_or_none()
@@ -128,12 +124,12 @@ class PostgresWarehouse:
         return row[0], row[1], row[2]
 
     def encoded(self, draft: Draft) -> Draft:
-        """See `RunWarehouse.encoded`; what it was made of need not wait in memory."""
+        """Encode a draft as `RunWarehouse` says, without its rows, to free their memory while the draft waits."""
         return replace(draft, rows=(), encoded=encoded(draft)) if draft.records else draft
 
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:
-        """See `RunWarehouse.page`; where rejects are open, those that came right are resolved with it."""
+        """Begin a page as `RunWarehouse` says; if the connection has open rejects, those that came right are resolved too."""
         with page_transaction(self._database, account, run_id, Page) as page:
             yield page
             if page.met_rejects:
@@ -142,7 +138,6 @@ class PostgresWarehouse:
                 page.resolve_rejects()
 
     def streams(self, connection: str) -> dict[str, StreamState]:
-        """See `RunWarehouse.streams`."""
         with self._database.begin() as session:
             rows = session.execute(select(state).where(state.c.connection == connection)).all()
         return {
@@ -157,7 +152,6 @@ class PostgresWarehouse:
         }
 
     def newest(self, *, connection: str, stream: str, before: datetime | None, limit: int) -> tuple[Held, ...]:
-        """See `RunWarehouse.newest`."""
         statement = _held(connection, stream).order_by(calls.c.cursor_at.desc(), calls.c.call_id).limit(limit)
         if before is not None:
             statement = statement.where(calls.c.cursor_at < before)
@@ -165,18 +159,15 @@ class PostgresWarehouse:
             return tuple(Held(row.call_id, row.cursor_at) for row in session.execute(statement))
 
     def oldest(self, *, connection: str, stream: str, since: datetime, limit: int) -> tuple[Held, ...]:
-        """See `RunWarehouse.oldest`."""
         statement = _held(connection, stream).where(calls.c.cursor_at >= since).order_by(calls.c.cursor_at, calls.c.call_id)
         with self._database.begin() as session:
             return tuple(Held(row.call_id, row.cursor_at) for row in session.execute(statement.limit(limit)))
 
     def held_among(self, *, connection: str, stream: str, call_ids: Collection[str]) -> frozenset[str]:
-        """See `RunWarehouse.held_among`."""
         with self._database.begin() as session:
             return held_among(driver_of(session), connection, stream=stream, call_ids=call_ids)
 
     def position(self, *, connection: str, stream: str, instant: datetime) -> int:
-        """See `RunWarehouse.position`."""
         statement = select(func.count()).where(
             calls.c.connection == connection, calls.c.stream == stream, calls.c.cursor_at >= instant
         )
@@ -184,13 +175,11 @@ class PostgresWarehouse:
             return int(session.execute(statement).scalar_one())
 
     def count(self, *, connection: str, stream: str) -> int:
-        """See `RunWarehouse.count`."""
         statement = select(func.count()).where(calls.c.connection == connection, calls.c.stream == stream)
         with self._database.begin() as session:
             return int(session.execute(statement).scalar_one())
 
     def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
-        """See `RunWarehouse.due_calls`."""
         statement = (
             select(calls.c.stream, calls.c.call_id, calls.c.status, calls.c.cursor_at)
             .where(calls.c.connection == connection, calls.c.detail_due_at <= now)

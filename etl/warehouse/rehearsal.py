@@ -1,4 +1,4 @@
-"""Knows how a run is rehearsed: everything is read and compared, nothing is written (`etl sync --dry-run`)."""
+"""The warehouse of a dry run (`etl sync --dry-run`): everything is read and compared, nothing is written."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from etl.warehouse.postgres import PostgresWarehouse
 
 
 class Rehearsal(PostgresWarehouse):
-    """A warehouse that runs can read and cannot write. The lock is taken all the same: two runs never share an allowance."""
+    """A warehouse that never writes. The lock is still taken, so that two runs never spend the same request allowance."""
 
     def __init__(self, database: Database, locks: Locks) -> None:
         super().__init__(database, locks)
         self._seen: set[tuple[str, str]] = set()
 
     def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
-        """Return a number that no run has."""
+        """Return an id that no run has."""
         return 0
 
     def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        """Leave no trace."""
+        """Write nothing."""
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
-        """Return what is kept; nothing where the connection was never synced."""
+        """Return what is stored, or nothing if the connection was never synced."""
         return super().remembered(connection) if self.is_known(connection) else ({}, {}, None)
 
     def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
-        """Return none: details say nothing about what a sync would bring that is worth their requests."""
+        """Return none: a preview of what a sync would bring is not worth the requests for details."""
         return ()
 
     def encoded(self, draft: Draft) -> Draft:
-        """Return the draft of nothing: what is only expected to be new is looked up as well."""
+        """Return the empty draft, so that every record is looked up, even those expected to be new."""
         return NOTHING
 
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:
-        """Open a transaction that only reads."""
+        """Open a read-only transaction."""
         with self._database.begin() as session:
             session.exec_driver_sql("SET TRANSACTION READ ONLY")
             now = session.execute(select(INSTANT)).scalar_one()
@@ -56,9 +56,9 @@ class Rehearsal(PostgresWarehouse):
 
 class _Page(Page):
     """
-    A page that is compared with what is held, and with the pages before: nobody wrote what is new on them.
+    A page that is compared with what is held and with the pages before, whose new calls were not written.
 
-    It is never finished, so what it was given to save is forgotten.
+    It is never finished, so what it is given to save is dropped.
     """
 
     def __init__(

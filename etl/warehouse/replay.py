@@ -1,7 +1,7 @@
 """
-Knows what a replay needs of the warehouse (`etl.runs.port.ReplayWarehouse`): held calls, open rejects, what was found odd.
+The warehouse of replays, as `etl.runs.port` asks for it: held calls, open rejects, departures.
 
-It derives nothing: what is held goes out, rows come in.
+Nothing is derived here: what is held is handed out, and rows are taken in.
 """
 
 from __future__ import annotations
@@ -25,14 +25,12 @@ from etl.warehouse.tables import call_history, calls, rejected_records, schema_d
 
 
 class ReplayPage(MendingPage):
-    """The transaction of one stretch of a replay (`etl.runs.port.ReplayPage`)."""
+    """Implements `etl.runs.port.ReplayPage`, whose methods are documented there."""
 
     def held_after(self, call_id: str, *, limit: int) -> HeldCalls:
-        """See `ReplayPage.held_after`."""
         return read_held(self._driver, self._account.connection, after=call_id, limit=limit)
 
     def rejects_after(self, place: Place, *, limit: int) -> Sequence[KeptReject]:
-        """See `ReplayPage.rejects_after`."""
         table = rejected_records
         statement = select(*(table.c[name] for name in KeptReject._fields)).where(
             table.c.connection == self._account.connection, table.c.resolved_at.is_(None)
@@ -43,7 +41,6 @@ class ReplayPage(MendingPage):
         return [KeptReject(*row) for row in self._connection.execute(statement)]
 
     def gone(self, call_ids: Sequence[str]) -> Mapping[str, datetime]:
-        """See `ReplayPage.gone`."""
         rows = self._connection.execute(
             select(call_history.c.call_id, func.max(call_history.c.valid_to).label("gone_at"))
             .where(
@@ -57,27 +54,24 @@ class ReplayPage(MendingPage):
 
 
 class PostgresReplay(PostgresWarehouse):
-    """The warehouse as a replay uses it."""
+    """Implements `etl.runs.port.ReplayWarehouse`, whose methods are documented there."""
 
     def calls_held(self, connection: str) -> int:
-        """See `ReplayWarehouse.calls_held`."""
         with self._database.begin() as session:
             return int(session.execute(select(func.count()).where(calls.c.connection == connection)).scalar_one())
 
     @contextmanager
     def page(self, account: Account, *, run_id: int) -> Iterator[ReplayPage]:
-        """See `ReplayWarehouse.page`."""
         with page_transaction(self._database, account, run_id, ReplayPage) as page:
             yield page
 
     def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:
-        """See `ReplayWarehouse.save_departures`."""
         name = account.connection
         with behind_fence(self._database, account, run_id) as (session, _):
             kept = session.execute(
                 select(schema_drift.c.path, schema_drift.c.kind).where(schema_drift.c.connection == name)
             ).all()
-            # What was cleaned when it was read can no longer be seen in what is held.
+            # Cleaned characters are noticed while reading only: what is held no longer shows them.
             past = [(row.path, row.kind) for row in kept if row.kind != Drift.CLEANED_TEXT and (row.path, row.kind) not in found]
             if past:
                 session.execute(

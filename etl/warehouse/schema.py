@@ -1,5 +1,5 @@
 """
-Knows which version the schema of a warehouse has and how to bring it to the newest; also its reporting time zone.
+The version of the warehouse's schema: checking it, migrating it to the newest; and the reporting time zone.
 
 The versions themselves are the files of `migrations/`, which the wheel carries as `etl/migrations`.
 """
@@ -19,7 +19,7 @@ from etl.errors import UsageError, WarehouseError
 from etl.warehouse.database import Database
 from etl.warehouse.tables import MACHINE, METADATA
 
-if TYPE_CHECKING:  # only a migration pays for importing Alembic
+if TYPE_CHECKING:  # Alembic is slow to import, and only migrations need it
     from alembic.config import Config
 
 _REVISION = re.compile(r'^revision = "(?P<revision>\w+)"$.^down_revision = (?:None|"(?P<before>\w+)")$', re.MULTILINE | re.DOTALL)
@@ -30,8 +30,8 @@ def migrate(database: Database) -> tuple[str | None, str]:
     """
     Bring the schema to the newest version in one transaction and return the versions before and after.
 
-    Does nothing where it is there already. Two processes may do this at once: the second waits, then finds it done.
-    Raises WarehouseError where the database cannot be used, or is newer than this program.
+    Does nothing if it is the newest already. If two processes do this at once, the second waits and then finds it done.
+    Raises WarehouseError if the database cannot be used, or is newer than this program.
     """
     newest = head()
     if (before := current(database)) == newest:
@@ -46,7 +46,7 @@ def migrate(database: Database) -> tuple[str | None, str]:
 
 
 def downgrade(database: Database, revision: str) -> None:
-    """Take the schema back to `revision` (`base`: nothing left but the empty schema `sync`), data of what goes included."""
+    """Downgrade the schema to `revision`, with the data that goes with it (`base`: only the empty schema `sync` stays)."""
     from alembic import command
 
     with database.begin() as connection:
@@ -55,13 +55,13 @@ def downgrade(database: Database, revision: str) -> None:
 
 
 def current(database: Database) -> str | None:
-    """Return the version that the database has; None: it holds no warehouse."""
+    """Return the database's version; None if it holds no warehouse."""
     with database.begin() as connection:
         return _current(connection)
 
 
 def head() -> str:
-    """Return the newest version that this program has."""
+    """Return the newest version known to this program."""
     versions = _versions()
     newest = [revision for revision in versions if revision not in versions.values()]
     if len(newest) != 1:
@@ -70,7 +70,7 @@ def head() -> str:
 
 
 def is_empty(database: Database) -> bool:
-    """Return whether the database holds no warehouse yet."""
+    """Whether the database holds no warehouse yet."""
     return current(database) is None
 
 
@@ -88,7 +88,7 @@ def require_newest(database: Database) -> None:
 
 
 def differences(database: Database) -> list[str]:
-    """Return what differs between the tables this program knows and those of the database; nobody else's."""
+    """Return the differences between this program's tables and those of the database, ignoring other people's tables."""
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
@@ -106,9 +106,9 @@ def reporting_timezone(database: Database) -> str:
 
 def set_reporting_timezone(database: Database, zone: str) -> None:
     """
-    Set the time zone whose midnight ends a day in `calls.day`; setting the one it has does nothing.
+    Set the time zone whose midnight ends a day in `calls.day`; setting the current one does nothing.
 
-    Raises UsageError where the zone is unknown here or to the server, or where calls are held: their days stand in the rows.
+    Raises UsageError if the zone is unknown here or to the server, or if calls are held: their days are stored in the rows.
     """
     try:
         ZoneInfo(zone)
@@ -143,13 +143,13 @@ def set_reporting_timezone(database: Database, zone: str) -> None:
 
 
 def prepare(connection: Connection) -> None:
-    """Create the schema that the version is kept in, where it is missing (for `migrations/env.py`)."""
+    """Create the schema in which the version is stored, if it is missing (for `migrations/env.py`)."""
     if connection.execute(text("SELECT to_regnamespace(:name) IS NULL"), {"name": MACHINE}).scalar_one():
         connection.exec_driver_sql(f"CREATE SCHEMA {MACHINE}")
 
 
 def comparison() -> Mapping[str, Any]:
-    """Return how Alembic is to look at a database: our tables in both schemas, and nobody else's (for `migrations/env.py`)."""
+    """Return Alembic's options for comparing our tables, and only ours, in both schemas (for `migrations/env.py`)."""
     return {
         "target_metadata": METADATA,
         "version_table": "alembic_version",
@@ -172,7 +172,7 @@ def _in_our_schemas(name: str | None, kind: str, _parents: Mapping[str, str | No
 
 
 def _ours(item: SchemaItem, name: str | None, kind: str, _reflected: object, _match: SchemaItem | None) -> bool:
-    # A table in `public` that no version of ours knows belongs to somebody else.
+    # A table in `public` that none of our versions knows belongs to somebody else.
     return kind != "table" or getattr(item, "schema", None) == MACHINE or name in METADATA.tables
 
 
@@ -201,7 +201,7 @@ def _location() -> Path:
 
 
 def _versions() -> dict[str, str | None]:
-    """Return each version and the one before it. Read from the text: every run asks, and Alembic takes long to import."""
+    """Return each version with its predecessor. Read from the files: every run asks, and Alembic is slow to import."""
     texts = (path.read_text(encoding="utf-8") for path in sorted((_location() / "versions").glob("*.py")))
     return {found["revision"]: found["before"] for found in map(_REVISION.search, texts) if found is not None}
 

@@ -1,4 +1,4 @@
-"""Knows the columns of the views, for whoever selects from them; their SQL stands in the migrations."""
+"""The columns of the views, for queries on them; the views' SQL is in the migrations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, Interval,
 from sqlalchemy.dialects.postgresql import JSONB
 
 _VIEWS = MetaData()
-"""Apart from the tables' registry, so that nothing tries to create a view as a table."""
+"""Separate from the tables' metadata, so that nothing tries to create a view as a table."""
 
 data_freshness = Table(
     "data_freshness",

@@ -1,1 +1,1 @@
-"""What a page's transaction writes: rows, children, history, rejects, drift."""
+"""A page's transaction and what it writes: rows, children, history, rejects, drift."""

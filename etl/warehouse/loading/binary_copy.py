@@ -1,9 +1,10 @@
 """
-Knows how rows become the binary form of a COPY, a column at a time; touches no database.
+Encodes rows in the binary format of COPY, a column at a time, without touching the database.
 
-What a page's rows have in common (connection, provider, instants of observation) is encoded once, and columns without any value
-are left out: the server is spared them as well. Facts: PostgreSQL's documentation of COPY, "Binary Format"; instants are
-microseconds since 2000 as eight bytes, JSONB is a version byte and text, and every value is preceded by its length.
+A value that all rows of a page share (connection, provider, instants of observation) is encoded once, and columns without any
+value are left out, which saves work on the server too. The format is described in PostgreSQL's documentation of COPY, "Binary
+Format": instants are microseconds since 2000 in eight bytes, JSONB is a version byte and text, and every value is preceded by its
+length.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from etl.records.rows import Bulk, Columns, Draft, Same, where_given
 from etl.warehouse.tables import call_events, call_messages, call_participants, calls
 
 Encode = Callable[[Sequence[Any]], list[bytes]]
-"""Encodes the values of a column, none of them None, each with its length before it."""
+"""Encodes the values of a column, none of which is None, each preceded by its length."""
 
 
 class Block(NamedTuple):
@@ -42,24 +43,24 @@ _END = b"\xff\xff"
 _EPOCH, _MICROSECOND = datetime(2000, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _length = Struct(">i").pack
 _columns, _integer, _big_integer = Struct(">h").pack, Struct(">ii").pack, Struct(">iq").pack
-_LENGTHS = tuple(map(_length, range(4096)))  # a look-up takes half as long
+_LENGTHS = tuple(map(_length, range(4096)))  # looking a length up takes half as long
 _decimal = DecimalBinaryDumper(Decimal).dump
 
 
 def encoded(draft: Draft) -> tuple[Block, ...]:
-    """Return what has to be copied for a draft: what was made ready in advance, else its rows now."""
+    """Return the blocks of a draft: those encoded in advance, else encode its rows now."""
     if isinstance(draft.encoded, tuple):
         return draft.encoded
     return blocks_in_bulk(draft.rows) if isinstance(draft.rows, Bulk) else blocks_of(draft.rows)
 
 
 def blocks_of(entries: Sequence[Derived]) -> tuple[Block, ...]:
-    """Return what has to be copied for these calls (at least one): their rows, then those of what belongs to them."""
+    """Return the blocks of these calls (at least one): their rows, then their children's."""
     return (block(calls, CallRow._fields, [entry.call for entry in entries]), *children_of(entries))
 
 
 def children_of(entries: Iterable[Derived]) -> tuple[Block, ...]:
-    """Return what has to be copied for what belongs to these calls; nothing for a table that gets no row."""
+    """Return the blocks of these calls' children, leaving out tables that get no row."""
     entries = list(entries)
     tables = (
         (call_participants, ParticipantRow._fields, [row for entry in entries for row in entry.participants]),
@@ -70,16 +71,16 @@ def children_of(entries: Iterable[Derived]) -> tuple[Block, ...]:
 
 
 def blocks_in_bulk(bulk: Bulk) -> tuple[Block, ...]:
-    """Return the same for calls that were made columns at once."""
+    """Return the blocks of calls that are columns already."""
     tables = ((calls, bulk.calls, bulk.count), (call_participants, bulk.participants, bulk.participations))
     return tuple(_block(table, columns, count) for table, columns, count in tables if columns)
 
 
 def block(table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Block:
     """
-    Return the COPY of `rows` (at least one), each with a value or None for each of `names`, columns of `table`.
+    Return the block of `rows` (at least one), each with a value or None for each of `names`, columns of `table`.
 
-    The values are of the columns' types, JSON as text. Raises ValueError where there is no row, UnicodeEncodeError for a lone
+    The values have the columns' types, with JSON as text. Raises ValueError if there is no row, UnicodeEncodeError for a lone
     surrogate, struct.error for an integer that its column cannot hold.
     """
     if not rows:
@@ -91,7 +92,7 @@ def block(table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 def _condensed(column: Sequence[Any]) -> Sequence[Any] | Same:
     first = column[0]
-    # The last is looked at first: most columns that vary show it at once.
+    # Comparing the last value first finds most varying columns at once.
     return Same(first) if column[-1] == first and column.count(first) == len(column) else column
 
 
@@ -99,7 +100,7 @@ def _block(table: Table, columns: Columns, count: int) -> Block:
     names: list[str] = []
     varying: list[Sequence[bytes]] = []
     common: list[tuple[str, bytes]] = []
-    encoded: dict[tuple[int, Encode], Sequence[bytes]] = {}  # a column may stand under several names
+    encoded: dict[tuple[int, Encode], Sequence[bytes]] = {}  # one column of values may be used under several names
     for name, column in columns.items():
         encode = _ENCODERS[table.name, name]
         if isinstance(column, Same):
@@ -123,7 +124,7 @@ def _block(table: Table, columns: Columns, count: int) -> Block:
 
 
 def array(values: Collection[str]) -> str:
-    """Return the literal of an array of texts; the driver would take longer than the server does for its whole look-up."""
+    """Return an array literal; the driver's own would take longer than the server's whole look-up."""
     if not values:
         return "{}"
     whole = "".join(values)
@@ -151,7 +152,7 @@ def _instants(values: Sequence[datetime]) -> list[bytes]:
     return [_big_integer(8, since // _MICROSECOND) for since in map(sub, values, repeat(_EPOCH))]
 
 
-_BY_TYPE: tuple[tuple[type, Encode], ...] = (  # the first that fits: a big integer is an integer to SQLAlchemy
+_BY_TYPE: tuple[tuple[type, Encode], ...] = (  # the first match counts: in SQLAlchemy a BigInteger is an Integer
     (Text, _strings),
     (JSONB, _documents),
     (DateTime, _instants),

@@ -1,7 +1,7 @@
 """
-Knows the statements that every page's transaction begins and ends with, each made once: the fence, and what is saved of the run.
+The statements at the beginning and end of every page's transaction: the fence, and saving the run's progress.
 
-Making a statement anew for each page took as long as the server took to run it.
+Each is built once, because building a statement for every page took as long as running it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Columns = tuple[str, ...]
 
 INSTANT = func.transaction_timestamp(type_=DateTime(timezone=True))
 """
-The database's clock, for a SELECT. Statements that write are handed its instant and never ask for one themselves: so all that a
-transaction writes is of one instant, and a distributed table takes it.
+The database's clock, to be selected. Statements that write are given this instant instead of calling a function themselves: so a
+transaction writes one instant everywhere, and distributed tables accept the statements.
 """
 
 _FENCE = (
@@ -34,9 +34,9 @@ _FENCE = (
 
 def take(connection: Connection, name: str, run_id: int) -> datetime | None:
     """
-    Lock the row of a connection if the run is its owner, so that nobody else writes the connection until the commit.
+    Lock a connection's row if the run is its owner, so that nobody else writes to the connection until the commit.
 
-    Return the instant of the transaction by the database's clock; None where another run is the owner.
+    Returns the transaction's instant by the database's clock, or None if another run is the owner.
     """
     return connection.execute(_FENCE, {"name": name, "run": run_id}).scalar()
 
@@ -51,7 +51,7 @@ def finish(
     run_values: Mapping[str, object],
     connection_values: Mapping[str, object],
 ) -> None:
-    """Write what is given of a stream's row in `sync.state`, of the run's and of the connection's row, in one statement."""
+    """Write the given columns of a stream's row in `sync.state`, the run's row and the connection's, in one statement."""
     statement = _finishing(tuple(state_values), tuple(run_values), tuple(connection_values))
     if statement is None:
         return

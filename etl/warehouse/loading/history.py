@@ -1,8 +1,8 @@
 """
-Knows how a version of a call becomes history: when another supersedes it, and when the call is gone at its provider.
+Moves versions of calls to the history: when another version supersedes them, or the call is gone at its provider.
 
-Runs inside a page's transaction. A version is valid from the instant at which it was observed (`last_changed_at`) to the one at
-which its successor, or its absence, was; where both are the same instant, the successor's is moved on by a microsecond.
+Runs inside a page's transaction. A version is valid from when it was observed (`last_changed_at`) until its successor, or the
+call's absence, was observed; if both are the same instant, the later one is moved by a microsecond.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 CHANGED = "changed_calls"
-"""The session's temporary table that holds the rows about to be written over those held."""
+"""The session's temporary table of rows that are about to replace held ones."""
 
 _NEXT_VERSION = """
     1 + coalesce(
@@ -47,7 +47,7 @@ _BURY = text(
 ).bindparams(bindparam("call_ids", type_=ARRAY(Text)))
 
 CHILDREN = ("call_participants", "call_messages", "call_events")
-"""The tables of what belongs to a call."""
+"""The tables of calls' children."""
 
 _DELETE = {
     name: text(
@@ -58,12 +58,12 @@ _DELETE = {
 
 
 def supersede(connection: Connection, name: str) -> None:
-    """Keep the versions that the rows in the temporary table are about to replace."""
+    """Copy the versions that the rows in the temporary table will replace to the history."""
     connection.execute(_SUPERSEDE, {"connection": name})
 
 
 def bury(connection: Connection, name: str, call_ids: Collection[str], *, gone_at: datetime) -> int:
-    """Move calls to the history, their children away; return how many were held."""
+    """Move calls to the history and delete their children; return how many were held."""
     found = connection.execute(_BURY, {"connection": name, "call_ids": list(call_ids), "gone_at": gone_at})
     buried = [row.call_id for row in found]
     if buried:
@@ -73,6 +73,6 @@ def bury(connection: Connection, name: str, call_ids: Collection[str], *, gone_a
 
 
 def delete_children(connection: Connection, name: str, call_ids: Collection[str]) -> None:
-    """Delete what belongs to these calls."""
+    """Delete the children of these calls."""
     for child in CHILDREN:
         connection.execute(_DELETE[child], {"connection": name, "call_ids": list(call_ids)})

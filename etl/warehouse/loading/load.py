@@ -1,7 +1,7 @@
 """
-Knows how rows are written: new ones copied straight in, changed ones through a temporary table, in place or as a new version.
+Writes rows: new ones by COPY, changed ones through a temporary table, either in place or as a new version.
 
-What the database refuses is left out and named. Runs inside a page's transaction, which holds the fence.
+Rows that the database refuses are left out and reported. Runs inside a page's transaction, which holds the fence.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ REFUSALS = (
     psycopg.errors.CheckViolation,
     psycopg.errors.NotNullViolation,
 )
-"""What the database says of a row that it cannot hold; everything else is no fault of the row."""
+"""The errors that mean that a row cannot be stored; others are not the row's fault."""
 
 
 class Loader:
-    """Writes the calls of one connection inside one transaction."""
+    """Writes the calls of one connection inside one transaction; for its methods see `PageTransaction`, `MendingPage`."""
 
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
@@ -42,7 +42,6 @@ class Loader:
         self._driver = driver_of(connection)
 
     def copy(self, draft: Draft) -> bool:
-        """See `PageTransaction.copy`."""
         try:
             with self._savepoint():
                 for rows in encoded(draft):
@@ -52,15 +51,12 @@ class Loader:
         return True
 
     def insert(self, entries: Sequence[Derived]) -> frozenset[str]:
-        """See `PageTransaction.insert`."""
         return self._write(entries, self._insert)
 
     def update(self, entries: Sequence[Derived]) -> frozenset[str]:
-        """See `PageTransaction.update`."""
         return self._write(entries, self._upsert)
 
     def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
-        """See `MendingPage.rewrite`."""
         by_id = {rewrite.derived.call.call_id: rewrite for rewrite in rewrites}
         return self._write(
             [rewrite.derived for rewrite in rewrites],
@@ -68,7 +64,7 @@ class Loader:
         )
 
     def _write(self, entries: Sequence[Derived], write: Callable[[Sequence[Derived]], None]) -> frozenset[str]:
-        """Write all but those that the database refuses; return the ids of these. Halves until each culprit stands alone."""
+        """Write all but those that the database refuses, found by halving; return the ids of the refused."""
         if not entries:
             return frozenset()
         try:
@@ -89,7 +85,7 @@ class Loader:
 
     @contextmanager
     def _savepoint(self) -> Iterator[None]:
-        """Undo what the block did where the database refuses it. Never released: the commit does that without a round trip."""
+        """Undo the block if the database refuses it. The savepoint is left to the commit, which saves a round trip."""
         self._driver.execute("SAVEPOINT rows")
         try:
             yield
@@ -99,12 +95,12 @@ class Loader:
             raise
 
     def _insert(self, entries: Sequence[Derived]) -> None:
-        """Copy calls that are not held straight into the tables."""
+        """Copy calls that are not held into the tables."""
         for rows in blocks_of(entries):
             self._copy(rows)
 
     def _upsert(self, entries: Sequence[Derived]) -> None:
-        """Write calls that are held, each unless what is held was observed later; replace the children of those written."""
+        """Write held calls, unless what is held was observed later, and replace the children of those written."""
         self._copy_changed(entry.call for entry in entries)
         supersede(self._connection, self._name)
         written = {row.call_id for row in self._connection.execute(UPSERT)}
@@ -112,7 +108,7 @@ class Loader:
         self._replace_children([entry for entry in entries if entry.call.call_id in written])
 
     def _rewrite(self, rewrites: Sequence[Rewrite]) -> None:
-        """Write held calls in place, as far as they differ: the same version, as its records have it."""
+        """Write what differs of held calls in place: the version stays the same, and only its derived values are corrected."""
         rows = [_travelling(rewrite) for rewrite in rewrites if rewrite.columns]
         if rows:
             self._copy_changed(rows)
@@ -122,7 +118,7 @@ class Loader:
             self._replace_children(parents)
 
     def _copy_changed(self, rows: Iterable[Sequence[object]]) -> None:
-        """Fill the session's temporary table."""
+        """Fill the session's temporary table with rows."""
         self._driver.execute(CREATE_CHANGED)
         self._copy(block(calls, COLUMNS, list(rows))._replace(table=f"pg_temp.{CHANGED}"))
 
@@ -143,7 +139,7 @@ _RAW, _DETAIL = CallRow._fields.index("raw"), CallRow._fields.index("detail")
 
 
 def _travelling(rewrite: Rewrite) -> Sequence[object]:
-    """Return the row of a rewrite, without its records where they are held as they should be."""
+    """Return the row of a rewrite, without its records if the held ones are right."""
     row: list[object] = list(rewrite.derived.call)
     if not {"raw", "detail"}.intersection(rewrite.columns):
         row[_RAW] = row[_DETAIL] = None

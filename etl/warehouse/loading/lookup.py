@@ -1,4 +1,4 @@
-"""Knows what is held of the calls on a page: enough of each to tell news from repetition, all of those that changed."""
+"""Looks up what is held of a page's calls: for all of them whether they are unchanged, for the others their records."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from etl.runs.terms import Compared
 from etl.warehouse.loading.binary_copy import array
 from etl.warehouse.tables import OPEN
 
-# A subquery with a limit is run for each id, by the primary key. A plain join would be left to the planner, and that reads all
-# calls of a connection for a page's ids as long as it has no statistics: during the first backfill, of all times.
+# The limit makes the planner run the subquery for each id by the primary key. For a plain join it would, as long as it has no
+# statistics, read all calls of the connection for every page; and that is so during the first backfill.
 _LOOK_UP = f"""
 SELECT asked.place, held.stream, held.status IN ({OPEN}), held.content_hash <> asked.content_hash AND held.observed_at <= %s
 FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS asked (call_id, content_hash, place)
@@ -45,7 +45,7 @@ FROM public.calls
 WHERE connection = %s AND stream = %s AND cursor_at >= %s AND cursor_at < %s
 """  # noqa: S608 - words of ours
 
-# As text: the records are decoded by the one decoder, whatever the driver would make of jsonb.
+# As text, so that records are decoded by our own decoder and not by the driver's.
 _HELD = """
 SELECT call_id, raw::text, observed_at, content_hash, detail::text, detail_observed_at
 FROM public.calls
@@ -54,7 +54,7 @@ WHERE connection = %s AND call_id = ANY(%s::text[])
 
 
 class Glimpse(NamedTuple):
-    """What is held in a stretch of time: enough to tell which records repeat it. By the calls' ids; and those that are open."""
+    """The hashes of the calls held in a range of time, by call id, and which of them are open."""
 
     hashes: Mapping[str, bytes]
     open_ids: frozenset[str]
@@ -66,7 +66,7 @@ def held_among(driver: psycopg.Connection[Any], connection: str, *, stream: str,
 
 
 def held_in(driver: psycopg.Connection[Any], connection: str, *, stream: str, spans: Spans) -> Glimpse:
-    """Return what is held of the calls of a stream whose cursors lie in `spans`."""
+    """Return a glimpse of a stream's calls whose cursors lie in `spans`."""
     rows = [row for span in spans for row in driver.execute(_HELD_IN, (connection, stream, span.start, span.end)).fetchall()]
     return Glimpse(dict(map(itemgetter(0, 1), rows)), frozenset([row[0] for row in rows if row[2]]))
 
@@ -81,9 +81,9 @@ def compare(
     observed_at: datetime,
 ) -> Compared:
     """
-    See `PageTransaction.compare`. What was glimpsed in this transaction tells of most records that they are held as they are.
+    Compare records as `PageTransaction.compare` says. For most, a glimpse in this transaction shows that nothing changed.
 
-    Of those that the database is asked about, it answers only for what is not held so: that need not travel back.
+    The database is asked about the rest, and returns rows only for those that are new, differ or are open.
     """
     held_as = map(glimpsed.hashes.get, map(attrgetter("call_id"), records))
     repeated = list(map(eq, held_as, map(attrgetter("digest"), records)))
@@ -113,7 +113,7 @@ def compare(
 
 
 def held(driver: psycopg.Connection[Any], connection: str, call_ids: Collection[str]) -> dict[str, Stored]:
-    """See `PageTransaction.held`."""
+    """Return the held records of these calls, by call id."""
     if not call_ids:
         return {}
     rows = driver.execute(_HELD, (connection, array(call_ids))).fetchall()

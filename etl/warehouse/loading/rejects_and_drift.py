@@ -1,4 +1,4 @@
-"""Knows how rejected records and schema drift are kept: one row per distinct bad record, one per kind of departure."""
+"""Stores rejected records, one row for each distinct one, and schema drift, one row for each path and kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from etl.warehouse.tables import rejected_records, schema_drift, texts
 
 
 def note_rejects(connection: Connection, name: str, stream: str, rejects: Sequence[Reject], observed_at: datetime) -> None:
-    """Keep each reject; one that is kept already is counted once more."""
+    """Store rejects; one that is stored already is counted once more."""
     distinct = {reject.record.digest: reject for reject in rejects}
     if not distinct:
         return
@@ -54,7 +54,7 @@ def resolve_rejects(
     *,
     reason: Rejection | None = None,
 ) -> None:
-    """Resolve the rejects (with that reason, None: with any) of calls read as they should be, unless seen then or later."""
+    """Resolve rejects (of one reason, None: of any) of calls that were read properly, unless seen then or later."""
     table = rejected_records
     statement = (
         update(table)

@@ -1,4 +1,4 @@
-"""Knows one page's transaction: fence first, then rows, rejects, drift, state and counters; commits all of it or nothing."""
+"""One page's transaction: the fence first, then rows, rejects, drift, state and counters. It commits all or nothing."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from etl.warehouse.loading.rejects_and_drift import note_drift, note_rejects, re
 from etl.warehouse.tables import agents, calls, texts
 
 SIGHTING = timedelta(days=1)
-"""How old the last sighting of an agent may be while it is listed at every run."""
+"""How often the last sighting of an agent is updated while every run lists it."""
 
 
 class Page:
-    """The open transaction of one page of one connection (`etl.runs.port.PageTransaction`)."""
+    """Implements `etl.runs.port.PageTransaction`, whose methods are documented there."""
 
     def __init__(self, connection: Connection, account: Account, run_id: int, *, now: datetime) -> None:
-        """Begin at an instant of the database's clock, that of everything that is noted of the page's writing."""
+        """Take the transaction's instant by the database's clock, `now`, for everything that records when it was written."""
         self._connection = connection
         self._now = now
         self._account = account
         self._run_id = run_id
         self._driver = driver_of(connection)
         self._loader = Loader(connection, account.connection)
-        self._glimpsed = Glimpse({}, frozenset())  # what was seen already of the stream that is being loaded
+        self._glimpsed = Glimpse({}, frozenset())  # of the stream being loaded, what was looked up already
         self._right: list[tuple[Collection[str], str, datetime, Rejection | None]] = []
         self._state: dict[str, object] = {}
         self._counted: dict[str, object] = {}
@@ -50,23 +50,18 @@ class Page:
         self.met_rejects = False  # whether a record of this page could not become a row
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
-        """See `PageTransaction.compare`."""
         return compare(self._driver, self._account.connection, records, self._glimpsed, stream=stream, observed_at=observed_at)
 
     def held(self, call_ids: Collection[str]) -> dict[str, Stored]:
-        """See `PageTransaction.held`."""
         return held(self._driver, self._account.connection, call_ids)
 
     def copy(self, draft: Draft) -> bool:
-        """See `PageTransaction.copy`."""
         return self._loader.copy(draft)
 
     def insert(self, entries: Sequence[Derived]) -> frozenset[str]:
-        """See `PageTransaction.insert`."""
         return self._loader.insert(entries)
 
     def update(self, entries: Sequence[Derived]) -> frozenset[str]:
-        """See `PageTransaction.update`."""
         return self._loader.update(entries)
 
     def note(self, *, stream: str, rejects: Sequence[Reject], drift: Mapping[DriftNote, int], observed_at: datetime) -> None:
@@ -78,16 +73,15 @@ class Page:
     def came_right(
         self, call_ids: Collection[str], *, stream: str, observed_at: datetime, reason: Rejection | None = None
     ) -> None:
-        """See `PageTransaction.came_right`; written by `resolve_rejects`."""
+        """Remember which rejects to resolve; `resolve_rejects` writes them."""
         self._right.append((call_ids, stream, observed_at, reason))
 
     def resolve_rejects(self) -> None:
-        """Write which rejects came right. Left out where the connection has none that is open, as nearly always."""
+        """Resolve the rejects that came right. Not called if the connection has no open rejects, which is nearly always."""
         for call_ids, stream, observed_at, reason in self._right:
             resolve_rejects(self._connection, self._account.connection, stream, call_ids, observed_at, reason=reason)
 
     def ask_for(self, call_ids: Collection[str], *, due_at: datetime | None) -> None:
-        """See `PageTransaction.ask_for`."""
         self._connection.execute(
             update(calls)
             .where(
@@ -99,11 +93,9 @@ class Page:
         )
 
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
-        """See `PageTransaction.bury`."""
         return bury(self._connection, self._account.connection, call_ids, gone_at=gone_at)
 
     def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
-        """See `PageTransaction.absent`."""
         if not read:
             return Absent(0, frozenset())
         self._glimpsed = held_in(self._driver, self._account.connection, stream=stream, spans=read)
@@ -111,7 +103,7 @@ class Page:
         return Absent(len(call_ids), frozenset(call_ids).difference(*seen))
 
     def save_state(self, stream: str, state_: StreamState) -> None:
-        """See `PageTransaction.save_state`; written when the page is finished."""
+        """Remember the state; `finish` writes it."""
         self._state = {
             "stream": stream,
             "high_water_mark": state_.high_water_mark,
@@ -123,7 +115,7 @@ class Page:
         }
 
     def save_agents(self, rows: Sequence[AgentRow], *, observed_at: datetime) -> None:
-        """See `PageTransaction.save_agents`; an agent that is as it was known is not touched, but for one sighting a day."""
+        """Write agents that changed; of an unchanged one, only the last sighting is updated, once a day."""
         held = select(agents).where(agents.c.connection == self._account.connection)
         known = {row.agent_id: row for row in self._connection.execute(held)}
         for row in rows:
@@ -147,7 +139,6 @@ class Page:
             )
 
     def close_agent(self, agent_id: str, *, observed_at: datetime) -> None:
-        """See `PageTransaction.close_agent`."""
         self._connection.execute(
             update(agents)
             .where(agents.c.connection == self._account.connection, agents.c.agent_id == agent_id)
@@ -155,11 +146,11 @@ class Page:
         )
 
     def pin_organization(self, organization: str) -> None:
-        """See `PageTransaction.pin_organization`; written when the page is finished."""
+        """Remember the organisation; `finish` writes it."""
         self._kept["pinned_organization"] = organization
 
     def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
-        """See `PageTransaction.save_connection`; written when the page is finished."""
+        """Remember capabilities and request log; `finish` writes them."""
         self._kept |= {"capabilities": capabilities, "request_log": request_log}
 
     def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
@@ -167,11 +158,11 @@ class Page:
         note_drift(self._connection, self._account.connection, drift, observed_at)
 
     def save_counters(self, counters: Counters) -> None:
-        """See `PageTransaction.save_counters`; written when the page is finished."""
+        """Remember the counters; `finish` writes them."""
         self._counted = counted(counters)
 
     def finish(self) -> None:
-        """Write state, counters and what is known of the connection, together: every round trip holds a page up."""
+        """Write what was remembered in one statement: every round trip delays the page."""
         finish(
             self._connection,
             self._account.connection,
@@ -184,12 +175,12 @@ class Page:
 
 
 def counted(counters: Counters) -> dict[str, object]:
-    """Return the columns of `sync.runs` that a run counts."""
+    """Return counters as columns of `sync.runs`."""
     return {name: getattr(counters, name) for name in Counters.__slots__}
 
 
 class Fenced(NamedTuple):
-    """An open transaction in which nobody else writes the connection, and its instant by the database's clock."""
+    """An open transaction that holds the fence, and its instant by the database's clock."""
 
     connection: Connection
     now: datetime
@@ -198,7 +189,7 @@ class Fenced(NamedTuple):
 @contextmanager
 def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[Fenced]:
     """
-    Open a transaction in which nobody else writes the connection; leaving the block commits.
+    Open a transaction in which nobody else writes to the connection; leaving the block commits.
 
     Raises FenceLost where another run has become the connection's owner, WarehouseError where the database fails.
     """
@@ -218,7 +209,7 @@ PageKind = TypeVar("PageKind", bound=Page)
 
 @contextmanager
 def page_transaction(database: Database, account: Account, run_id: int, kind: type[PageKind]) -> Iterator[PageKind]:
-    """Open a page's transaction at the fence; leaving the block finishes and commits it. Raises what `behind_fence` raises."""
+    """Open a page's transaction behind the fence; leaving the block finishes and commits it. Raises as `behind_fence` does."""
     with behind_fence(database, account, run_id) as fenced:
         page = kind(fenced.connection, account, run_id, now=fenced.now)
         yield page
@@ -226,10 +217,10 @@ def page_transaction(database: Database, account: Account, run_id: int, kind: ty
 
 
 def multirange_of(spans: Spans) -> Multirange[datetime]:
-    """Return spans as the database takes them."""
+    """Return spans as a multirange for the database."""
     return Multirange([Range(span.start, span.end, "[)") for span in spans])
 
 
 def spans_of(value: Any) -> Spans:
-    """Return the spans of a multirange as it comes from the database."""
+    """Return the spans of a multirange from the database."""
     return Spans((part.lower, part.upper) for part in value or ())

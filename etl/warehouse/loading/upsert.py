@@ -1,7 +1,7 @@
 """
-Knows the statements that write rows over those held, from the session's temporary table where they wait (`history.CHANGED`).
+The statements that replace held rows by those in the session's temporary table (`history.CHANGED`).
 
-Runs nothing itself.
+`etl.warehouse.loading.load` runs them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from etl.warehouse.tables import calls
 
 COLUMNS = CallRow._fields
 KEPT = frozenset({"connection", "call_id", "first_seen_at"})
-"""The columns that an update leaves alone."""
+"""The columns that an update does not touch."""
 
 
 def _upsert_statement() -> Executable:
@@ -28,7 +28,7 @@ def _upsert_statement() -> Executable:
     return statement.on_conflict_do_update(
         index_elements=["connection", "call_id"],
         set_={name: new[name] for name in COLUMNS if name not in KEPT}
-        # Strictly increasing, as the history's versions are.
+        # Strictly increasing, so that versions in the history do not overlap.
         | {"last_changed_at": func.greatest(new.last_changed_at, calls.c.last_changed_at + timedelta(microseconds=1))},
         where=(calls.c.observed_at <= new.observed_at)
         & (calls.c.detail_observed_at.is_(None) | (calls.c.detail_observed_at <= new.detail_observed_at)),
@@ -45,7 +45,7 @@ REWRITE = text(
     + ", ".join(f"{name} = {_RECORDS.get(name, f'n.{name}')}" for name in COLUMNS if name not in ("connection", "call_id"))
     + f" FROM pg_temp.{CHANGED} n WHERE c.connection = :connection AND n.connection = c.connection AND n.call_id = c.call_id"
 )
-"""Writes rows in place. One whose `raw` waits as null keeps its records: they are as they should be, and need not travel."""
+"""Rewrites rows in place. A null `raw` means that the held records are right: they are kept, and need not be sent."""
 
 CREATE_CHANGED = sql.SQL(
     "CREATE TEMPORARY TABLE IF NOT EXISTS {} ON COMMIT DELETE ROWS AS SELECT {} FROM public.calls WITH NO DATA"

@@ -1,1 +1,1 @@
-"""What operators ask of the warehouse: how far each connection is, its gaps and its rejects."""
+"""Read-only reports for operators: how far each connection is, its gaps, its rejects."""

@@ -1,8 +1,8 @@
 """
-Knows the gaps of every stream: from when to when, why they are there, and whether they can still be closed. Reads only.
+Reports the gaps of every stream: their range, why they exist, and whether they can still be closed.
 
-What is a gap, `etl.runs.state` says. One that reaches over the horizon is two here, since only its upper part can be closed; the
-view `data_freshness` counts it once.
+`etl.runs.state` defines what a gap is. One that crosses the horizon is reported as two, since only its upper part can be closed;
+the view `data_freshness` counts it once.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from etl.warehouse.loading.transaction import spans_of
 
 
 class Why(StrEnum):
-    """Why a stretch of time was not read."""
+    """Why a range of time was not read."""
 
-    NOT_READ_YET = "not_read_yet"  # no run has come so far
-    NOT_REACHED = "not_reached"  # the last run read what the provider let it read, and this was not among it
-    BELOW_HORIZON = "below_horizon"  # the provider's list ends above it
+    NOT_READ_YET = "not_read_yet"  # no run has got there yet
+    NOT_REACHED = "not_reached"  # the last run could not read it: the provider did not serve it
+    BELOW_HORIZON = "below_horizon"  # older than where the provider's list ends
 
 
 class Gap(NamedTuple):
-    """A stretch of a stream's time that was not read; `start` None: without a lower bound."""
+    """A range of a stream's time that was not read; `start` is None if it has no lower bound."""
 
     connection: str
     stream: str
@@ -40,7 +40,7 @@ class Gap(NamedTuple):
 
     @property
     def closable(self) -> bool:
-        """Whether a later run can still close it."""
+        """Whether a later run can close it."""
         return self.why is not Why.BELOW_HORIZON
 
 

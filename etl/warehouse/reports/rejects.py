@@ -1,4 +1,4 @@
-"""Knows what is told of rejected records and of departures from the providers' documentation. Reads only."""
+"""Reports rejected records and departures from the providers' documentation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_known(database: Database, connection: str) -> bool:
 
 
 def open_rejects(database: Database, connection: str | None, *, limit: int) -> tuple[int, list[Row]]:
-    """Return how many rejects are open, and those of them that were seen last, the records as they were sent (`raw_text`)."""
+    """Return how many rejects are open, and the ones last seen with their records as sent (`raw_text`)."""
     table = rejected_records
     conditions = [table.c.resolved_at.is_(None)] + ([table.c.connection == connection] if connection is not None else [])
     columns = [
@@ -42,7 +42,7 @@ def open_rejects(database: Database, connection: str | None, *, limit: int) -> t
 
 
 def departures(database: Database, connection: str | None) -> list[Row]:
-    """Return every way in which records depart from the documentation."""
+    """Return all departures of records from the documentation."""
     statement = select(schema_drift).order_by(schema_drift.c.connection, schema_drift.c.path, schema_drift.c.kind)
     if connection is not None:
         statement = statement.where(schema_drift.c.connection == connection)

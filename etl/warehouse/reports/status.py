@@ -1,4 +1,4 @@
-"""Knows what is told of a warehouse: how each connection stands, and its runs. Reads only."""
+"""Reports how each connection stands, its streams and its runs, and answers users' own queries."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from etl.warehouse.tables import OPEN, runs
 
 Row = Mapping[str, Any]
 
-# One statement, so that all of it is of one instant. The counts of calls walk indexes: (connection, stream, cursor_at) for
-# those held, the partial one for those open.
+# One statement, so that everything is of one instant. Calls are counted from indexes: held ones from
+# (connection, stream, cursor_at), open ones from the partial index.
 _STATUS = text(
     f"""
     SELECT c.connection, c.provider,
@@ -48,7 +48,7 @@ _STREAMS = text("SELECT connection, stream, high_water_mark, horizon, closed_at 
 
 
 def connections(database: Database) -> list[Row]:
-    """Return how each connection stands, one row each."""
+    """Return one row per connection with how it stands."""
     with database.begin() as session:
         return [dict(row) for row in session.execute(_STATUS).mappings()]
 

@@ -1,4 +1,4 @@
-"""Knows the tables of the warehouse, as the newest migration leaves them; not the views and not how rows get in."""
+"""The tables of the warehouse, as the newest migration leaves them."""
 
 from etl.warehouse.tables.metadata import MACHINE, METADATA, texts
 from etl.warehouse.tables.public import (

@@ -1,8 +1,8 @@
 """
-Knows what the tables share: the registry, the machine's schema, how a column and a closed list are written; no table.
+What the tables share: the metadata, the schema `sync`, and functions that define columns and closed lists of values.
 
-People's tables carry no schema name: every session of `Database` has `public` alone on its search path, which is what lets
-`alembic check` compare them.
+Tables in `public` carry no schema name. Every session of `Database` has only `public` on its search path, so `alembic check` can
+compare them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeEngine
 T = TypeVar("T")
 
 MACHINE = "sync"
-"""The schema of the machine's own tables."""
+"""The schema of the program's own tables."""
 
 METADATA = MetaData(
     naming_convention={
@@ -34,7 +34,7 @@ def key(name: str, comment: str) -> Column[str]:
 
 
 def required(name: str, kind: type[TypeEngine[T]] | TypeEngine[T], comment: str, *, default: str | None = None) -> Column[T]:
-    """Return a column that is never null; `default` is what the server fills in, as SQL."""
+    """Return a column that is never null; `default` is the server's default, as SQL."""
     return Column(name, kind, nullable=False, comment=comment, server_default=default)
 
 
@@ -50,18 +50,18 @@ def instant() -> DateTime:
 
 def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
     """
-    Return the rule that `column` holds one of `values`.
+    Return the check constraint that `column` holds one of `values`.
 
-    A rule and not an enum type: a migration can widen it inside its transaction, and BI tools see plain text.
+    Not an enum type, because a migration can widen a constraint inside its transaction, and BI tools see plain text.
     """
     return CheckConstraint(f"{column} IN ({words(values)})", name=column)
 
 
 def words(values: Iterable[str]) -> str:
-    """Return words of ours as a list in SQL."""
+    """Return our own words as a list of SQL literals."""
     return ", ".join(f"'{value}'" for value in values)
 
 
 def texts(values: Collection[str]) -> BindParameter[Any]:
-    """Return an array of texts as the parameter of a statement."""
+    """Return an array of texts as a statement's parameter."""
     return bindparam(None, list(values), ARRAY(Text))

@@ -1,4 +1,4 @@
-"""Knows the tables that people query: calls, what belongs to them, agents, providers' counts. People's columns come first."""
+"""The tables that people query: calls and their children, agents, providers' counts. Columns for people come first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from etl.model import OPEN_STATUSES, Status
 from etl.warehouse.tables.metadata import METADATA, instant, key, one_of, optional, required, words
 
 OPEN = words(OPEN_STATUSES)
-"""The statuses of calls that are not over, for `status IN (…)` in SQL."""
+"""The statuses of open calls, for `status IN (…)` in SQL."""
 
 calls = Table(
     "calls",

@@ -1,4 +1,4 @@
-"""Knows the machine's own tables: who owns a connection, what was read, runs, rejects, drift, audits."""
+"""The program's own tables: who owns a connection, what was read, runs, rejects, drift, audits."""
 
 from __future__ import annotations
 
