@@ -61,9 +61,13 @@ bench: $(INSTALLED) ## run the benchmarks and print what they measured
 	@$(BIN)/python -m benchmarks $(ARGS)
 endif
 
-lock: $(INSTALLED) ## resolve the dependencies again (take newer versions: make lock ARGS=--upgrade)
+lock: $(BIN)/uv ## resolve the dependencies again (take newer versions: make lock ARGS=--upgrade)
 	@$(COMPILE) -o requirements-runtime.lock
 	@$(COMPILE) --group dev -c requirements-runtime.lock -o requirements.lock
+
+# An environment that is there serves, also where pyproject.toml names what is in no lock yet.
+$(BIN)/uv:
+	@$(MAKE) --no-print-directory $(INSTALLED)
 
 clean: ## remove what the other targets made
 	@rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
