@@ -51,19 +51,23 @@ format: $(INSTALLED) ## rewrite the code in the project's style
 	@$(BIN)/ruff format .
 
 # The stories in tests/acceptance/ reach more, but measuring them takes far longer; the floor is just below what the rest reaches.
-FLOOR := 75
+FLOOR := 76
 coverage: $(INSTALLED) ## run the tests but the stories, show the lines that none of them reaches, and fail below the floor
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term --cov-fail-under=$(FLOOR) \
-		tests/unit tests/providers tests/warehouse $(ARGS)
+		tests --ignore=tests/acceptance $(ARGS)
 
 ifneq ($(BENCHMARKS),)
 bench: $(INSTALLED) ## run the benchmarks and print what they measured
 	@$(BIN)/python -m benchmarks $(ARGS)
 endif
 
-lock: $(INSTALLED) ## resolve the dependencies again (take newer versions: make lock ARGS=--upgrade)
+lock: $(BIN)/uv ## resolve the dependencies again (take newer versions: make lock ARGS=--upgrade)
 	@$(COMPILE) -o requirements-runtime.lock
 	@$(COMPILE) --group dev -c requirements-runtime.lock -o requirements.lock
+
+# An environment that is there serves, also where pyproject.toml names what is in no lock yet.
+$(BIN)/uv:
+	@$(MAKE) --no-print-directory $(INSTALLED)
 
 clean: ## remove what the other targets made
 	@rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

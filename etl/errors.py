@@ -6,6 +6,7 @@ Every way in which a run can fail, sorted by what has to happen next.
     ├── AlreadyRunning          exit 3: another run works on this connection; nothing was touched
     ├── FenceLost               exit 3: another run took this connection over; this one stopped writing
     ├── WarehouseError          exit 1: the database cannot be used; what was committed stays
+    │   └── Collided            another transaction got in the way: the same transaction may be done again
     ├── Interrupted             exit 1: somebody stopped the program; what was committed stays
     ├── BudgetSpent             exit 0: the day's request budget is spent; the run ends `partial`, the next one continues
     └── ConnectionFailed        exit 1: this connection's run ends `failed`; the others go on
@@ -23,6 +24,9 @@ Every way in which a run can fail, sorted by what has to happen next.
 from __future__ import annotations
 
 from typing import Self
+
+FORBIDDEN = 403
+"""The status by which one agent, or one call, may be refused while the credential is good for the others."""
 
 
 class EtlError(Exception):
@@ -86,6 +90,12 @@ class WarehouseError(EtlError):
     code = "warehouse"
 
 
+class Collided(WarehouseError):
+    """The database took a transaction back because another one got in its way; doing it again can succeed."""
+
+    code = "collided"
+
+
 class Interrupted(EtlError):
     """Somebody stopped the program between two pages."""
 
@@ -106,9 +116,13 @@ class ConnectionFailed(EtlError):
 
 
 class AuthenticationFailed(ConnectionFailed):
-    """The provider refused the credential (401) or its rights (403)."""
+    """The provider refused the credential (401), or the right to read this (403): another agent or call it may allow."""
 
     code = "authentication"
+
+    def __init__(self, happened: str, *, status: int = 401, safe: str = "", hint: str = "") -> None:
+        super().__init__(happened, safe=safe, hint=hint)
+        self.status = status
 
 
 class ProviderRefused(ConnectionFailed):

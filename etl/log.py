@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from etl.printable import printable, printable_lines
 
 MASK = "***"
 
@@ -28,17 +31,19 @@ def configure(*, level: str = "info", secrets: Iterable[str] = (), stream: TextI
     out = stream if stream is not None else sys.stderr
     terminal = out.isatty()
     number = logging.getLevelNamesMapping()[level.upper()]
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+    rendering: list[Processor] = (
+        [shown, structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
         if terminal
-        else structlog.processors.JSONRenderer()
+        else [structlog.processors.JSONRenderer()]  # which escapes whatever is not plain
     )
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    ending: list[Processor] = [structlog.processors.format_exc_info, Redaction(secrets), renderer]
+    masking = Redaction(secrets)
+    _in_use.append(masking)
+    ending: list[Processor] = [structlog.processors.format_exc_info, masking, *rendering]
     structlog.configure(
         processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -55,6 +60,28 @@ def configure(*, level: str = "info", secrets: Iterable[str] = (), stream: TextI
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
+def shown(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    """Escape what a terminal would obey instead of showing it; only a traceback has several lines."""
+    return {key: _shown(value, printable_lines if key == "exception" else printable) for key, value in event_dict.items()}
+
+
+def _shown(value: object, fit: Callable[[str], str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _shown(below, fit) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_shown(element, fit) for element in value]
+    return fit(value) if isinstance(value, str) else value
+
+
+def redacted(text: str) -> str:
+    """
+    Return a text of unknown origin without the secrets that the log masks.
+
+    As long as no configuration was read none is known: then nothing of the text is shown.
+    """
+    return _in_use[-1].text(text) if _in_use else MASK
+
+
 class Redaction:
     """Masks secrets, e-mail addresses and phone numbers in every value of an event, however deep it stands."""
 
@@ -65,7 +92,7 @@ class Redaction:
 
     def __call__(self, logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
         """Return the event with everything masked."""
-        return {self._text(str(key)): self._named(str(key), value) for key, value in event_dict.items()}
+        return {self.text(str(key)): self._named(str(key), value) for key, value in event_dict.items()}
 
     def _named(self, name: str, value: object) -> Any:
         if _SECRET_NAME.search(name) and isinstance(value, str | bytes):
@@ -76,12 +103,17 @@ class Redaction:
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, Mapping):
-            return {self._text(str(key)): self._named(str(key), below) for key, below in value.items()}
+            return {self.text(str(key)): self._named(str(key), below) for key, below in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self._value(element) for element in value]
-        return self._text(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
+        return self.text(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
 
-    def _text(self, text: str) -> str:
+    def text(self, text: str) -> str:
+        """Return a text with everything masked."""
         if self._secrets:
             text = self._secrets.sub(MASK, text)
         return _PHONE.sub(MASK, _EMAIL.sub(MASK, text))
+
+
+_in_use: deque[Redaction] = deque(maxlen=1)
+"""What the last `configure` masks."""

@@ -124,6 +124,15 @@ def database(database_url: str) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture(scope="session")
+def shared_database(server_url: str, migrated_template: str) -> Iterator[Database]:
+    """Give a warehouse of the newest version for tests that each use connections of their own in it."""
+    name = f"shared_{os.getpid()}"
+    with Database(_create(server_url, name, template=migrated_template)) as database:
+        yield database
+    _drop(server_url, name)
+
+
 def _create(server: str, name: str, *, template: str = "template0") -> str:
     with psycopg.connect(server, autocommit=True) as session:
         session.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')

@@ -192,7 +192,14 @@ class Comparison:
         listed: dict[str, datetime] = {}
         others: dict[str, tuple[str | None, datetime | None]] = {}  # by key, records that cannot become calls
         for _ in range(TRIES):
+            beside: dict[datetime | None, set[str]] = {}  # the calls of the instant at hand
+            twice = 0
             for record, _at in self.side.records(span):
+                group = beside.get(record.cursor)
+                if group is None:
+                    beside = {record.cursor: (group := set())}
+                twice += record.call_id in group
+                group.add(record.call_id or "")
                 if record.rejection is not None or record.call_id is None or record.cursor is None:
                     others[record.digest.hex()] = (record.call_id, record.cursor)
                 elif record.cursor in span:
@@ -201,7 +208,8 @@ class Comparison:
                 break
             self.side.forget()
         else:
-            found.repeats += theirs - len(listed) - len(others)
+            # A call listed twice stands beside itself; one that comes again further down was on a page in the place of another.
+            found.repeats += min(theirs - len(listed) - len(others), twice)
         unseen = [
             cursor
             for key, (call_id, cursor) in others.items()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from etl.audit.counts import END, SECOND, Located
-from etl.audit.port import AuditWarehouse, Disagreement
+from etl.audit.port import AuditWarehouse, Disagreement, MendingPage
 from etl.audit.self_check import Wrong
 from etl.coverage import BEGINNING, Span, Spans
 from etl.model import CallRow, Record
@@ -19,6 +20,7 @@ from etl.records.differences import KINDS
 from etl.records.rederive import derived_again
 from etl.records.rows import Rewrite
 from etl.runs.context import Task
+from etl.runs.repeated import repeated
 from etl.runs.state import StreamState
 from etl.runs.stream import sync_stream
 from etl.runs.terms import Want
@@ -27,9 +29,13 @@ from etl.runs.terms import Want
 def mend_batch(task: Task, warehouse: AuditWarehouse, wrong: Wrong) -> Iterator[Disagreement]:
     """Repair, in one transaction, what needs no request; return all disagreements except those left to `read_damaged`."""
     if wrong.rewrite or wrong.erase:
-        with warehouse.page(task.account, run_id=task.run_id) as page:
+
+        def mend(page: MendingPage) -> Collection[str]:
             refused = page.rewrite([rewrite for _, rewrite in wrong.rewrite])
             page.erase([found.call_id for found in wrong.erase if found.call_id is not None])
+            return refused
+
+        refused = _mended(task, warehouse, mend)
         for found in (*(found for found, _ in wrong.rewrite), *wrong.erase):
             yield found._replace(mended=found.call_id not in refused)
     yield from wrong.versions
@@ -76,11 +82,27 @@ def _replace(
     account = task.account
     row_now = row._replace(call_id=call_id, observed_at=at)
     entry = derived_again(account.provider, row_now, record, currency=account.currency, run_id=task.run_id)
-    with warehouse.page(account, run_id=task.run_id) as page:
+
+    def replace_row(page: MendingPage) -> bool:
         if call_id == row.call_id:
             return not page.rewrite([Rewrite(entry, CallRow._fields, KINDS)])
         page.erase([row.call_id])
         return not page.insert([entry])
+
+    return _mended(task, warehouse, replace_row)
+
+
+Result = TypeVar("Result")
+
+
+def _mended(task: Task, warehouse: AuditWarehouse, work: Callable[[MendingPage], Result]) -> Result:
+    """Do the work in one transaction, again where it collided with another one, and return what it returned."""
+
+    def transaction() -> Result:
+        with warehouse.page(task.account, run_id=task.run_id) as page:
+            return work(page)
+
+    return repeated(transaction, clock=task.clock)
 
 
 def read_again(task: Task, warehouse: AuditWarehouse, stream: str, located: Located, *, start: datetime | None) -> None:
@@ -91,5 +113,5 @@ def read_again(task: Task, warehouse: AuditWarehouse, stream: str, located: Loca
         sync_stream(task, stream, replace(state, start=start, closed_at=None))
     task.want = Want()
     if located.stale:
-        with warehouse.page(task.account, run_id=task.run_id) as page:
-            page.resolve(stream=stream, keys=located.stale, at=task.clock.now())
+        stale, now = located.stale, task.clock.now()
+        _mended(task, warehouse, lambda page: page.resolve(stream=stream, keys=stale, at=now))

@@ -15,11 +15,32 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
-    from etl.cli.app import app
+    """Run the command line and return the exit code. Nothing but an exit code leaves it, whatever happens."""
+    from etl.cli import streams
+
+    streams.take_over()
+    given = sys.argv[1:] if arguments is None else arguments
+    code = _run(given)
+    if lost := streams.failure(sys.stdout):
+        from etl.cli.output import show_error, worst_code
+        from etl.errors import UsageError
+
+        unheard = UsageError(
+            f"Standard output cannot be written: {lost.strerror}.",
+            safe="What was committed stays.",
+            hint="Lead the output to another place.",
+        )
+        show_error(unheard)
+        return worst_code([code, unheard.exit_code])
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     from etl.errors import EtlError
 
     try:
+        from etl.cli.app import app
+
         code = app(args=arguments, prog_name="etl", standalone_mode=True)
     except EtlError as error:
         from etl.cli.output import show_error
@@ -31,8 +52,9 @@ def run(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted. What was committed stays; the next sync continues there.\n")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has closed it, as `head` does.
-        sys.stderr.close()
-        return 0
+    except Exception as error:  # noqa: BLE001 - the last resort: sentences before anything else
+        from etl.cli.faults import show_fault
+
+        show_fault(error, verbose=any(argument in ("-v", "--verbose") for argument in arguments))
+        return 1
     return int(code or 0)

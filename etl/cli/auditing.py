@@ -7,9 +7,10 @@ from typing import Any
 
 from etl.audit.lifecycle import audit_connection, repair_connection
 from etl.audit.port import AuditOutcome
-from etl.cli.output import error_document, say, show_errors, show_json, show_table, warn, worst_code
+from etl.cli.output import error_document, say, show_errors, show_json, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.syncing import interruptible
+from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
 from etl.coverage import BEGINNING
 from etl.model import Verdict
@@ -75,6 +76,7 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
             for outcome in outcomes
             for one in outcome.verdicts
         ],
+        spare=("until",),
     )
     for outcome in outcomes:
         for one in outcome.verdicts:

@@ -6,8 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from etl.cli.output import say, show_error, show_table
+from etl.cli.output import say, say_lines, show_error
 from etl.cli.syncing import exit_code, run_syncs, show_outcomes
+from etl.cli.table import show_table
 from etl.errors import EtlError, UsageError
 from etl.runs.terms import Want
 from etl.system import SystemClock
@@ -38,7 +39,7 @@ def serve_sandbox(*, port: int, seed: int) -> None:
     from etl.sandbox import serve
 
     try:
-        serve(port=port, seed=seed, say=say)
+        serve(port=port, seed=seed, say=say_lines)
     except KeyboardInterrupt:
         say("The sandbox has ended.")
     except OSError as error:
@@ -54,7 +55,7 @@ def run_demo() -> int:
     from etl.config import load
     from etl.log import configure
     from etl.sandbox import Sandbox, config, demo_history
-    from etl.warehouse.reports import status
+    from etl.warehouse.reports import asking
 
     with tempfile.TemporaryDirectory(prefix="call-warehouse-demo-") as folder, Sandbox(demo_history()) as sandbox:
         place = Path(folder)
@@ -69,24 +70,25 @@ def run_demo() -> int:
         with open_warehouse(settings) as opened:
             opened.ensure_schema(settings)
             say(f"2. An embedded PostgreSQL was started and its schema made ({(clock.now() - started).total_seconds():.1f} s).")
-            say("3. The first sync reads everything that the providers have:\n")
+            say_lines("3. The first sync reads everything that the providers have:\n")
             started = clock.now()
             outcomes = run_syncs(settings, settings.choose(), opened, want=Want())
             show_outcomes(outcomes)
             took = (clock.now() - started).total_seconds()
-            say(f"\n   It took {took:.1f} s. A second sync finds nothing new, and writes nothing:\n")
+            say_lines(f"\n   It took {took:.1f} s. A second sync finds nothing new, and writes nothing:\n")
             again = run_syncs(settings, settings.choose(), opened, want=Want())
             show_outcomes(again)
-            say("\n4. The calls of all providers stand in one table:")
+            say_lines("\n4. The calls of all providers stand in one table:")
             for question, query in QUESTIONS:
-                say(f"\n   {question}\n")
-                say("\n".join(f"   {line}" for line in query.splitlines()) + "\n")
+                say_lines(f"\n   {question}\n")
+                say_lines("\n".join(f"   {line}" for line in query.splitlines()) + "\n")
                 try:
-                    show_table(*status.ask(opened.database, query))
+                    answer = asking.ask(opened.database, query)
+                    show_table(answer.columns, answer.rows)
                 except EtlError as error:
                     show_error(error)
                     return error.exit_code
-        say("\nWhat next:")
+        say_lines("\nWhat next:")
         say("   etl init      writes a config.toml; put the token of an account into it")
         say("   etl check     says whether database and tokens work")
         say("   etl sync      loads your calls; run it again whenever you like, or on a schedule")

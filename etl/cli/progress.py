@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from etl.printable import printable
 from etl.runs.port import Watcher
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Bars:
         self._totals: dict[tuple[str, str], int] = {}
 
     def stream_started(self, connection: str, stream: str) -> None:
-        """Add a bar."""
-        name = connection if stream == "calls" else f"{connection} {stream}"
+        """See `Watcher`."""
+        name = connection if stream == "calls" else printable(f"{connection} {stream}")  # an agent's id is the provider's
         with self._lock:
             self._tasks[connection, stream] = self._progress.add_task(name, total=None)
 
@@ -64,6 +65,8 @@ def watching(*, quiet: bool) -> Iterator[Watcher]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
+    columns = (spinner, TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
         yield Bars(progress)

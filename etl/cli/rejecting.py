@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from etl.cli.output import say, show_json, show_table
+from etl.cli.output import say, show_json
+from etl.cli.table import show_table
 from etl.errors import UsageError
 from etl.warehouse.reports import rejects
 from etl.warehouse.reports.status import Row
@@ -50,7 +51,12 @@ def _show_rejects(count: int, found: list[Row]) -> None:
     if not count:
         say("No record waits as a reject.")
         return
-    show_table(tuple(COLUMNS.values()), [tuple(row[name] for name in COLUMNS) for row in found], title="Rejected records")
+    show_table(
+        tuple(COLUMNS.values()),
+        [tuple(row[name] for name in COLUMNS) for row in found],
+        title="Rejected records",
+        spare=("first seen", "stream"),
+    )
     if count > len(found):
         say(f"… and {count - len(found):,} more: etl rejects --limit N")
     for row in found:
@@ -63,4 +69,9 @@ def _show_departures(departures: list[Row]) -> None:
         say("Nothing departs from what the providers document.")
         return
     rows = [tuple(row[name] for name in DEPARTURE_COLUMNS) for row in departures]
-    show_table(tuple(DEPARTURE_COLUMNS.values()), rows, title="Departures from what the providers document")
+    show_table(
+        tuple(DEPARTURE_COLUMNS.values()),
+        rows,
+        title="Departures from what the providers document",
+        spare=("first seen", "last seen"),
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etl.cli.output import error_document, show_errors, show_json, show_table, warn
+from etl.cli.output import error_document, show_errors, show_json, warn
 from etl.cli.progress import watching
 from etl.cli.syncing import exit_code, interruptible
+from etl.cli.table import show_table
 from etl.config import ConnectionSettings
 from etl.runs.replay import replay_connection
 from etl.runs.terms import Outcome, Trigger

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from etl.cli.output import duration, say, show_json, show_table, shown, warn
+from etl.cli.output import say, show_json, warn
+from etl.cli.table import duration, show_table, shown
 from etl.config import Settings
 from etl.system import SystemClock
 from etl.warehouse.reports import gaps, status
@@ -27,7 +28,8 @@ RUN_COLUMNS = {
     "late": "late",
     "error_code": "error",
 }
-
+SPARE = ("late", "requests", "took", "records", "rejected")
+"""What is left out first where the terminal is too narrow."""
 
 NEAR = 0.8
 """The share of the lookback from which on lateness is worth a warning."""
@@ -75,6 +77,7 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
             )
             for row in rows
         ],
+        spare=("provider", "ended", "complete until"),
     )
     for row in rows:
         for gap in found:
@@ -111,7 +114,7 @@ def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_
         say("There were no runs yet. Run: etl sync")
         return
     timed = [{**row, "took": row["finished_at"] - row["started_at"] if row["finished_at"] else None} for row in rows]
-    show_table(tuple(RUN_COLUMNS.values()), [tuple(row[name] for name in RUN_COLUMNS) for row in timed])
+    show_table(tuple(RUN_COLUMNS.values()), [tuple(row[name] for name in RUN_COLUMNS) for row in timed], spare=SPARE)
 
 
 def _lateness(settings: Settings, row: status.Row) -> dict[str, Any]:

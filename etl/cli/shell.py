@@ -8,17 +8,26 @@ import signal
 import subprocess
 from pathlib import Path
 
-from etl.cli.output import say, show_json, show_table
+from etl.cli.output import say, show_json, warn
+from etl.cli.table import show_table
 from etl.errors import UsageError
-from etl.warehouse.database import libpq_environment
-from etl.warehouse.reports import status
+from etl.warehouse.address import libpq_environment
+from etl.warehouse.reports import asking
 from etl.wiring import Invocation, Opened, open_warehouse, settings_of
+
+GUARD = "-c default_transaction_read_only=on"
+"""A guard rail for psql and not a lock: `SET default_transaction_read_only = off` lets it write."""
 
 
 def ask(invocation: Invocation, query: str, *, as_json: bool) -> None:
     """Run one query that only reads, and show its rows."""
     with open_warehouse(settings_of(invocation)) as opened:
-        columns, rows = status.ask(opened.database, query)
+        columns, rows, superuser = asking.ask(opened.database, query)
+    if superuser and opened.bin_dir is None:
+        warn(
+            "The database role is a superuser: what a query calls can reach files and programs of the server. "
+            "Use a role that is none."
+        )
     if as_json:
         show_json({"columns": list(columns), "rows": [list(row) for row in rows]})
     elif columns:
@@ -27,14 +36,16 @@ def ask(invocation: Invocation, query: str, *, as_json: bool) -> None:
 
 
 def open_psql(invocation: Invocation) -> int:
-    """Open psql on the warehouse and return its exit code."""
+    """Open psql on the warehouse, set to read unless told otherwise, and return its exit code."""
     with open_warehouse(settings_of(invocation)) as opened:
         program = _psql(opened)
         # Ctrl-C is psql's own: it cancels a query there.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             # The address holds the password: in the environment other users cannot see it.
-            return subprocess.run([program], env={**os.environ, **libpq_environment(opened.conninfo)}, check=False).returncode  # noqa: S603 - found below
+            surroundings = {**os.environ, **libpq_environment(opened.conninfo)}
+            surroundings["PGOPTIONS"] = f"{surroundings.get('PGOPTIONS', '')} {GUARD}".strip()
+            return subprocess.run([program], env=surroundings, check=False).returncode  # noqa: S603 - found below
         finally:
             signal.signal(signal.SIGINT, before)
 

@@ -6,15 +6,16 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 from typing import Any
 
 from etl.cli import interpreter
-from etl.cli.output import error_document, say, show_errors, show_json, show_table, warn, worst_code
+from etl.cli.output import error_document, say, show_errors, show_json, warn, worst_code
 from etl.cli.progress import watching
+from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
 from etl.errors import UsageError
 from etl.records.parse import Unfit, instant
@@ -153,7 +154,8 @@ def interruptible() -> Iterator[Event]:
         # Threads may wait for a provider for minutes, and the interpreter for them. Nothing is lost by ending here: see
         # docs/promise.md. The bars had hidden the cursor.
         shown = "\x1b[?25h" if sys.stderr.isatty() else ""
-        os.write(2, f"{shown}Interrupted. What was committed stays; the next sync continues there.\n".encode())
+        with suppress(OSError):
+            os.write(2, f"{shown}Interrupted. What was committed stays; the next sync continues there.\n".encode())
         os._exit(130)
 
     try:

@@ -24,8 +24,10 @@ def load(path: Path | None, environ: Mapping[str, str], *, container_secrets: Pa
     """
     found = gather(path, environ, container_secrets=container_secrets)
     problems = list(found.problems)
+    # What begins with _ is an argument of the settings' own constructor, and no key of ours.
+    problems += [f"{key}: unknown key; known are {', '.join(Settings.model_fields)}" for key in found.tree if key[:1] == "_"]
     try:
-        settings = Settings(**found.tree)
+        settings = Settings(**{key: value for key, value in found.tree.items() if key[:1] != "_"})
     except ValidationError as exc:
         problems += describe(exc, found.origins)
     if problems:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_plus
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from etl import addresses
 from etl.config import values
 from etl.errors import UsageError
 from etl.provider import Limit
@@ -21,6 +23,15 @@ Folder = Annotated[Path, AfterValidator(values.folder)]
 Seconds = Annotated[float, BeforeValidator(values.number), Field(allow_inf_nan=False, gt=0, le=86_400)]
 Share = Annotated[float, BeforeValidator(values.number), Field(allow_inf_nan=False, ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
+
+_PASSWORDS = (
+    re.compile(r"://[^:/@]*:([^@]*)@"),
+    re.compile(r"://[^:/@]*:(.*)@"),  # with an @ in it, as somebody may have written it
+    re.compile(r"[?&](?:ssl)?password=([^&]*)"),
+)
+"""
+Where an address holds a password. Not read as a standard address: what cannot be parsed must be masked all the same.
+"""
 
 
 class _Section(BaseModel):
@@ -91,8 +102,8 @@ class ConnectionSettings(_Section):
     @field_validator("base_url")
     @classmethod
     def _is_private(cls, base_url: str | None, info: ValidationInfo) -> str | None:
-        if base_url and base_url.startswith("http://") and not (values.is_loopback(base_url) or info.data.get("allow_http")):
-            raise ValueError("must begin with https://: over http:// anybody on the way reads the token (allow_http permits it)")
+        if base_url:
+            addresses.check_private(base_url, allow_http=bool(info.data.get("allow_http")))
         return base_url
 
     @field_validator("agents", "organization_id", "currency")
@@ -137,12 +148,12 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Every secret that is configured, for whoever has to mask them: tokens, the database's address and its password."""
+        """Every secret that is configured, for whoever has to mask them: tokens, the database's address and its passwords."""
         known = {one.token.get_secret_value() for one in self.connections.values() if one.token}
         if self.warehouse.url:
             url = self.warehouse.url.get_secret_value()
-            _, _, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
-            known |= {url, password, unquote(password)} if password else set()
+            passwords = {found[1] for form in _PASSWORDS for found in form.finditer(url)} - {""}
+            known |= {url, *passwords, *map(unquote_plus, passwords), *map(unquote, passwords)} if passwords else set()
         return frozenset(known - {""})
 
     def named(self, names: tuple[str, ...] = ()) -> dict[str, ConnectionSettings]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import BaseModel
+
+from etl.config.settings import ConnectionSettings, HttpSettings, WarehouseSettings
 from etl.errors import UsageError
 from etl.model import JSON
 
@@ -19,6 +22,7 @@ DEFAULT_FILE = Path("config.toml")
 CONTAINER_SECRETS = Path("/run/secrets")
 """Where containers find their secrets by convention."""
 
+_ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z][A-Za-z0-9_]*)\s*=\s*(?=[^=\s])")
 _SECTION = re.compile(r"(warehouse|http|connections)__(.+)")
 
 
@@ -78,12 +82,24 @@ def _document(path: Path) -> dict[str, JSON]:
         raise UsageError(
             f"The configuration file {path} is not UTF-8 text.", safe="Nothing was started.", hint="Save it as UTF-8."
         ) from None
+    except RecursionError:
+        raise UsageError(
+            f"The configuration file {path} nests lists or tables far deeper than any setting.",
+            safe="Nothing was started.",
+            hint="Is it the right file? `etl init` writes one to compare with.",
+        ) from None
     except tomllib.TOMLDecodeError as exc:
         raise UsageError(
             f"The configuration file {path} is not valid TOML: {exc}.",
             safe="Nothing was started.",
             hint='Text stands in quotes: token = "…"',
         ) from None  # the cause may hold the whole document, tokens included
+    except ValueError:  # a number of thousands of digits
+        raise UsageError(
+            f"The configuration file {path} holds a number that is too large to read.",
+            safe="Nothing was started.",
+            hint='Text stands in quotes: token = "…"',
+        ) from None
 
 
 # ── Secrets and environment ─────────────────────────────────────────────────────────────────────────────────────────
@@ -107,7 +123,14 @@ def _secrets(environ: Mapping[str, str], container_secrets: Path, problems: list
         if keys is None:
             continue
         try:
-            yield Setting(keys, file.read_text(encoding="utf-8").strip(), f"secret file {file.name}")
+            value = _unwrapped(file.read_text(encoding="utf-8-sig").strip())
+            named = _ASSIGNMENT.match(value)
+            if named and named[1].lower() in (keys[-1], file.name.lower(), f"{PREFIX}{file.name}".lower()):
+                value = _unwrapped(value[named.end() :])
+            elif named:
+                problems.append(f"secret file {file.name}: begins with {named[1]}=; such a file holds the value alone")
+                continue
+            yield Setting(keys, value, f"secret file {file.name}")
         except OSError as exc:
             problems.append(f"secret file {file.name}: cannot be read: {exc.strerror}")
         except UnicodeDecodeError:
@@ -115,16 +138,22 @@ def _secrets(environ: Mapping[str, str], container_secrets: Path, problems: list
 
 
 def _environment(environ: Mapping[str, str], problems: list[str]) -> Iterator[Setting]:
-    """Yield what the variables hold; an empty one counts as not set, and one of our prefix that nobody knows is a problem."""
+    """
+    Yield what the variables hold; an empty one counts as not set.
+
+    One of our prefix that nobody knows is a problem if it is nearly one of ours, or has the form of ours (`__`); else it is
+    somebody else's: a Kubernetes Service called `etl` brings `ETL_PORT`, `ETL_SERVICE_HOST` and their kin.
+    """
     for name, value in sorted(environ.items()):
         upper = name.upper()
         if not upper.startswith(PREFIX) or upper in (CONFIG, SECRETS_DIR) or upper.startswith(TESTS):
             continue
         keys = _keys(name[len(PREFIX) :].lower())
-        if keys is None:
+        if keys is not None:
+            if value:
+                yield Setting(keys, _unwrapped(value), f"environment variable {name}")
+        elif "__" in name or _meant(upper):
             problems.append(f"{name}: unknown environment variable{_near(upper)}")
-        elif value:
-            yield Setting(keys, value, f"environment variable {name}")
 
 
 def _keys(name: str) -> tuple[str, ...] | None:
@@ -139,10 +168,28 @@ def _keys(name: str) -> tuple[str, ...] | None:
     return (section, connection, key) if mark and connection and key else None
 
 
+def _unwrapped(value: str) -> str:
+    """Return a value without the quotes that it would have in a shell or in TOML, and that Docker, say, leaves around it."""
+    quote, inner = value[:1], value[1:-1]
+    quoted = len(value) > 1 and quote in "\"'" and value[-1] == quote and quote not in inner
+    return inner.strip() if quoted else value
+
+
 def _near(name: str) -> str:
-    known: Iterable[str] = (CONFIG, SECRETS_DIR, "ETL_WAREHOUSE__URL", "ETL_CONNECTIONS__NAME__TOKEN")
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else " (the form is ETL_SECTION__KEY or ETL_CONNECTIONS__NAME__KEY)"
+    meant = _meant(name)
+    return f"; did you mean {meant}?" if meant else " (the form is ETL_SECTION__KEY or ETL_CONNECTIONS__NAME__KEY)"
+
+
+def _meant(name: str) -> str | None:
+    """Return the variable of ours that one without a meaning was probably to be: a letter is wrong, or a `_` is missing."""
+    for key in sorted(ConnectionSettings.model_fields, key=len, reverse=True):
+        if found := re.fullmatch(rf"{PREFIX}CONNECTIONS?_(\w+?)_+{key}", name, re.IGNORECASE):
+            return f"{PREFIX}CONNECTIONS__{found[1].strip('_')}__{key}".upper()
+    sections: dict[str, type[BaseModel]] = {"WAREHOUSE": WarehouseSettings, "HTTP": HttpSettings}
+    keys = {f"{PREFIX}{name}__{key}".upper() for name, section in sections.items() for key in section.model_fields}
+    known = {CONFIG, SECRETS_DIR, "ETL_CONNECTIONS__NAME__TOKEN", *keys}
+    close = get_close_matches(name, sorted(known), n=1, cutoff=0.6 if "__" in name else 0.85)
+    return close[0] if close else None
 
 
 def _put(tree: dict[str, JSON], setting: Setting) -> None:

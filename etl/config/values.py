@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+from etl import addresses
 from etl.provider import Limit
 
 LONGEST = timedelta(days=36_500)
@@ -95,26 +94,8 @@ def rate(value: object) -> Limit:
 
 
 def base_url(value: str) -> str:
-    """Return an address that paths can be appended to: http or https, a host, no credentials, no query, no trailing slash."""
-    try:
-        parts = urlsplit(value.strip())
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f]", value.strip()):
-        raise ValueError("must be an address like https://api.example.com/v1")
-    if parts.username is not None:
-        raise ValueError("must hold no user and no password; credentials have their own keys")
-    return value.strip().rstrip("/")
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether an address leads to this machine only."""
-    host = (urlsplit(address).hostname or "").rstrip(".")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    """Return an address that paths can be appended to, without the blanks around it; see `etl.addresses.base_url`."""
+    return addresses.base_url(value.strip())
 
 
 def token(value: str) -> str:
@@ -122,7 +103,7 @@ def token(value: str) -> str:
     given = value.strip()
     if not given:
         raise ValueError("is empty")
-    if not re.fullmatch(r"[\x21-\x7e]+", given):
+    if not addresses.is_credential(given):
         raise ValueError("holds blanks or characters that no credential has; is it still the one of the example?")
     return given
 

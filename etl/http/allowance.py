@@ -23,10 +23,12 @@ from etl.provider import Limit
 MARGIN = 1.001
 """A window is taken for a thousandth longer than it is: two clocks that are being adjusted do not run alike."""
 
+LONGEST_PAUSE = timedelta(days=1)
+"""A pause that is longer was asked for by a clock that is wrong, or is asked about again after a day."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SAME_WINDOW = timedelta(seconds=1)
-_LONGEST_PAUSE = LONGEST_WAIT * 1.2  # with its jitter
 
 
 class DaySpent(EtlError):
@@ -131,6 +133,7 @@ class Allowance:
             "answered": [(instant - _EPOCH) // _MICROSECOND for instant in instants],
             "day": self._day.isoformat(),
             "count": self._count,
+            "paused_until": (self._paused_until - _EPOCH) // _MICROSECOND if self._paused_until is not None else None,
         }
 
     def remember(self, memory: JSON, now: datetime) -> None:
@@ -139,6 +142,9 @@ class Allowance:
         if not isinstance(memory, dict):
             return
         answered, day, count = memory.get("answered"), memory.get("day"), memory.get("count")
+        paused_until = _instant(memory.get("paused_until"))
+        if paused_until is not None and now < paused_until <= now + LONGEST_PAUSE:
+            self.pause(paused_until)
         told = Counter(min(instant, now) for value in _list(answered) if (instant := _instant(value)) is not None)
         for instant, times in told.items():  # what both know is one request, not two
             for _ in range(times - self._done.count(instant)):
@@ -161,14 +167,14 @@ class Allowance:
     def _look_at(self, now: datetime) -> None:
         """Bring everything into line with the clock: a new day, what has passed, and what a clock set back left ahead."""
         if not _is_current(self._day, now):
-            self._day, self._count = now.date(), self._in_flight
+            self._day, self._count = now.astimezone(UTC).date(), self._in_flight
         ahead = len(self._done)
         while ahead and self._done[ahead - 1] > now:
             ahead -= 1
         self._done[ahead:] = [now] * (len(self._done) - ahead)
         if self._quota is not None and not now < self._quota.resets_at <= now + LONGEST_WAIT:
             self._quota = None
-        if self._paused_until is not None and not now < self._paused_until <= now + _LONGEST_PAUSE:
+        if self._paused_until is not None and not now < self._paused_until <= now + LONGEST_PAUSE:
             self._paused_until = None
 
     def _end(self, now: datetime) -> None:
@@ -203,4 +209,4 @@ def _date(value: JSON) -> date | None:
 
 def _is_current(day: date, now: datetime) -> bool:
     """Whether it is today (UTC), or tomorrow: another machine's clock is a little ahead at midnight."""
-    return 0 <= (day - now.date()).days <= 1
+    return 0 <= (day - now.astimezone(UTC).date()).days <= 1

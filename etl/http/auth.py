@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
+from etl.addresses import is_credential
 from etl.errors import UsageError
 from etl.provider import Provider
 
@@ -14,7 +15,6 @@ SAID_LENGTH = 200
 
 _READ_LENGTH = 4000
 _GRAM = 6
-_HEADER = re.compile(r"[\x21-\x7e]+")
 _CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 _PRIVATE = (
     (re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+"), "[e-mail]"),
@@ -52,7 +52,7 @@ class Credentials:
                 if header.required:
                     raise UsageError(f"{setting} is missing.", hint=_where(provider, header.setting))
                 continue
-            if not _HEADER.fullmatch(value.strip()):
+            if not is_credential(value.strip()):
                 raise UsageError(
                     f"{setting} holds a character that cannot be sent (a space, a line break, or one outside ASCII).",
                     hint="Copy it again. " + _where(provider, header.setting),

@@ -7,6 +7,7 @@ keeps its digits and nothing that was cut off is ever completed:
     raw control characters in strings     escaped, the value stays as it is
     NUL, lone surrogates, broken UTF-8    U+FFFD takes their place, the record counts as cleaned
     NaN, Infinity, -Infinity              null, the record counts as cleaned
+    a backslash that begins no escape     stands for itself, the record counts as cleaned
 """
 
 from __future__ import annotations
@@ -17,26 +18,30 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
 
-from etl.model import JSON
+from etl import json_text
+from etl.http.charset import as_utf8
+from etl.model import JSON, Drift, DriftNote
 
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _VALUE = msgspec.json.Decoder()
-_ANY = msgspec.json.Decoder(msgspec.Raw)
 
-_BOM = b"\xef\xbb\xbf"
 _LITERAL = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\bInfinity\b|\bNaN\b', re.DOTALL)
-_SUSPECT = re.compile(r"\\u(?:0000|[dD])|[\x00-\x1f\ud800-\udfff]")
+_SUSPECT = re.compile(r"\\u(?:0000|[dD]|(?![0-9a-fA-F]{4}))|\\[^\"\\/bfnrtu]|[\x00-\x1f\ud800-\udfff]", re.DOTALL)
 _MEND = re.compile(
     r"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(?P<lost>\\u0000|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|[\x00\ud800-\udfff])"
-    r"|(?P<other>\\.)"
+    r"|(?P<escape>\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4}))"
+    r"|(?P<bad>\\)"
     r"|(?P<control>[\x01-\x1f])"
 )
+_PAGE = re.compile(rb"<(?:!doctype\s+html|html|head|body|title|script|meta)\b", re.IGNORECASE)
+_PAGE_BEGINS = 2048
 _PRIVATE = range(0xE000, 0xF8FF)
 _REPLACEMENT = "\ufffd"
 
@@ -65,47 +70,64 @@ class Body:
     The records as JSON text, the other top-level fields decoded, and which records had to be cleaned.
 
     `envelope` is what may tell that the body is an error after all: the fields, or the record where the body is the record;
-    None where the body is a list.
+    None where the body is a list. `departures` is what departs from what every such API documents, and was understood.
     """
 
     records: tuple[bytes, ...]
     fields: Mapping[str, JSON] = field(default_factory=dict)
     cleaned: frozenset[int] = frozenset()
     envelope: JSON = None
+    departures: frozenset[DriftNote] = frozenset()
 
 
 # ── What the client asks for ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_list(body: bytes, keys: tuple[str, ...]) -> Body:
+def read_list(body: bytes, keys: tuple[str, ...], *, content_type: str = "") -> Body:
     """
     Slice the list under the first of `keys` that holds one, or the body itself where there are no keys.
 
-    Raises Unreadable and Unexpected.
+    Null in its place is an empty list. Raises Unreadable and Unexpected.
     """
-    return _read(body, lambda text: _list_in(text, keys))
+    return _read(body, lambda text: _list_in(text, keys), content_type)
 
 
-def read_one(body: bytes, key: str | None) -> Body:
+def read_one(body: bytes, key: str | None, *, content_type: str = "") -> Body:
     """Take the object under `key`, or the body itself for None, as the only record. Raises Unreadable and Unexpected."""
-    return _read(body, lambda text: _one_in(text, key))
+    return _read(body, lambda text: _one_in(text, key), content_type)
 
 
-def read_error(body: bytes) -> JSON:
+def no_content() -> Body:
+    """Return what HTTP 204 says of a list: it is empty."""
+    return Body(records=(), departures=frozenset({departure("status", Drift.OUT_OF_RANGE, "204")}))
+
+
+def departure(part: str, kind: Drift, sample: str) -> DriftNote:
+    """Return a note about an answer as a whole; its path cannot be one inside a record."""
+    return DriftNote(f"(answer).{part}", kind, sample)
+
+
+def read_error(body: bytes, *, content_type: str = "") -> JSON:
     """Return an error body decoded, None where it is not JSON."""
     try:
-        return _read(body, lambda text: text.value(text.raw))
+        return _attempts(as_utf8(body, content_type).text, lambda text: text.value(text.raw))
     except Unreadable:
         return None
 
 
 def _list_in(text: _Text, keys: tuple[str, ...]) -> Body:
     if not keys:
+        if text.raw.strip() == b"null":
+            return Body(records=(), departures=frozenset({departure("list", Drift.WRONG_TYPE, "null")}))
         return text.records_of(text.raw, {})
     others = text.object_fields()
     for key in keys:
-        if key in others and bytes(others[key])[:1] == b"[":
-            return text.records_of(bytes(others.pop(key)), others)
+        if key in others and others[key][:1] == b"[":
+            return text.records_of(others.pop(key), others)
+    for key in keys:
+        if others.get(key) == b"null":
+            found = text.records_of(b"[]", {name: value for name, value in others.items() if name != key})
+            return replace(found, departures=frozenset({DriftNote(key, Drift.WRONG_TYPE, "null")}))
     raise Unexpected(text.value(text.raw))
 
 
@@ -113,24 +135,35 @@ def _one_in(text: _Text, key: str | None) -> Body:
     others = text.object_fields()
     if key is None:
         return replace(text.records_of(b"[" + text.raw + b"]", {}), envelope=text.value(text.raw))
-    if key not in others or bytes(others[key])[:1] != b"{":
+    if key not in others or others[key][:1] != b"{":
         raise Unexpected(text.value(text.raw))
-    return text.records_of(b"[" + bytes(others.pop(key)) + b"]", others)
+    return text.records_of(b"[" + others.pop(key) + b"]", others)
 
 
-def _read(body: bytes, take: Callable[[_Text], Taken]) -> Taken:
-    """Take what is wanted from the body as it is or, where that fails, from the mended one."""
-    body = body.removeprefix(_BOM)
-    if not body or body.isspace():
+def _read(body: bytes, take: Callable[[_Text], Body], content_type: str) -> Body:
+    characters = as_utf8(body, content_type)
+    found = _attempts(characters.text, take)
+    departures = set(found.departures)
+    if characters.charset is not None:
+        departures.add(departure("charset", Drift.OUT_OF_RANGE, characters.charset))
+    if characters.marks:
+        departures.add(departure("byte_order_mark", Drift.CLEANED_TEXT, "string"))
+    return replace(found, departures=frozenset(departures)) if departures else found
+
+
+def _attempts(body: bytes, take: Callable[[_Text], Taken]) -> Taken:
+    """Take what is wanted from the text as it is or, where that fails, from the mended one."""
+    if not body:
         raise Unreadable("an empty body")
     has_nul = b"\\" in body and b"\\u0000" in body  # one byte is found ten times as fast as six
     if not has_nul and _is_utf8(body):
-        with suppress(msgspec.DecodeError, RecursionError):  # the lenient way decides
+        with suppress(ValueError, RecursionError):  # the lenient way decides
             return take(_Text(raw=body))
     try:
         return take(_Text.mended(body))
     except (ValueError, RecursionError) as error:
-        raise (WebPage if body.lstrip()[:1] == b"<" else Unreadable)("not JSON") from error
+        is_page = body.lstrip().startswith(b"<") and _PAGE.search(body[:_PAGE_BEGINS])
+        raise (WebPage if is_page else Unreadable)("not JSON") from error
 
 
 def _is_utf8(body: bytes) -> bool:
@@ -148,35 +181,39 @@ class _Text:
     """
     What should be JSON.
 
-    Where it was mended, `lost` is the character that stands for what was removed and `nothing` the string that stands for
-    null: two characters that the body itself does not use, so that they tell which records were touched.
+    Where it was mended, `lost` is the character that stands for what was removed, `slash` the one for a backslash that begins
+    no escape, and `nothing` the string that stands for null: the body itself uses none of the three, so that they tell which
+    records were touched.
     """
 
     raw: bytes
     lost: bytes = b""
+    slash: bytes = b""
     nothing: bytes = b""
 
     @classmethod
     def mended(cls, body: bytes) -> _Text:
         text = body.decode("utf-8", "surrogateescape")
-        lost, nothing = _unused(text)
-        raw = _LITERAL.sub(lambda found: _mend(found[0], lost=lost, nothing=nothing), text).encode()
-        return cls(raw=raw, lost=lost.encode(), nothing=f'"{nothing}"'.encode())
+        lost, slash, nothing = _unused(text, 3)
+        raw = _LITERAL.sub(lambda found: _mend(found[0], lost=lost, slash=slash, nothing=nothing), text).encode()
+        return cls(raw=raw, lost=lost.encode(), slash=slash.encode(), nothing=f'"{nothing}"'.encode())
 
-    def object_fields(self) -> dict[str, msgspec.Raw]:
+    def object_fields(self) -> dict[str, bytes]:
         """Return the body's top-level fields. Raises Unexpected where it is no object."""
         try:
-            return _OBJECT.decode(self.raw)
+            found, whole = json_text.sliced(_OBJECT.decode, self.raw)
         except msgspec.ValidationError:
             raise Unexpected(self.value(self.raw)) from None
+        return {key: whole(bytes(raw)) for key, raw in found.items()}
 
-    def records_of(self, array: bytes, others: Mapping[str, msgspec.Raw]) -> Body:
+    def records_of(self, array: bytes, others: Mapping[str, bytes]) -> Body:
         """Slice the array; decode the other fields."""
         try:
-            records = tuple(map(bytes, _ARRAY.decode(array)))
+            found, whole = json_text.sliced(_ARRAY.decode, array)
         except msgspec.ValidationError:
             raise Unexpected(self.value(self.raw)) from None
-        fields = {self._clean(key.encode()).decode(): self.value(bytes(raw)) for key, raw in others.items()}
+        records = tuple([whole(bytes(record)) for record in found])
+        fields = {self._clean(key.encode()).decode(): self.value(raw) for key, raw in others.items()}
         if not self.lost:
             return Body(records=records, fields=fields, envelope=fields or None)
         clean = tuple(map(self._clean, records))
@@ -190,26 +227,27 @@ class _Text:
             return _VALUE.decode(raw)
         except msgspec.ValidationError:
             return json.loads(raw, parse_float=_finite)
+        except RecursionError:
+            return json_text.decoded(raw)
 
     def _clean(self, raw: bytes) -> bytes:
-        """Put the final text in the place of the two stand-ins."""
-        if not self.lost or (self.lost not in raw and self.nothing not in raw):
+        """Put the final text in the place of the three stand-ins."""
+        if not self.lost or not any(sign in raw for sign in (self.lost, self.slash, self.nothing)):
             return raw
-        clean = raw.replace(self.nothing, b"null").replace(self.lost, _REPLACEMENT.encode())
-        _ANY.decode(clean)  # refuses a bare NaN that stood where only a key may stand
+        clean = raw.replace(self.nothing, b"null").replace(self.slash, b"\\\\").replace(self.lost, _REPLACEMENT.encode())
+        json_text.check(clean)  # refuses a bare NaN that stood where only a key may stand
         return clean
 
 
-def _unused(text: str) -> tuple[str, str]:
-    """Return two characters that the text does not hold."""
-    free = (chr(code) for code in _PRIVATE if chr(code) not in text)
-    try:
-        return next(free), next(free)
-    except StopIteration:
-        raise Unreadable("a body that uses every private character") from None
+def _unused(text: str, count: int) -> list[str]:
+    """Return so many characters that the text does not hold."""
+    free = list(islice((chr(code) for code in _PRIVATE if chr(code) not in text), count))
+    if len(free) < count:
+        raise Unreadable("a body that uses every private character")
+    return free
 
 
-def _mend(literal: str, *, lost: str, nothing: str) -> str:
+def _mend(literal: str, *, lost: str, slash: str, nothing: str) -> str:
     """Mend one string, or one literal that JSON does not have."""
     if not literal.startswith('"'):
         return f'"{nothing}"'
@@ -219,6 +257,8 @@ def _mend(literal: str, *, lost: str, nothing: str) -> str:
     def mended(found: re.Match[str]) -> str:
         if found["lost"]:
             return lost
+        if found["bad"]:
+            return slash
         return f"\\u{ord(found[0]):04x}" if found["control"] else found[0]
 
     return _MEND.sub(mended, literal)

@@ -17,8 +17,18 @@ UNKNOWN_HOST = Cause(word="unknown_host", happened="could not be reached: its ho
 REFUSED = Cause(word="refused", happened="could not be reached: the connection was refused", hint=_REACH)
 UNTRUSTED = Cause(
     word="certificate",
-    happened="could not be reached: its certificate is not trusted",
-    hint="If your network inspects TLS, name its authority in SSL_CERT_FILE; see docs/http.md.",
+    happened="could not be reached: its certificate comes from an authority that is not trusted here",
+    hint="If your network inspects TLS, add its authority to the system, or name it in SSL_CERT_FILE; see docs/http.md.",
+)
+EXPIRED = Cause(
+    word="certificate_expired",
+    happened="could not be reached: its certificate has expired, or is not valid yet",
+    hint="Check the date of this computer. If it is right, the provider has to renew its certificate; the next sync continues.",
+)
+OTHER_NAME = Cause(
+    word="certificate_name",
+    happened="could not be reached: its certificate is for another host name",
+    hint="Check the host name in base_url. If it is right, something else in your network answers for the provider.",
 )
 TIMEOUT = Cause(word="timeout", happened="did not answer in time")
 CUT = Cause(word="cut", happened="broke off its answer")
@@ -49,10 +59,15 @@ MISUSES = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL
 
 NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, *MISUSES)
 _REASONS = (
-    (ssl.SSLCertVerificationError, UNTRUSTED),
     (socket.gaierror, UNKNOWN_HOST),
     (ConnectionRefusedError, REFUSED),
 )
+
+_CERTIFICATES = {
+    **dict.fromkeys((9, 10, -67818, 0x800B0101), EXPIRED),
+    **dict.fromkeys((62, 64, -67602, 0x800B010F), OTHER_NAME),
+}
+"""What is wrong with a certificate, by the codes of OpenSSL, macOS and Windows; anything else is the authority."""
 
 
 def cause_of(error: Exception) -> Cause:
@@ -61,6 +76,8 @@ def cause_of(error: Exception) -> Cause:
     if cause is UNREACHABLE:
         link: BaseException | None = error
         while link is not None:
+            if isinstance(link, ssl.SSLCertVerificationError):
+                return _CERTIFICATES.get(getattr(link, "verify_code", 0), UNTRUSTED)
             for kind, reason in _REASONS:
                 if isinstance(link, kind):
                     return reason

@@ -19,25 +19,34 @@ from typing import Self
 import httpx
 import structlog
 
+from etl.addresses import next_link
 from etl.effects import Clock
 from etl.errors import BudgetSpent, ForeignLink, ProviderUnavailable
 from etl.http.auth import Credentials, Secret
-from etl.http.body import Body, Unexpected, Unreadable, WebPage, read_error, read_list, read_one
+from etl.http.body import Body, Unexpected, Unreadable, WebPage, departure, no_content, read_error, read_list, read_one
 from etl.http.causes import BETWEEN
 from etl.http.exchange import Exchange, Reply
 from etl.http.limits import SAFE, Limiter, in_words
-from etl.http.links import absolute, check_base_url, check_same_origin, next_link
+from etl.http.links import absolute, check_base_url, check_link_unfollowed, origin
 from etl.http.refusal import Refusals
 from etl.http.retry import LONGEST_WAIT, Cause, Failed, Patience, Throttled
-from etl.model import JSON
+from etl.model import JSON, Drift
 from etl.provider import Provider
 from etl.reading.api import Answer
 
 log = structlog.get_logger(__name__)
 
 WEB_PAGE = Cause(word="web_page", happened="sent a web page instead of JSON", hint=BETWEEN)
-NOT_JSON = Cause(word="not_json", happened="sent something that is not JSON, or only a part of it", hint=BETWEEN)
-NOT_ASKED_FOR = Cause(word="not_asked_for", happened="sent JSON without what was asked for", hint=BETWEEN)
+NOT_JSON = Cause(
+    word="not_json",
+    happened="sent something that is not JSON, or only a part of it",
+    hint="If it does not pass by itself, ask the provider; check also that base_url includes the documented prefix.",
+)
+NOT_ASKED_FOR = Cause(
+    word="not_asked_for",
+    happened="sent JSON without what was asked for",
+    hint="Check that base_url includes the documented prefix; if it does, the API has changed: report it with etl's version.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +64,8 @@ class HttpOptions:
 class _Question:
     path: str
     params: Mapping[str, str]
-    read: Callable[[bytes], Body]
+    read: Callable[[bytes, str], Body]  # the body and its content type
+    is_list: bool = False
 
 
 class Client:
@@ -118,16 +128,23 @@ class Client:
 
     def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
         """Ask for a page; see `etl.reading.api.Api`."""
-        return self._ask(_Question(path=path, params=params, read=lambda body: read_list(body, records)))
+        return self._ask(
+            _Question(
+                path=path,
+                params=params,
+                read=lambda body, kind: read_list(body, records, content_type=kind),
+                is_list=True,
+            )
+        )
 
     def get_one(self, path: str, record: str | None) -> Answer:
         """Ask for one object; see `etl.reading.api.Api`."""
-        return self._ask(_Question(path=path, params={}, read=lambda body: read_one(body, record)))
+        return self._ask(_Question(path=path, params={}, read=lambda body, kind: read_one(body, record, content_type=kind)))
 
     def check_link(self, url: str) -> None:
-        """Raise ForeignLink where a link of the provider leads to another origin."""
+        """Raise ForeignLink where a link of the provider, which is never followed, leads to another host or port."""
         try:
-            check_same_origin(url, self._base_url)
+            check_link_unfollowed(url, self._base_url)
         except ForeignLink as foreign:
             happened = self._credentials.without(foreign.happened)
             raise ForeignLink(happened, safe=foreign.safe, hint=foreign.hint) from None
@@ -181,20 +198,25 @@ class Client:
         if 300 <= reply.status < 400:
             raise self._refusals.of_redirect(reply)
         if not 200 <= reply.status < 300:
-            raise self._refusal(reply, read_error(reply.body)) or Failed(NOT_ASKED_FOR)
+            said = read_error(reply.body, content_type=reply.headers.get("content-type", ""))
+            raise self._refusal(reply, said) or Failed(NOT_ASKED_FOR)
         try:
-            body = question.read(reply.body)
+            body = self._read(reply, question)
         except WebPage:
             raise Failed(WEB_PAGE) from None
         except Unreadable:
-            raise Failed(WEB_PAGE if "html" in reply.headers.get("content-type", "").lower() else NOT_JSON) from None
+            raise Failed(WEB_PAGE if _is_page(reply) else NOT_JSON) from None
         except Unexpected as other:
             raise (self._refusal(reply, other.value) or Failed(NOT_ASKED_FOR)) from None
         if body.envelope is not None and (refusal := self._refusal(reply, body.envelope)) is not None:
             raise refusal
-        link = next_link(reply.headers)
+        departures = body.departures | reply.departures
+        link = next_link(reply.headers.get("link", ""))
         if link is not None:
-            self.check_link(absolute(link, reply.url))
+            target = absolute(link, reply.url)
+            self.check_link(target)
+            if origin(target) != origin(self._base_url):
+                departures |= {departure("link", Drift.OUT_OF_RANGE, "scheme")}
         return Answer(
             records=body.records,
             fields=body.fields,
@@ -202,7 +224,14 @@ class Client:
             date=reply.date,
             sent_at=reply.sent_at,
             cleaned=body.cleaned,
+            departures=departures,
         )
+
+    def _read(self, reply: Reply, question: _Question) -> Body:
+        """Read the body of a success. Raises Unreadable and Unexpected."""
+        if reply.status == httpx.codes.NO_CONTENT and question.is_list:
+            return no_content()
+        return question.read(reply.body, reply.headers.get("content-type", ""))
 
     def _refusal(self, reply: Reply, body: JSON) -> Exception | None:
         """Return what a reply comes to, None for a success. A provider may send an error with HTTP 200."""
@@ -215,6 +244,8 @@ class Client:
         """Let nobody who shares the account send before the provider wants it. Raises BudgetSpent where that takes too long."""
         wait = patience.after_throttle(refusal.wait)
         if wait is None:
+            if refusal.wait is not None:
+                self._limiter.pause(refusal.wait)  # the next run must not ask before its time either
             asked = in_words(refusal.wait) if refusal.wait and refusal.wait > LONGEST_WAIT else "ever longer"
             raise BudgetSpent(
                 f"{self._provider.title} says that there were too many requests, and wants us to wait {asked}.",
@@ -228,6 +259,8 @@ class Client:
         """Wait before the next attempt. Raises ProviderUnavailable where there is none."""
         wait = patience.after_failure(failure.wait)
         if wait is None:
+            if failure.wait is not None:
+                self._limiter.pause(failure.wait)
             times = "once" if patience.failures == 1 else f"{patience.failures} times"
             raise ProviderUnavailable(
                 f"{self._provider.title} {failure.cause.happened} (tried {times}).",
@@ -239,3 +272,8 @@ class Client:
 
     def _log(self, event: str, *, attempt: int, cause: str, wait: timedelta) -> None:
         log.warning(event, connection=self._connection, attempt=attempt, cause=cause, wait_seconds=round(wait.total_seconds(), 3))
+
+
+def _is_page(reply: Reply) -> bool:
+    """Whether a body that is no JSON was sent as a web page; JSON that was cut off may be declared so too."""
+    return "html" in reply.headers.get("content-type", "").lower() and reply.body.lstrip()[:1] not in (b"", b"{", b"[")

@@ -3,33 +3,57 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from etl.http.causes import CUT, GARBLED
 from etl.http.retry import Failed
 
 PART_BYTES = 1_048_576
 
+_GZIP = ("gzip", "x-gzip")
+_UNKNOWN_TO_US = ("br", "zstd", "compress", "x-compress", "deflate", "dcb", "dcz")
+"""Codings that are registered, and that we never say we accept; any other word (`UTF-8`, `none`) is no coding at all."""
+_MAGIC = b"\x1f\x8b"
 
-def decoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield the decompressed body in parts of at most `PART_BYTES`, whatever it grows to. Raises Failed."""
-    if encoding.strip().lower() in ("", "identity"):
-        yield from chunks
-        return
-    if encoding.strip().lower() not in ("gzip", "x-gzip"):
+
+def decoded(chunks: Iterator[bytes], encoding: str, *, note: Callable[[str], None]) -> Iterator[bytes]:
+    """
+    Yield the decompressed body in parts of at most `PART_BYTES`, whatever it grows to. Raises Failed.
+
+    What departs from HTTP and is read all the same is told to `note`: `unknown` for a word that is no coding, `trailing` for
+    bytes behind a compressed body.
+    """
+    words = [word.strip().lower() for word in encoding.split(",")]
+    if any(word in _UNKNOWN_TO_US for word in words):
         raise Failed(GARBLED)
+    if any(word not in ("", "identity", *_GZIP) for word in words):
+        note("unknown")
+    for _ in [word for word in words if word in _GZIP]:
+        chunks = _unpacked(chunks, note)
+    yield from chunks
+
+
+def _unpacked(chunks: Iterator[bytes], note: Callable[[str], None]) -> Iterator[bytes]:
     try:
-        yield from _gunzipped(chunks)
+        yield from _gunzipped(chunks, note)
     except zlib.error:
         raise Failed(GARBLED) from None
 
 
-def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _gunzipped(chunks: Iterator[bytes], note: Callable[[str], None]) -> Iterator[bytes]:
     member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    kept = b""  # what may be the first byte of another member
     for chunk in chunks:
-        rest = chunk
+        rest, kept = kept + chunk, b""
         while rest:
-            if member.eof:  # a gzip file may have several members
+            if member.eof:  # a gzip file may have several members; whatever else follows one is no part of it
+                if rest == _MAGIC[:1]:
+                    kept = rest
+                    break
+                if not rest.startswith(_MAGIC):
+                    note("trailing")
+                    _drain(chunks)
+                    return
                 member = zlib.decompressobj(zlib.MAX_WBITS | 16)
             yield member.decompress(rest, PART_BYTES)
             while member.unconsumed_tail:
@@ -37,3 +61,9 @@ def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
             rest = member.unused_data
     if not member.eof:
         raise Failed(CUT)
+
+
+def _drain(chunks: Iterator[bytes]) -> None:
+    """Read on to the end: only then is it known that nothing was cut off, and the connection can be used again."""
+    for _ in chunks:
+        pass

@@ -16,11 +16,14 @@ from etl.effects import Clock
 from etl.errors import ResponseTooLarge, UsageError
 from etl.http import tls
 from etl.http.auth import Credentials
+from etl.http.body import departure
 from etl.http.causes import CUT, MISUSES, NEVER_ARRIVED, TIMEOUT, cause_of
 from etl.http.compression import decoded
 from etl.http.limits import Slot
-from etl.http.links import is_loopback, origin
+from etl.http.links import origin
+from etl.http.proxies import proxy_for
 from etl.http.retry import Failed, http_date
+from etl.model import Drift, DriftNote
 
 # httpx writes every address with its query into its log at INFO.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -36,7 +39,11 @@ ERROR_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A response as it came: `body` is decompressed; of an error it is empty where it was too long or broke off."""
+    """
+    A response as it came: `body` is decompressed; of an error it is empty where it was too long or broke off.
+
+    `departures` is what was not as HTTP has it, and was read all the same.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -44,6 +51,7 @@ class Reply:
     date: datetime | None
     sent_at: datetime
     url: str
+    departures: frozenset[DriftNote] = frozenset()
 
 
 class Exchange:
@@ -65,6 +73,7 @@ class Exchange:
         self._clock = clock
         self._timeout = timeout
         self._cap = max_response_bytes
+        proxy = proxy_for(base_url)
         try:
             self._http = httpx.Client(
                 auth=_OwnOrigin(base_url, credentials),
@@ -79,13 +88,17 @@ class Exchange:
                 limits=POOL,
                 transport=transport,
                 follow_redirects=False,
-                trust_env=not is_loopback(base_url),  # a proxy must not be asked for this machine
+                proxy=proxy.url if proxy is not None else None,
+                trust_env=False,  # whether a proxy is asked is decided above
             )
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             # The error's text may hold the proxy's password, so it is not chained.
+            if proxy is None:
+                raise
             raise UsageError(
-                f"The proxy that the environment names cannot be used ({type(error).__name__}).",
-                hint="Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY: http:// and https:// proxies are supported.",
+                f"The proxy that the environment names in {proxy.variable} cannot be used ({type(error).__name__}).",
+                safe="Nothing was sent.",
+                hint=f"Correct {proxy.variable}, or unset it: http:// and https:// proxies are supported.",
             ) from None
 
     def close(self) -> None:
@@ -120,33 +133,39 @@ class Exchange:
             headers = {name.lower(): value for name, value in response.headers.items()}
             date = http_date(headers.get("date", ""))
             slot.answered(headers, date)
+            odd: set[str] = set()
+            body = self._body(response, headers, odd) if response.is_success else self._error_body(response, headers, odd)
             return Reply(
                 status=response.status_code,
                 headers=headers,
-                body=self._body(response, headers) if response.is_success else self._error_body(response, headers),
+                body=body,
                 date=date,
                 sent_at=slot.sent_at,
                 url=str(response.url),
+                departures=frozenset(departure("content_encoding", Drift.OUT_OF_RANGE, word) for word in odd),
             )
 
-    def _body(self, response: httpx.Response, headers: Mapping[str, str]) -> bytes:
+    def _body(self, response: httpx.Response, headers: Mapping[str, str], odd: set[str]) -> bytes:
         """Read the body as far as the cap. Raises ResponseTooLarge and Failed."""
+        if response.status_code == httpx.codes.NO_CONTENT:
+            return b""
         announced = _length(headers)
         if announced is not None and announced > self._cap:
             raise self._too_large()
         parts: list[bytes] = []
         size = 0
-        for part in decoded(self._raw(response, announced), headers.get("content-encoding", "")):
+        for part in decoded(self._raw(response, announced), headers.get("content-encoding", ""), note=odd.add):
             parts.append(part)
             size += len(part)
             if size > self._cap:
+                parts.clear()  # the error's traceback would keep them, and smaller pages are asked for next
                 raise self._too_large()
         return b"".join(parts)
 
-    def _error_body(self, response: httpx.Response, headers: Mapping[str, str]) -> bytes:
+    def _error_body(self, response: httpx.Response, headers: Mapping[str, str], odd: set[str]) -> bytes:
         body = bytearray()
         try:
-            for part in decoded(self._raw(response, _length(headers)), headers.get("content-encoding", "")):
+            for part in decoded(self._raw(response, _length(headers)), headers.get("content-encoding", ""), note=odd.add):
                 body += part
                 if len(body) > ERROR_BYTES:
                     return b""

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from etl.effects import Clock
 from etl.errors import BudgetSpent
-from etl.http.allowance import Allowance, DaySpent
+from etl.http.allowance import LONGEST_PAUSE, Allowance, DaySpent
 from etl.http.quota import ServerClock, quota
 from etl.http.retry import LONGEST_WAIT
 from etl.model import JSON
@@ -55,9 +55,9 @@ class Limiter:
                 self._clock.sleep(wait.total_seconds())
 
     def pause(self, wait: timedelta) -> None:
-        """Let nobody send anything for this long: the server said so."""
+        """Let nobody send anything for this long, also in later runs: the server said so. After a day it is asked again."""
         with self._changed:
-            self._allowance.pause(self._clock.now() + wait)
+            self._allowance.pause(self._clock.now() + min(wait, LONGEST_PAUSE))
 
     def memory(self) -> JSON:
         """Return what a later run must know, as JSON."""

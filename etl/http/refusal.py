@@ -80,6 +80,7 @@ class Refusals:
         todo = "Check or replace" if status == 401 else "It needs more rights, or is one of another account: check"
         return AuthenticationFailed(
             f"{self._provider.title} {what} (HTTP {reply.status}{_quoted(said)}).",
+            status=status,
             safe=SAFE,
             hint=f"{todo} {self._credentials.settings}. {self._credentials.where}",
         )

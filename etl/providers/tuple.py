@@ -7,17 +7,13 @@ Tuple's Usage API (alpha): its facts and status words, each with its source.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from etl.addresses import next_link
 from etl.model import JSON
 from etl.provider import Ask, Children, Failure, Field, Header, Limit, Listing, Order, PageFacts, Provider, Style
 from etl.records.parse import count, instant, text, whole
-
-# RFC 8288, as far as [source] uses it: `<address>; rel="next"`, several separated by commas.
-_LINK = re.compile(r"<([^<>]*)>((?:\s*;[^,<;]*)*)")
-_NEXT = re.compile(r";\s*rel\s*=\s*\"?(?:[^\";]*\s)?next(?:\s[^\";]*)?\"?\s*(?:;|$)", re.IGNORECASE)
 
 
 def _params(ask: Ask) -> Mapping[str, str]:
@@ -37,7 +33,7 @@ def _seconds(at: datetime) -> str:
 def _facts(fields: Mapping[str, JSON], headers: Mapping[str, str]) -> PageFacts:
     """`X-Total-Count` counts the whole window, `Link` holds `next` where another page follows [source]."""
     link = headers.get("link", "")
-    found = next((address for address, parameters in _LINK.findall(link) if _NEXT.search(parameters)), None)
+    found = next_link(link)
     return PageFacts(
         total=count(headers.get("x-total-count")),
         more=found is not None if link else None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from etl.model import JSON
+from etl.model import JSON, DriftNote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,9 +15,10 @@ class Answer:
     """
     One successful response: status 2xx, and not an error body.
 
-    `records` holds each record's JSON text as UTF-8, valid on its own and free of NUL characters and lone surrogates; `cleaned`
-    the indexes of those that had to be cleaned. `fields` holds the body's other top-level keys, decoded. `headers` has
-    lower-case names. `date` is the server's clock (`Date` header), `sent_at` our clock when the request was sent.
+    `records` holds each record's JSON text as UTF-8, valid on its own and free of NUL characters and lone surrogates;
+    `cleaned` the indexes of those that had to be cleaned. `fields` holds the body's other top-level keys, decoded.
+    `headers` has lower-case names. `date` is the server's clock (`Date` header), `sent_at` ours when the attempt was sent.
+    `departures` is what was not as HTTP, JSON or the provider have it, and was understood all the same.
     """
 
     records: tuple[bytes, ...]
@@ -26,6 +27,7 @@ class Answer:
     date: datetime | None
     sent_at: datetime
     cleaned: frozenset[int] = frozenset()
+    departures: frozenset[DriftNote] = frozenset()
 
 
 class Api(Protocol):
@@ -35,7 +37,8 @@ class Api(Protocol):
         """
         Request a page, with its records under the first of the keys `records` that is present (empty: the body is the list).
 
-        A body without such a list is retried like an unreadable one. Raises ConnectionFailed and its subclasses, BudgetSpent.
+        Null in its place, or a response without content, is an empty list. A body without such a list is retried like an
+        unreadable one. Raises the family of `ConnectionFailed`, `BudgetSpent`.
         """
         ...
 
@@ -44,7 +47,7 @@ class Api(Protocol):
         ...
 
     def check_link(self, url: str) -> None:
-        """Raise ForeignLink if a provider's link leads to another origin than the configured one."""
+        """Raise ForeignLink where a link of the provider, which nobody follows, leads to another host or port than configured."""
         ...
 
     @property

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from threading import Lock
 from urllib.parse import quote
 
-from etl.errors import NotFound, PagingBroken, ProviderRefused
-from etl.model import JSON, AgentRow, Record
+from etl.errors import ConnectionFailed, NotFound, PagingBroken, ProviderRefused
+from etl.model import JSON, AgentRow, DriftNote, Record
 from etl.provider import Ask, PageFacts, Provider, Style, Tally
-from etl.reading.api import Api
+from etl.reading.api import Answer, Api
 from etl.records.identify import identify, identify_all, is_detail_of
 from etl.records.parse import Unfit, instant
 
 RELOOK = timedelta(days=7)
 """How long findings about paging and order are trusted before they are made again."""
+
+SURELY_ONE_PAGE = 2
+"""A list of so few calls is no page that was cut short."""
 
 AGENT_PAGES = 1000
 """More pages of agents than any account has; beyond them the list is taken to be endless."""
@@ -79,13 +84,27 @@ class Source:
     def __init__(self, provider: Provider, api: Api) -> None:
         self.provider = provider
         self.api = api
-        self._form = 0  # the form of id that worked last, tried first the next time
-        self.ahead = timedelta()  # how far the provider's clock was ahead of ours in the last answer
+        self._form = 0  # which form of an id was answered last: the provider is likely to know the next by the same
+        self._departures: Counter[DriftNote] = Counter()
+        self._noting = Lock()  # details are asked for by several threads
+        self.ahead = timedelta()  # how far the provider's clock was ahead of ours when it last told the time
+
+    def departures(self) -> Mapping[DriftNote, int]:
+        """Return what answers so far, and since this was last asked, had that departs from the documents; each with its count."""
+        with self._noting:
+            found, self._departures = self._departures, Counter()
+        return found
+
+    def _noted(self, answer: Answer) -> Answer:
+        if answer.departures:
+            with self._noting:
+                self._departures.update(answer.departures)
+        return answer
 
     def page(self, *, stream: str, style: Style, ask: Ask) -> Page:
         """Request one page of a stream's calls."""
         listing = self.provider.listing
-        answer = self.api.get_list(_path(listing.path, stream=stream), style.params(ask), listing.records)
+        answer = self._noted(self.api.get_list(_path(listing.path, stream=stream), style.params(ask), listing.records))
         self.ahead = answer.date - answer.sent_at if answer.date is not None else self.ahead
         facts = listing.facts(answer.fields, answer.headers)
         if facts.next_link is not None:
@@ -111,7 +130,7 @@ class Source:
         absent: NotFound | None = None
         for form in (*forms[turn:], *forms[:turn]):
             try:
-                answer = self.api.get_one(_path(detail.path, stream=stream, call=form), detail.record)
+                answer = self._noted(self.api.get_one(_path(detail.path, stream=stream, call=form), detail.record))
             except NotFound as refusal:
                 absent = refusal
                 continue
@@ -140,7 +159,8 @@ class Source:
             return ()
         found: dict[str, AgentRow] = {}
         for number in range(1, AGENT_PAGES):
-            answer = self.api.get_list(agents.path, agents.params(Ask(number=number, size=agents.page_size)), agents.records)
+            params = agents.params(Ask(number=number, size=agents.page_size))
+            answer = self._noted(self.api.get_list(agents.path, params, agents.records))
             facts = agents.facts(answer.fields, answer.headers)
             listed = [agents.agent(identify(self.provider, text, cleaned=False).value) for text in answer.records]
             fresh = {agent.agent_id: agent for agent in listed if agent is not None and agent.agent_id not in found}
@@ -175,6 +195,36 @@ class Pager:
     def size(self) -> int:
         """The page size requested."""
         return self._sizes[0]
+
+    def ends_before(
+        self, number: int, *, size: int, last: Page, since: datetime | None = None, until: datetime | None = None
+    ) -> bool:
+        """
+        Whether page `number` was refused because the list ends with the page before it, `last`; `size` is that of a full page.
+
+        Some APIs answer an error where others answer an empty page; others refuse to page at all, or to page so deep. So the
+        same place is asked for once more, by a smaller page that must hold the end of the list and be the shorter for it.
+        """
+        reached = (number - 2) * size + len(last.records)
+        if reached <= SURELY_ONE_PAGE < self.size:
+            return True
+        smaller = next((other for other in range(min(size, reached) - 1, 1, -1) if reached % other), None)
+        if smaller is None:
+            return False
+        ask = Ask(number=reached // smaller + 1, size=smaller, since=since, until=until)
+        try:
+            page = self._ask_page(self._styles[0], ask)
+        except ConnectionFailed:
+            return False
+        return len(page.records) == reached % smaller and page.ids[-1:] != () and page.ids[-1] in last.ids
+
+    def smaller(self) -> bool:
+        """Ask for pages of a quarter of the size from now on; False where a page holds one record already."""
+        if self.size <= 1:
+            return False
+        self._sizes = self._all_sizes = (max(1, self.size // 4),)
+        self.found = replace(self.found, size=self.size)
+        return True
 
     def page(self, number: int, *, since: datetime | None = None, until: datetime | None = None) -> Page:
         """Request page `number`. Raises ProviderRefused if no way is left."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from etl import json_text
 from etl.model import JSON, OPEN_STATUSES, CallRow, Context, ParticipantRow, Record, Status
 from etl.provider import Provider
 from etl.records import parse
@@ -24,8 +25,6 @@ from etl.records.rows import Bulk, Columns, Same, where_given
 
 Known = Mapping[tuple[str, Callable[[JSON], object]], Sequence[JSON]]
 """Columns that were read already, by key and parser."""
-
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Odd(Exception):
@@ -154,7 +153,7 @@ def _attributes(provider: Provider, form: Form, found: Sequence[Any]) -> list[st
         if not {dict, type(None)}.issuperset(map(type, objects)):
             raise Odd
         extras = [own | (value or {}) for own, value in zip(extras, objects, strict=True)]
-    return [_encode(own).decode() if own else None for own in extras]
+    return [json_text.encoded(own).decode() if own else None for own in extras]
 
 
 def _participants(

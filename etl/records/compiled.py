@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from etl import json_text
 from etl.model import JSON, CallRow, Drift, DriftNote, EventRow, MessageRow, ParticipantRow, Status
 from etl.provider import Children, Field, Provider
 from etl.records import parse
@@ -148,7 +149,7 @@ def list_decoder(kind: type[Any]) -> Callable[[Sequence[bytes]], list[Any]]:
 
     It raises msgspec.MsgspecError and RecursionError, and ValueError if a text is not exactly one value.
     """
-    decode = msgspec.json.Decoder(list.__class_getitem__(kind)).decode
+    decode = msgspec.json.Decoder(list.__class_getitem__(kind), float_hook=json_text.number).decode
 
     def decode_all(texts: Sequence[bytes]) -> list[Any]:
         found: list[Any] = []
@@ -248,4 +249,6 @@ def type_name(value: JSON) -> str:
         return "null"
     if isinstance(value, bool):
         return "boolean"
-    return {str: "string", int: "number", float: "number", dict: "object", list: "array"}[type(value)]
+    if isinstance(value, float):
+        return "number"
+    return {str: "string", int: "number", dict: "object", list: "array"}[type(value)]

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from etl.json_text import decoded
+from etl.json_text import same as same_json
 from etl.model import JSON
 from etl.provider import Provider
-
-
-def same_json(one: JSON, other: JSON) -> bool:
-    """Whether two decoded values are the same JSON: true is not 1, but 1.0 is 1; the order of keys does not matter."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same_json(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_json, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def same_text(one: str | None, other: str | None) -> bool:

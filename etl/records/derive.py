@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-import msgspec
-
+from etl import json_text
 from etl.model import JSON, CallRow, Context, Derived, Drift, DriftNote, Record, Status
 from etl.provider import Provider
 from etl.records import parse
@@ -22,7 +21,6 @@ _CREATED, _STARTED, _ENDED = CALL["created_at"], CALL["started_at"], CALL["ended
 _AGENT, _COST, _CURRENCY, _TEST, _ATTRIBUTES, _RAW = (
     CALL[column] for column in ("agent_id", "cost", "currency", "is_test", "attributes", "raw")
 )
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def derive(
@@ -135,4 +133,4 @@ def _attributes(provider: Provider, merged: JSON, notes: list[DriftNote]) -> str
             found |= given
         elif given is not None:
             notes.append(DriftNote(provider.attributes_object, Drift.WRONG_TYPE, type_name(given)))
-    return _encode(found).decode() if found else None
+    return json_text.encoded(found).decode() if found else None

@@ -84,7 +84,7 @@ def as_reject(provider: Provider, record: Record) -> Record:
         return record
     steady = {key: value for key, value in held.items() if key not in provider.volatile}
     try:
-        text = json.dumps(steady, sort_keys=True).encode("utf-8", "surrogatepass")
+        text = json.dumps(steady, sort_keys=True, default=_as_text).encode("utf-8", "surrogatepass")
     except (RecursionError, ValueError):
         return record
     return record._replace(digest=blake2b(text, digest_size=16).digest())
@@ -98,3 +98,8 @@ def is_detail_of(provider: Provider, record: Record, call_id: str) -> bool:
     """
     form = provider.detail
     return form is not None and record.call_id in form.id_forms(call_id) and isinstance(record.value, dict)
+
+
+def _as_text(deep: object) -> str:
+    """Return what is too deep to be decoded as the text it is."""
+    return bytes(deep).decode() if isinstance(deep, msgspec.Raw) else str(deep)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
 from operator import attrgetter
 
+from etl.json_text import LongNumber
 from etl.model import JSON, Drift, Status
 
 ID_BYTES = 512
@@ -23,7 +25,15 @@ _CENTS_LIMIT = Decimal("1e18")
 _CENTS_EXPONENT = -30
 _NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-?\d\d-?\d\d", re.ASCII)
-_PHONE_NUMBER = re.compile(r"\+[\d\s().\-/]+")  # no letters: `phonenumbers` would read a masked `+90530xxxxxxx` as 9s
+_LARGEST_EXACT = 2**53  # beyond, a float stands for several whole numbers
+_PHONE_NUMBER = re.compile(r"\+[0-9 ().\-/]+")  # no letters: `phonenumbers` would read a masked `+90530xxxxxxx` as 9s
+_LIKE_ASCII = {
+    "Pd": "-",  # dashes and hyphens of all kinds
+    "Zs": " ",  # spaces of all widths
+    "Cc": " ",
+    "Cf": "",  # marks of direction, joiners, soft hyphens: nothing that is seen
+}
+"""By its Unicode category, what a character in a phone number stands for."""
 _DATE_ONLY = 10  # characters of `2026-03-15`
 _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d[Tt ])24:00((?::00(?:[.,]0+)?)?)(?![:\d])", re.ASCII)
 _LEAP_SECOND = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:)60", re.ASCII)
@@ -87,9 +97,11 @@ def text(value: JSON) -> str | None:
 
 def identifier(value: JSON) -> str | None:
     """
-    Return an id given as a string or an integer as text; None for null and for an empty string.
+    Return an id as text, whether given as a string or as a whole number; None for null and for an empty string.
 
-    Raises Unfit: `wrong_type`, or `out_of_range` for one of more than `ID_BYTES` bytes.
+    12345.0 and 1.2345e4 are the number 12345, as JSON has it; so the id stays the same when a server begins to write it so.
+    Raises Unfit: `wrong_type` (also for a fraction, and for a float so large that it may stand for several ids), or
+    `out_of_range` for one of more than `ID_BYTES` bytes.
     """
     if type(value) is int:
         if value.bit_length() > _ID_BITS:
@@ -97,6 +109,8 @@ def identifier(value: JSON) -> str | None:
         return str(value)
     if value is None:
         return None
+    if isinstance(value, float) and -_LARGEST_EXACT < value < _LARGEST_EXACT and value.is_integer():
+        return str(int(value))
     if not isinstance(value, str):
         raise Unfit(Drift.WRONG_TYPE)
     # No character takes more than four bytes, so the first comparison saves encoding most ids.
@@ -142,7 +156,8 @@ def decimal_cents(value: JSON) -> Decimal | None:
     """
     Return cents, given as a number or as text, in major units: exactly a hundredth. None for null.
 
-    A float stands for its shortest decimal form, which is what the provider wrote: 2.4 becomes 0.024.
+    A float stands for its shortest decimal form, which is what the provider wrote: 2.4 becomes 0.024. One with more digits than
+    a float holds is taken from its text.
     Raises Unfit: `wrong_type`, or `out_of_range` for what is not finite or not below 10¹⁸ cents.
     """
     if value is None:
@@ -154,7 +169,7 @@ def decimal_cents(value: JSON) -> Decimal | None:
             raise Unfit(Drift.WRONG_TYPE)
         cents = Decimal(value)
     elif -1e18 < value < 1e18:  # also false for what is not a number
-        cents = Decimal(repr(value))
+        cents = Decimal(value.text if isinstance(value, LongNumber) else repr(value))
     else:
         raise Unfit(Drift.OUT_OF_RANGE)
     if not -_CENTS_LIMIT < cents < _CENTS_LIMIT or int(cents.as_tuple().exponent) < _CENTS_EXPONENT:
@@ -166,13 +181,14 @@ def address(value: JSON) -> str | None:
     """
     Return a phone number as E.164 where `phonenumbers` finds a valid one that begins with `+`, any other address as given.
 
-    None for null and for an empty string. Raises Unfit (`wrong_type`).
+    Dashes, spaces and digits of every script count as what they look like, invisible characters as nothing, and `tel:` before
+    it is no part of it. None for null and for an empty string. Raises Unfit (`wrong_type`).
     """
     if value is None:
         return None
     if not isinstance(value, str):
         raise Unfit(Drift.WRONG_TYPE)
-    return _phone_number(value) if _PHONE_NUMBER.fullmatch(value) else value or None
+    return _phone_number(value) if "+" in value or not value.isascii() else value or None
 
 
 def direction(value: JSON) -> str | None:
@@ -242,12 +258,24 @@ def _unusual_instant(value: str) -> datetime:
 
 @lru_cache(maxsize=65_536)
 def _phone_number(value: str) -> str:
-    import phonenumbers  # importing it takes 0.1 s, and not every provider has phone numbers
+    written = value if value.isascii() else "".join(map(_like_ascii, value))
+    written = written.strip().removeprefix("tel:").strip()
+    if not _PHONE_NUMBER.fullmatch(written):
+        return value
+    import phonenumbers  # a tenth of a second, and not every provider has phone numbers
 
     try:
-        number = phonenumbers.parse(value, None)
+        number = phonenumbers.parse(written, None)
     except phonenumbers.NumberParseException:
         return value
     if not phonenumbers.is_valid_number(number):
         return value
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _like_ascii(sign: str) -> str:
+    """Return what a character of a phone number stands for: an ASCII digit, a hyphen, a blank, nothing, else itself."""
+    if (digit := unicodedata.decimal(sign, None)) is not None:
+        return str(digit)
+    known = _LIKE_ASCII.get(unicodedata.category(sign))
+    return unicodedata.normalize("NFKC", sign).replace("\u2212", "-") if known is None else known  # U+2212 is a minus

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 
 from etl.effects import Clock, Threads
-from etl.errors import ForeignOrganization, Interrupted
+from etl.errors import AuthenticationFailed, ForeignOrganization, Interrupted
 from etl.model import Record
 from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Access
 from etl.runs.account import Account
 from etl.runs.port import PageTransaction, RunWarehouse, Watcher
+from etl.runs.repeated import repeated
 from etl.runs.terms import Counters, Finding, Want
 
 DATE_SLACK = timedelta(seconds=2)
@@ -40,6 +43,7 @@ class Task:
     findings: list[Finding] = field(default_factory=list)
     latest: datetime | None = None  # the latest instant of the provider's clock seen so far
     telling: Lock = field(default_factory=Lock)  # guards `latest`: pages are fetched in another thread
+    forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
     open_seen: set[str] = field(default_factory=set)  # open calls that this run has already seen in a list
 
     @property
@@ -58,12 +62,29 @@ class Task:
             clock=self.clock,
         )
 
-    def save_progress(self, page: PageTransaction) -> None:
-        """Save the run's counters and the limiter's request log in the page's transaction."""
-        self.counters.requests = self.source.api.requests
-        self.counters.retries = self.source.api.retries
-        page.save_counters(self.counters)
-        page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
+    def write(self, work: Callable[[PageTransaction, Counters], None]) -> None:
+        """
+        Do the work of a page in one transaction, together with the run's counters and what the limiter must remember.
+
+        The work adds what it brought to the counters that it is given: they are the run's once the transaction is committed,
+        and are forgotten where it is not. Work that collided with another transaction is done again from its beginning.
+        """
+        organization, pinned = self.organization, self.pinned
+        departures = self.source.departures()
+
+        def transaction() -> Counters:
+            self.organization, self.pinned = organization, pinned
+            counters = replace(self.counters)
+            with self.warehouse.page(self.account, run_id=self.run_id) as page:
+                work(page, counters)
+                counters.requests, counters.retries = self.source.api.requests, self.source.api.retries
+                page.save_counters(counters)
+                if departures:
+                    page.note_drift(departures, observed_at=self.clock.now())
+                page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
+            return counters
+
+        self.counters.become(repeated(transaction, clock=self.clock))
 
     def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:
         """Pin the first organisation seen. Raises ForeignOrganization at the first record of another one."""

@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 import structlog
 
-from etl.errors import AuthenticationFailed, ConnectionFailed, EtlError, Interrupted, NotFound
+from etl.errors import FORBIDDEN, AuthenticationFailed, ConnectionFailed, EtlError, Interrupted, NotFound
 from etl.model import JSON, OPEN_STATUSES, Derived, Record
 from etl.records.derive import late_parts_missing
 from etl.runs.context import Task
 from etl.runs.loading import load_detail
-from etl.runs.terms import DueCall, Finding
+from etl.runs.port import PageTransaction
+from etl.runs.terms import Counters, DueCall, Finding
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,10 @@ CHUNK = 5_000
 
 DAILY = timedelta(hours=23)
 """After how long a call that never ends is looked at again; less than a day, as daily syncs do not start on the minute."""
+
+
+REFUSALS = 3
+"""After this many 403 answers and no other, the remaining details of a stream are not asked for."""
 
 
 class Answered(NamedTuple):
@@ -57,12 +62,12 @@ def read_details(task: Task) -> None:
     if task.account.provider.detail is None:
         return
     now = task.provider_now()
-    left: set[str] = set()  # failed in this run, so still due
+    left: set[str] = set()  # asked for in vain, and so still due: no call is asked for twice in a run
     absent: dict[str, list[DueCall]] = defaultdict(list)
     alive: dict[str, int] = defaultdict(int)
     while calls := [call for call in _due(task, now, skip=len(left)) if call.call_id not in left]:
         for answers in _chunks(_answers(task, calls), BATCH):
-            _write(task, [answer for answer in answers if answer.detail is not None], now=now)
+            left |= _write(task, [answer for answer in answers if answer.detail is not None], now=now)
             for answer in answers:
                 alive[answer.call.stream] += answer.detail is not None
                 if answer.detail is None:
@@ -71,6 +76,9 @@ def read_details(task: Task) -> None:
                     absent[answer.call.stream].append(answer.call)
     for stream, gone in absent.items():
         _bury(task, stream, gone, alive=alive[stream])
+    for stream, refusals in task.forbidden.items():
+        if refusals and not alive[stream]:
+            raise refusals[0]
 
 
 def _due(task: Task, now: datetime, *, skip: int) -> Iterable[DueCall]:
@@ -106,20 +114,30 @@ def _answers(task: Task, calls: Iterable[DueCall]) -> Iterator[Answered]:
 
 
 def _ask(task: Task, call: DueCall) -> Answered:
+    """Ask for one call; what is forbidden (403) of one call, or of one agent's, does not end the others."""
+    refusals = task.forbidden[call.stream]
+    if len(refusals) >= REFUSALS:
+        return Answered(call, None, None, refusals[0])
     try:
         detail, observed_at = task.source.detail(stream=call.stream, call_id=call.call_id)
-    except AuthenticationFailed:
-        raise
+    except AuthenticationFailed as failure:
+        if failure.status != FORBIDDEN:
+            raise
+        refusals.append(failure)
+        return Answered(call, None, None, failure)
     except ConnectionFailed as failure:
         log.info("detail.failed", connection=task.connection, stream=call.stream, error=failure.code)
         return Answered(call, None, None, failure)
+    refusals.clear()
     return Answered(call, detail, observed_at, None)
 
 
-def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
+def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
+    """Write what was answered; return the calls that are as due as before: refused by the warehouse, or held from later."""
     if not answers:
-        return
+        return set()
     zombies = 0
+    untaken: set[str] = set()
 
     def due(entry: Derived, value: JSON) -> datetime | None:
         """Decide when to ask again: in the next run while the call is open or incomplete, daily if it seems never to end."""
@@ -134,7 +152,10 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
         missing = task.account.details and late_parts_missing(task.account.provider, call.status, value)
         return now + timedelta(seconds=1) if missing and now < settles else None
 
-    with task.warehouse.page(task.account, run_id=task.run_id) as page:
+    def load(page: PageTransaction, counters: Counters) -> None:
+        nonlocal zombies
+        zombies = 0
+        untaken.clear()
         task.check_organization(tuple(answer.detail for answer in answers if answer.detail is not None), page)
         for answer in answers:
             if answer.detail is not None and answer.observed_at is not None:
@@ -148,8 +169,11 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
                     observed_at=answer.observed_at,
                     due=due,
                 )
-                task.counters.add(loaded)
-        task.save_progress(page)
+                counters.add(loaded)
+                if not loaded.updated and not loaded.unchanged:
+                    untaken.add(answer.call.call_id)
+
+    task.write(load)
     if zombies:
         days = task.account.max_open_age.days
         task.find(
@@ -159,6 +183,7 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> None:
                 text=f"Calls have been open for more than {days} days; they are looked at once a day.",
             )
         )
+    return untaken
 
 
 def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
@@ -189,9 +214,11 @@ def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
             )
         )
         return
-    with task.warehouse.page(task.account, run_id=task.run_id) as page:
-        task.counters.deleted += page.bury([call.call_id for call in gone], gone_at=task.clock.now())
-        task.save_progress(page)
+
+    def bury(page: PageTransaction, counters: Counters) -> None:
+        counters.deleted += page.bury([call.call_id for call in gone], gone_at=task.clock.now())
+
+    task.write(bury)
 
 
 def _still_answers(task: Task, stream: str, gone: set[str]) -> bool:

@@ -90,11 +90,11 @@ class PageTransaction(Protocol):
         ...
 
     def save_state(self, stream: str, state: StreamState) -> None:
-        """Write coverage, settled, mark, horizon and closing."""
+        """Write coverage, settled, mark, horizon and closing. A page is of one stream: the state saved last is the one kept."""
         ...
 
     def save_agents(self, agents: Sequence[AgentRow], *, observed_at: datetime) -> None:
-        """Write agents that are new, renamed, changed or back."""
+        """Write agents that are new, renamed, changed or back; one that is as it was known is seen again once a day."""
         ...
 
     def close_agent(self, agent_id: str, *, observed_at: datetime) -> None:
@@ -107,6 +107,10 @@ class PageTransaction(Protocol):
 
     def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
         """Keep what was found out about the provider, and the limiter's request log."""
+        ...
+
+    def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
+        """Count what departs from the documents, each with how often it was seen."""
         ...
 
     def save_counters(self, counters: Counters) -> None:
@@ -142,7 +146,7 @@ class RunWarehouse(RunRegister, Protocol):
     """What a sync needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
-        """Return the stored capabilities, request log and pinned organisation."""
+        """Return the stored capabilities, request log and pinned organisation. Raises ConnectionFailed if no run was opened."""
         ...
 
     def encoded(self, draft: Draft) -> Draft:
@@ -162,11 +166,11 @@ class RunWarehouse(RunRegister, Protocol):
         ...
 
     def newest(self, *, connection: str, stream: str, before: datetime | None, limit: int) -> tuple[Held, ...]:
-        """Return the newest held calls, newest first; `before` bounds their cursor (exclusive)."""
+        """Return the newest held calls, newest first, those of one instant by id; `before` bounds their cursor (exclusive)."""
         ...
 
     def oldest(self, *, connection: str, stream: str, since: datetime, limit: int) -> tuple[Held, ...]:
-        """Return the oldest held calls from a cursor on, oldest first."""
+        """Return the oldest held calls from a cursor on (inclusive), oldest first, those of one instant by id."""
         ...
 
     def held_among(self, *, connection: str, stream: str, call_ids: Collection[str]) -> frozenset[str]:
@@ -182,7 +186,7 @@ class RunWarehouse(RunRegister, Protocol):
         ...
 
     def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
-        """Return held calls whose detail is due at `now` (by the provider's clock), newest first."""
+        """Return held calls of all streams whose detail is due at `now` (by the provider's clock), newest first, then by id."""
         ...
 
 

@@ -13,8 +13,9 @@ from etl.errors import Interrupted
 from etl.runs.account import Account
 from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
 from etl.runs.port import FIRST, Departures, ReplayWarehouse
-from etl.runs.retrying import try_rejects
-from etl.runs.rewriting import rewrite_stretch
+from etl.runs.repeated import repeated
+from etl.runs.retrying import Tried, try_rejects
+from etl.runs.rewriting import Rewritten, rewrite_stretch
 from etl.runs.terms import Finding, Outcome, RunKind, RunStatus
 
 STREAM = "replay"
@@ -56,11 +57,12 @@ def _replay(account: Account, run_id: int, *, given: Surroundings[ReplayWarehous
 
 def _try_rejects(account: Account, run_id: int, *, given: Surroundings[ReplayWarehouse], outcome: Outcome) -> None:
     counters, after = outcome.counters, FIRST
-    while True:
+
+    def try_some() -> Tried | None:
         with given.warehouse.page(account, run_id=run_id) as page:
-            tried = try_rejects(page, account, run_id=run_id, after=after, now=given.clock.now())
-        if tried is None:
-            return
+            return try_rejects(page, account, run_id=run_id, after=after, now=given.clock.now())
+
+    while (tried := repeated(try_some, clock=given.clock)) is not None:
         after = tried.last
         counters.records_seen += tried.seen
         counters.inserted += tried.inserted
@@ -74,11 +76,12 @@ def _rewrite(account: Account, run_id: int, *, given: Surroundings[ReplayWarehou
     total = given.warehouse.calls_held(account.connection)
     underivable = refused = 0
     departures: dict[tuple[str, str], tuple[int, str]] = {}
-    while True:
+
+    def rewrite_some() -> Rewritten | None:
         with given.warehouse.page(account, run_id=run_id) as page:
-            done = rewrite_stretch(page, account, run_id=run_id, after=after)
-        if done is None:
-            break
+            return rewrite_stretch(page, account, run_id=run_id, after=after)
+
+    while (done := repeated(rewrite_some, clock=given.clock)) is not None:
         after = done.last
         counters.records_seen += done.seen
         counters.updated += done.written

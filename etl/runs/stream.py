@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from etl.coverage import ORIGIN, Span, Spans
-from etl.errors import AnchorNotMet, NotFound
+from etl.errors import AnchorNotMet, NotFound, ResponseTooLarge
 from etl.reading.orders import way_of
 from etl.reading.source import Page
 from etl.reading.walks import Note, Step
@@ -19,7 +19,7 @@ from etl.runs.loading import drafted, load_page
 from etl.runs.port import PageTransaction
 from etl.runs.prefetch import prefetch
 from etl.runs.state import StreamState
-from etl.runs.terms import Finding, Observed
+from etl.runs.terms import Counters, Finding, Loaded, Observed
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,7 @@ PAGES_REMEMBERED = 3
 NOTES = {
     Note.ORDER_VIOLATED: "The provider's list is not in order; it is read completely at every run, and claimed only when whole.",
     Note.PAGE_IGNORED: "The provider serves its first page whatever page is asked for; what lies below it cannot be reached.",
+    Note.PAGE_REPEATED: "The provider served a page again in the place of another; what belongs there is left as a gap.",
     Note.TOTAL_DISAGREES: "The provider's total and what it lists disagree; where that may hide a call, a gap is left.",
 }
 
@@ -48,7 +49,15 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
     reading = _Reading(task, stream, state)
     if task.want.full:
         reading.state = state.unsettled()
-    reading.read()
+    while True:
+        try:
+            reading.read()
+            break
+        except ResponseTooLarge:
+            # What was committed stands, so that a smaller page goes on there.
+            if not reading.pager.smaller():
+                raise
+            log.warning("page.too_large", connection=task.connection, stream=stream, per_page=reading.pager.size)
     for gap in reading.state.lost - state.lost:
         task.find(
             Finding(
@@ -125,8 +134,7 @@ class _Reading:
         try:
             self._write(step, observed, before)
         except AnchorNotMet:
-            with self.task.warehouse.page(self.task.account, run_id=self.task.run_id) as page:
-                page.save_state(self.stream, before)
+            self.task.write(lambda page, _: page.save_state(self.stream, before))
             raise
         for note in step.notes:
             self._note(note)
@@ -136,17 +144,23 @@ class _Reading:
         task = self.task
         state = before if step.takes_back else self.state.after(step, lookback=task.account.lookback)
         self.recent.append(observed.call_ids)
-        with task.warehouse.page(task.account, run_id=task.run_id) as page:
+        held, missed = self.held, self.missed
+        loaded = Loaded()
+
+        def load(page: PageTransaction, counters: Counters) -> None:
+            nonlocal loaded
+            self.held, self.missed = held, missed
             task.check_organization(step.records, page)
             absent = self._absent(page, step)
             loaded = load_page(page, task.account, observed, run_id=task.run_id, covered=self.covered_before)
-            self._settle_absent(page, absent, step)
-            task.counters.pages += 1
-            task.counters.records_seen += len(step.records)
-            task.counters.add(loaded)
+            counters.deleted += self._settle_absent(page, absent, step)
+            counters.pages += 1
+            counters.records_seen += len(step.records)
+            counters.add(loaded)
             task.capabilities = self.pager.found
             page.save_state(self.stream, state)
-            task.save_progress(page)
+
+        task.write(load)
         self.state = state
         self.mostly_new = 2 * loaded.inserted > len(step.records)
         task.open_seen |= loaded.open_ids
@@ -233,12 +247,17 @@ class _Reading:
             )
         return absent
 
-    def _settle_absent(self, page: PageTransaction, absent: frozenset[str], step: Step) -> None:
-        """Schedule the details of absent calls to confirm that they are gone; without details, the complete reading is proof."""
+    def _settle_absent(self, page: PageTransaction, absent: frozenset[str], step: Step) -> int:
+        """
+        Schedule the details of absent calls to confirm that they are gone; without details, the complete reading is proof.
+
+        Return how many calls were moved to the history.
+        """
         if not absent:
-            return
+            return 0
         task = self.task
         if task.account.provider.detail is not None:
             page.ask_for(absent, due_at=task.at_once())
         elif step.records:
-            task.counters.deleted += page.bury(absent, gone_at=step.sent_at)
+            return page.bury(absent, gone_at=step.sent_at)
+        return 0

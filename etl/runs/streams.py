@@ -15,8 +15,9 @@ from etl.provider import CALLS
 from etl.reading.orders import way_of
 from etl.runs.account import Account
 from etl.runs.context import Task
+from etl.runs.port import PageTransaction
 from etl.runs.state import StreamState
-from etl.runs.terms import Finding
+from etl.runs.terms import Counters, Finding
 
 
 def start_of(account: Account) -> datetime | None:
@@ -38,9 +39,7 @@ def streams_to_read(task: Task, states: dict[str, StreamState]) -> tuple[str, ..
     wanted = task.account.agents
     if agents and not {*states, *(wanted or ())}.intersection(listed) and not _all_created_since(agents, states):
         raise _no_agent_met(task)
-    with task.warehouse.page(task.account, run_id=task.run_id) as page:
-        page.save_agents(agents, observed_at=task.clock.now())
-        task.save_progress(page)
+    task.write(lambda page, _: page.save_agents(agents, observed_at=task.clock.now()))
     known = [stream for stream, state in states.items() if state.closed_at is None]
     candidates = dict.fromkeys([*(wanted or listed), *known])
     return tuple(stream for stream in candidates if wanted is None or stream in wanted)
@@ -73,9 +72,12 @@ def _no_agent_met(task: Task) -> AnchorNotMet:
 def close_agent(task: Task, agent_id: str, state: StreamState) -> None:
     """Close the stream of an agent that no longer exists; its calls stay as they are."""
     now = task.clock.now()
-    with task.warehouse.page(task.account, run_id=task.run_id) as page:
+
+    def close(page: PageTransaction, _: Counters) -> None:
         page.save_state(agent_id, replace(state, start=start_of(task.account), closed_at=now))
         page.close_agent(agent_id, observed_at=now)
+
+    task.write(close)
     task.find(Finding(stream=agent_id, code="agent_gone", text="The agent no longer exists at the provider; its calls are kept."))
 
 

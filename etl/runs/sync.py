@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from etl.errors import AnchorNotMet, AuthenticationFailed, ConnectionFailed, NotFound
+from etl.errors import FORBIDDEN, AnchorNotMet, AuthenticationFailed, ConnectionFailed, NotFound
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.details import read_details
@@ -64,10 +64,9 @@ def _sync_one(task: Task, stream: str, states: dict[str, StreamState], failures:
             close_agent(task, stream, states[stream])
         else:
             failures.append((stream, unknown_agent(task, stream)))
-    except AuthenticationFailed:
-        raise
     except ConnectionFailed as failure:
-        if not fail_alone(task.account):
+        refused = isinstance(failure, AuthenticationFailed) and failure.status != FORBIDDEN
+        if refused or not fail_alone(task.account):
             raise
         failures.append((stream, failure))
     finally:

@@ -70,6 +70,11 @@ class Counters:
     late: int = 0
     max_lateness: timedelta | None = None
 
+    def become(self, other: Counters) -> None:
+        """Take on what another one has counted."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
     def add(self, loaded: Loaded) -> None:
         """Add what one page brought."""
         self.inserted += loaded.inserted
@@ -82,7 +87,11 @@ class Counters:
 
 
 class Loaded(NamedTuple):
-    """What loading one page did. `late` counts new calls inside what was covered before; the calls `open_ids` have not ended."""
+    """
+    What loading one page did. `late` counts new calls in what had been covered before.
+
+    `open_ids` are the calls on the page that have not ended, and those that had not before it.
+    """
 
     inserted: int = 0
     updated: int = 0

@@ -1,8 +1,8 @@
 """
-The connection to the database: its address, the engine, the settings of every session, the requirements on the server.
+Knows the way to the database: the engine, what every session is set to, what the server must be.
 
-Errors are translated in `etl.warehouse.failures`; locks are in `etl.warehouse.locks`, the schema's versions in
-`etl.warehouse.schema`.
+Its address is read in `etl.warehouse.address`, what its errors mean stands in `etl.warehouse.failures`,
+the locks in `etl.warehouse.locks`, the tables in `etl.warehouse.schema`.
 """
 
 from __future__ import annotations
@@ -17,36 +17,44 @@ from typing import Self
 
 import psycopg
 from psycopg import Connection as Session
-from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from etl.errors import UsageError, WarehouseError
+from etl.errors import WarehouseError
+from etl.warehouse.address import parse_url, shown
 from etl.warehouse.failures import translated
 
 OLDEST = 14
 """The oldest major version of PostgreSQL that has what the schema needs: multiranges, `idle_session_timeout`."""
 
-_DRIVERS = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 _PATIENCE = timedelta(seconds=10)
-_FRESH = 1.0  # seconds; a session used more recently than this is assumed to be alive
-_SESSION = (
-    "SET search_path TO public; SET TimeZone TO 'UTC'; SET statement_timeout TO 0; "
-    "SET idle_in_transaction_session_timeout TO '60s'"  # frees the locks of a stopped process for its successor
-)
-_VARIABLES = {
-    "dbname": "PGDATABASE",
-    "host": "PGHOST",
-    "options": "PGOPTIONS",
-    "password": "PGPASSWORD",
-    "port": "PGPORT",
-    "service": "PGSERVICE",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "user": "PGUSER",
+_FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive
+_PINNED = {
+    "search_path": "public",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",  # what the driver reads
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "row_security": "off",  # a policy that would hide rows is an error, and not a warehouse that seems to hold fewer
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "5min",
+    "idle_in_transaction_session_timeout": "60s",  # what a stopped process holds is free again for its successor
 }
+"""What every session relies on, whatever the database or the role sets."""
+
+_SESSION = (
+    "".join(f"SET {name} TO '{value}'; " for name, value in _PINNED.items())  # noqa: S608 - no SET takes parameters
+    # Newer servers only, or not to be taken from the session that holds the locks.
+    + "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('transaction_timeout', 'idle_session_timeout')"
+)
 _LIBPQ = {
     "application_name": "call-warehouse",
     "keepalives": "1",
@@ -56,26 +64,6 @@ _LIBPQ = {
     "tcp_user_timeout": "60000",  # milliseconds
     "client_encoding": "utf8",
 }
-
-
-def parse_url(url: str) -> URL:
-    """
-    Return the address in the form the engine takes; `postgresql://`, `postgres://` and `postgresql+psycopg://` are accepted.
-
-    Raises UsageError, which never shows the address: it may hold a password.
-    """
-    hint = "Write warehouse.url as postgresql+psycopg://user@host:5432/database, or leave it out to use the embedded server."
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise UsageError(
-            "The setting warehouse.url is not a database address.", hint=hint
-        ) from None  # the cause shows the address
-    if parsed.drivername not in _DRIVERS:
-        raise UsageError(
-            f"The setting warehouse.url is for '{parsed.drivername}', but the warehouse is a PostgreSQL database.", hint=hint
-        )
-    return parsed.set(drivername="postgresql+psycopg")
 
 
 def refuse_unfit(address: str, *, version: int, encoding: str, standby: bool, read_only: bool) -> None:
@@ -100,17 +88,12 @@ def refuse_unfit(address: str, *, version: int, encoding: str, standby: bool, re
         )
 
 
-def libpq_environment(conninfo: str) -> dict[str, str]:
-    """Return the environment for psql and other libpq programs; unlike a command line, other users cannot read it."""
-    given = conninfo_to_dict(conninfo)
-    return {_VARIABLES[key]: str(value) for key, value in given.items() if key in _VARIABLES and value is not None}
-
-
 class Database:
     """
     One database, reached through a bounded pool of sessions; safe to share between threads.
 
-    Every session has only `public` on its search path, uses UTC, and has no statement timeout.
+    Every session has what it relies on set for itself (`_PINNED`): `public` alone on its search path, times in UTC, the
+    isolation level, the forms of values, no timeout of statements.
     The methods raise `WarehouseError`; whoever uses `engine` directly does so inside `translate()`.
     """
 
@@ -144,7 +127,7 @@ class Database:
     @property
     def address(self) -> str:
         """The address without its password or anything else that may be one."""
-        return self._url.set(query={}).render_as_string(hide_password=True)
+        return shown(self._url)
 
     @property
     def url(self) -> str:

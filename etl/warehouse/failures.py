@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from etl.errors import WarehouseError
+from etl.errors import Collided, WarehouseError
 
 KEPT = "What was committed before stays."
 
@@ -59,7 +59,11 @@ _IN_THE_WAY = Meaning(
     "Give the warehouse a database of its own: CREATE DATABASE warehouse; and name it in warehouse.url.",
 )
 _FULL = Meaning("The disk of the database server at {address} is full.", "Make room on the server; the next run continues.")
-_COLLIDED = Meaning("Another transaction on the database at {address} got in the way.", _RETRY)
+_COLLIDED = Meaning("Another transaction on the database at {address} got in the way.", _RETRY, Collided)
+_LOCKED = Meaning(
+    "Another session on the database at {address} holds a lock for too long.",
+    "See whose it is in pg_stat_activity, and end it: SELECT pg_terminate_backend(pid). " + _RETRY,
+)
 _BUSY = Meaning(
     "The database server at {address} accepts no more connections.", "Raise its max_connections, or close other clients."
 )
@@ -92,8 +96,10 @@ _BY_CODE: dict[str, Meaning] = {
     ),
     "53300": _BUSY,
     "53400": _BUSY,
-    "40": _COLLIDED,
-    "55P03": _COLLIDED,
+    "40001": _COLLIDED,
+    "40P01": _COLLIDED,
+    "40": Meaning("A transaction on the database at {address} was taken back ({code}).", _RETRY),
+    "55P03": _LOCKED,
     "57014": Meaning(
         "A statement was cancelled on the server at {address}.", "Somebody or a timeout on the server cancelled it. " + _RETRY
     ),

@@ -32,7 +32,7 @@ class PostgresWarehouse:
     def __init__(self, database: Database, locks: Locks) -> None:
         self._database = database
         self._locks = locks
-        self._with_rejects: set[str] = set()  # connections that had open rejects when their run began
+        self._with_rejects: set[str] = set()  # the connections that have had open rejects since their run began
 
     def acquire(self, connection: str) -> None:
         if not self._locks.try_acquire(connection):
@@ -132,6 +132,8 @@ class PostgresWarehouse:
         """Begin a page as `RunWarehouse` says; if the connection has open rejects, those that came right are resolved too."""
         with page_transaction(self._database, account, run_id, Page) as page:
             yield page
+            if page.met_rejects:
+                self._with_rejects.add(account.connection)
             if account.connection in self._with_rejects:
                 page.resolve_rejects()
 

@@ -74,6 +74,7 @@ class Stage:
     folder: Path
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     max_attempts: int = 8
+    max_response_mb: int = 64
     clock: HastyClock = field(default_factory=HastyClock)
 
     @property
@@ -84,7 +85,7 @@ class Stage:
     def configured(self) -> Settings:
         """Write a config.toml and load it."""
         lines = ["[warehouse]", f"url = {json.dumps(self.url)}", "", "[http]", f"max_attempts = {self.max_attempts}"]
-        lines += ["backoff = 0.001", "max_backoff = 0.01", ""]
+        lines += [f"max_response_mb = {self.max_response_mb}", "backoff = 0.001", "max_backoff = 0.01", ""]
         for provider, name in NAMES.items():
             keys = {"provider": provider, "token": self.sandbox.tokens[provider], "base_url": self.sandbox.url(provider)}
             keys |= self.settings.get(provider, {})

@@ -14,6 +14,9 @@ from etl.sandbox import NO_LIMITS, Sandbox
 from tests.acceptance.process import PATIENCE, Program, content, held_and_true, hourly, rows
 from tests.acceptance.stage import quiet_history
 
+SUPERUSER = (
+    "The database role is a superuser: what a query calls can reach files and programs of the server. Use a role that is none."
+)
 ONLY_READS = "Nothing was changed: `etl sql` with a query only reads."
 
 
@@ -54,9 +57,9 @@ def test_a_query(program: Program) -> None:
 
     plain, document = program.run("sql", query), program.run("sql", "--json", query)
 
-    assert (plain.code, plain.err, plain.out.splitlines()[0], plain.out.splitlines()[-1]) == (
+    assert (plain.code, plain.lines, plain.out.splitlines()[0], plain.out.splitlines()[-1]) == (
         0,
-        "",
+        [SUPERUSER],
         "connection  calls  oldest                   nothing",
         "(2 rows)",
     )
@@ -67,12 +70,33 @@ def test_a_query(program: Program) -> None:
 @pytest.mark.parametrize(
     ("query", "happened"),
     [
-        ("SELEC 1", 'The query failed: syntax error at or near "SELEC". It is at character 1.'),
+        ("SELECT FRM", 'The query failed: column "frm" does not exist. It is at character 8.'),
+        ("SELEC 1", "`etl sql` with a query does not run SELEC."),
+        ("/* by */ -- the way\n (SELECT 1/0)", "The query failed: division by zero."),
         ("SELECT nope FROM calls", 'The query failed: column "nope" does not exist. It is at character 8.'),
         ("SELECT * FROM nope", 'The query failed: relation "nope" does not exist. It is at character 15.'),
         ("SELECT 1/0", "The query failed: division by zero."),
-        ("DELETE FROM calls", "The query failed: cannot execute DELETE in a read-only transaction."),
-        ("COMMIT; DELETE FROM calls", "The query failed: cannot insert multiple commands into a prepared statement."),
+        ("DELETE FROM calls", "`etl sql` with a query does not run DELETE."),
+        (
+            "WITH d AS (DELETE FROM calls RETURNING 1) SELECT * FROM d",
+            "The query failed: cannot execute SELECT in a read-only transaction.",
+        ),
+        ("EXPLAIN ANALYZE DELETE FROM calls", "The query failed: cannot execute DELETE in a read-only transaction."),
+        ("SELECT * INTO stolen FROM calls", "The query failed: cannot execute SELECT INTO in a read-only transaction."),
+        (
+            "SELECT set_config('transaction_read_only', 'off', false)",
+            "The query failed: transaction read-write mode must be set before any query.",
+        ),
+        ("COMMIT; DELETE FROM calls", "`etl sql` with a query does not run COMMIT."),
+        ("SELECT 1; COMMIT; DELETE FROM calls", "The query failed: cannot insert multiple commands into a prepared statement."),
+        (
+            "DO $$ BEGIN PERFORM set_config('default_transaction_read_only','off',false); COMMIT; DELETE FROM calls; END $$",
+            "`etl sql` with a query does not run DO.",
+        ),
+        ("COPY calls TO PROGRAM 'cat'", "`etl sql` with a query does not run COPY."),
+        ("SET TRANSACTION READ WRITE", "`etl sql` with a query does not run SET."),
+        ("CALL something()", "`etl sql` with a query does not run CALL."),
+        (" -- nothing", "There is no query to run."),
         ("SELECT 1; SELECT 2", "The query failed: cannot insert multiple commands into a prepared statement."),
         ("SELECT 'infinity'::timestamptz", "The query failed: timestamp too large (after year 10K): 'infinity'."),
     ],

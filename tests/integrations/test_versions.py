@@ -22,10 +22,10 @@ STORIES = (
     "tests/acceptance/test_resume.py",
 )
 
-# Of the warehouse what Python has a part in: the launcher, the driver, the binary form of rows.
-WAREHOUSE = (
+# Of what needs Postgres, that in which Python has a part: the launcher, the driver, the binary form of rows.
+DATABASE = (
     "tests/embedded",
-    "tests/warehouse/test_copying.py",
+    "tests/warehouse/loading",
     "tests/warehouse/test_database.py",
     "tests/warehouse/test_locks.py",
 )
@@ -40,7 +40,7 @@ POSTGRES: dict[str, Callable[[], Path]] = {
 @pytest.mark.parametrize("age", ["oldest", "newest"])
 def test_on_another_python(environment_of: Ages, age: str) -> None:
     """On the oldest and on the newest supported Python of this machine, with the locked packages."""
-    environment_of(age).test("tests/unit", "tests/providers", *WAREHOUSE, *STORIES, variables={})
+    environment_of(age).test("tests/unit", "tests/providers", *DATABASE, *STORIES, variables={})
 
 
 @pytest.mark.parametrize("version", POSTGRES)
@@ -48,11 +48,5 @@ def test_on_another_postgres(version: str) -> None:
     """On every version that can be had without another package index; the embedded server's own tests choose theirs."""
     programs = POSTGRES[version]()
     here = Environment(Path(sys.prefix))
-    deselected = "--ignore=tests/embedded"
-    here.test(
-        "tests/warehouse",
-        "tests/acceptance/test_docs_queries.py",
-        *STORIES,
-        deselected,
-        variables={"ETL_TEST_POSTGRES": os.fspath(programs)},
-    )
+    variables = {"ETL_TEST_POSTGRES": os.fspath(programs)}
+    here.test("tests/warehouse", "tests/acceptance/test_docs_queries.py", *STORIES, variables=variables)

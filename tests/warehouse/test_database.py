@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import make_url, text
 
 from etl.errors import UsageError, WarehouseError
-from etl.warehouse.database import Database, driver_of, parse_url, refuse_unfit
+from etl.warehouse.address import parse_url
+from etl.warehouse.database import Database, driver_of, refuse_unfit
 
 PASSWORD = "a-made-up-password"
 
@@ -54,6 +55,42 @@ def test_a_password_is_never_shown() -> None:
         raise psycopg.OperationalError("connection failed: no password supplied")
     assert PASSWORD not in f"{database!r} {database.address} {caught.value}"
     assert PASSWORD in database.url
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("postgresql://etl:{}@one:5432,two:5433/warehouse?sslmode=require", "etl:***@one:5432,two:5433/warehouse"),
+        ("postgresql://etl:{}@one,two/warehouse", "etl:***@one:5432,two:5432/warehouse"),
+        ("postgresql://etl:{}@[::1]:5433,192.0.2.1/warehouse", "etl:***@[::1]:5433,192.0.2.1:5432/warehouse"),
+        ("postgresql://one:1,two:2/warehouse", "one:1,two:2/warehouse"),
+        ("postgresql://etl:{},/x@one/warehouse", "etl:***@one/warehouse"),
+        ("postgresql://etl:{}@/warehouse?host=one:5432&host=two:5433", "etl:***@one:5432,two:5433/warehouse"),
+    ],
+)
+def test_several_hosts(url: str, address: str) -> None:
+    """They are given as libpq's own addresses give them; messages name them all, and never the password."""
+    database = Database(url.format(PASSWORD))
+    assert database.address == f"postgresql+psycopg://{address}"
+    assert PASSWORD not in repr(database)
+
+
+@pytest.mark.parametrize("url", ["postgresql://etl:{}@rest@one/warehouse", "postgresql://etl:x@{}@one,two/warehouse"])
+def test_an_at_sign_in_the_password(url: str) -> None:
+    """Where the password ends is not guessed: the part behind the @ would be shown as a host."""
+    with pytest.raises(UsageError, match="second @") as caught:
+        Database(url.format(PASSWORD))
+    assert PASSWORD not in str(caught.value)
+    assert "%40" in caught.value.hint
+
+
+def test_the_first_host_that_takes_writes_is_used(database_url: str) -> None:
+    """A host that does not answer is passed over, and `target_session_attrs` is libpq's own."""
+    url = make_url(database_url)
+    directory = url.query["host"]
+    several = url.set(query={"host": f"/nowhere,{directory}", "port": "5432,5432", "target_session_attrs": "read-write"})
+    with Database(several.render_as_string(hide_password=False)) as database, database.begin() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
 
 
 def test_every_session_is_set_up_the_same(database: Database) -> None:

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 
 from etl.coverage import Span, Spans
 from etl.reading.source import Page
+from etl.reading.walks.ending import ends
 from etl.reading.walks.outline import outline
-from etl.reading.walks.scan import ends, scan
+from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Note, Pages, Step
 
 SECOND = timedelta(seconds=1)
@@ -47,8 +48,7 @@ class _Walk:
         self.came_from: datetime | None = None  # the previous request's `since`
         self.expected: range | None = None  # the totals that the previous page leads us to expect
         self.tries = 0
-        self.size: int | None = None
-        self.met = False  # whether any record came; a walk without records claims nothing
+        self.met = False  # whether any record came: an answer that is empty throughout claims nothing
         self.notes: tuple[Note, ...] = ()
 
     def steps(self) -> Iterator[Step]:
@@ -64,8 +64,7 @@ class _Walk:
                 yield from scan(self.pages, claims_from=self.start, since=whole_second(self.start), until=self.until)
                 return
             self.met = self.met or bool(page.records)
-            self.size = self.size or page.facts.size or len(page.records) or 1
-            ended = ends(page, number=1, size=self.size)
+            ended = ends(page, number=1, size=page.facts.size or self.pages.size)
             if self._total_disagrees(page) and self.came_from is not None:
                 yield self._step(page, instants, Spans())
                 self.since, self.expected = self.came_from, None

@@ -14,9 +14,10 @@ from etl.coverage import BEGINNING, FAR, Span, Spans
 from etl.model import Record
 from etl.provider import Ask
 from etl.reading.source import Page, Pager
+from etl.reading.walks.ending import says_end, served
 from etl.reading.walks.newest_first import newest_first
 from etl.reading.walks.outline import outline
-from etl.reading.walks.scan import ends, scan
+from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Step
 from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncountable
 from etl.reading.walks.whole_list import WholeList
@@ -85,10 +86,13 @@ class Places:
         self._pager = pager
         self._pages = {1: first}
         self._expected = expected
-        self.size = first.facts.size or len(first.records) or 1
+        self.size = served(first, pager.size)
         self.bound = Instants.of(first).settles_before - access.lookback
 
     def count(self, span: Span) -> int:
+        """See `Side.count`."""
+        if span.start >= span.end:  # a start date younger than the lookback: nothing is old enough to be counted
+            return 0
         return self._below(span.end) - self._below(span.start)
 
     def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
@@ -99,7 +103,7 @@ class Places:
                 if record.cursor is not None and record.cursor < span.start:
                     return
                 yield record, page.sent_at
-            if ends(page, number=following, size=self.size).here:
+            if not page.records or self._last(page, following):
                 return
 
     def placeless_above(self) -> frozenset[str]:
@@ -135,7 +139,7 @@ class Places:
             if first is not None and (number == 1 or any(record.cursor is not None for record in page.records[:first])):
                 return number, first
             if first is None and page.records:
-                if ends(page, number=number, size=self.size).here:
+                if self._last(page, number):
                     return number, len(page.records)
                 above, number, went_down = number, number + step, True
             else:
@@ -145,11 +149,15 @@ class Places:
                 number = (above + below) // 2
         return (above, len(self._page(above).records)) if above else (1, 0)
 
+    def _last(self, page: Page, number: int) -> bool:
+        """Whether a page says that it is the last; how many calls there are is what its total says, right or wrong."""
+        return says_end(page, reached=(number - 1) * self.size + len(page.records))
+
     def _page(self, number: int) -> Page:
         if number not in self._pages:
             page = self._pager.page(number)
             first = self._pages[1]
-            while page.ids == first.ids and page.ids and page.facts.number != number:
+            while page.ids == first.ids and page.ids and number > 1:
                 if not self._pager.give_up_style():
                     raise Uncountable("the provider serves its first page whatever page is asked for")
                 page = self._pager.page(number)

@@ -12,7 +12,8 @@ from etl.model import Record
 from etl.provider import Ask
 from etl.reading.source import Page, Pager
 from etl.reading.walks.ascending import ascending, whole_second
-from etl.reading.walks.scan import ends, scan
+from etl.reading.walks.ending import says_end, served
+from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Step
 from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncountable
 
@@ -106,9 +107,9 @@ class Windows:
         size = 0
         for number in range(1, PAGES):
             page = self._pager.page(number, since=span.start, until=span.end)
-            size = size or page.facts.size or len(page.records) or 1
+            size = size or served(page, self._pager.size)
             yield from ((record, page.sent_at) for record in page.records)
-            if ends(page, number=number, size=size).here:
+            if not page.records or says_end(page, reached=(number - 1) * size + len(page.records)):
                 return
 
     def placeless_above(self) -> frozenset[str]:

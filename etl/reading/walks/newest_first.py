@@ -8,7 +8,6 @@ Ranges that are held already are jumped over; a jump has to land on a page that 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -16,16 +15,12 @@ from datetime import datetime
 from etl.coverage import TICK, Span, Spans
 from etl.errors import ProviderRefused
 from etl.reading.source import Page
+from etl.reading.walks.ending import Ending, ends, says_end, served
 from etl.reading.walks.outline import ORDER_TOLERANCE, Outline, outline
-from etl.reading.walks.scan import Ending, ends, scan
-from etl.reading.walks.step import Instants, Note, Pages, Step
+from etl.reading.walks.progress import Progress, key_of
+from etl.reading.walks.scan import scan
+from etl.reading.walks.step import NO_SUCH_PAGE, REFUSED, Instants, Note, Pages, Step, no_records
 from etl.reading.walks.tie import TRIES, Tie
-
-PAGES_REMEMBERED = 5
-"""How many pages of new calls may push known records down before a newer record is taken as a violation of the order."""
-
-REFUSED = (400, 422)
-"""The statuses of a refused parameter, such as a page number that the provider does not accept."""
 
 STEP_BACKS = 100
 """The maximum number of steps back; a list that shrinks faster than it can be read is left to the next run."""
@@ -56,8 +51,12 @@ class _Walk:
         self.landing = False  # whether the next page must prove that it reaches above `bound`
         self.number = 1
         self.before: tuple[Page, Outline] | None = None
-        self.recent: deque[tuple[str, ...]] = deque(maxlen=PAGES_REMEMBERED)
-        self.size = page.facts.size or len(page.records) or 1
+        self.progress = Progress()
+        self.furthest = 0  # the page furthest down that was not a repeat
+        self.stale = 0  # pages in a row without a new id, whatever the way of asking
+        self.suspect = False  # whether the page before was not served where it belongs, so that the next one may not join it
+        self.said_end = False  # whether the page before said that it was the last
+        self.size = served(page, pages.size)
         self.tie = Tie()
         self.back = 1
         self.step_backs = 0
@@ -66,43 +65,89 @@ class _Walk:
 
     def steps(self, page: Page) -> Iterator[Step]:
         while True:
-            shape = _outline(page)
+            number, shape = self.number, _outline(page)
             lost = self._order_lost(page, shape)
-            self.recent.append(page.ids)
+            follows = self.before is not None and not self.landing
+            self.progress.see(page, place=(self.number - 1) * self.size, follows=follows, tied=self.tie.instant)
             if shape.violated or lost:
                 yield self._step(page, Spans(), takes_back=True, notes=(Note.ORDER_VIOLATED,))
                 self.pages.note_unsorted()
                 yield from scan(self.pages, claims_from=None)
                 return
-            if self._page_ignored(page):
-                if not self.pages.give_up_style():
-                    yield self._step(page, Spans(), notes=(Note.PAGE_IGNORED,))
+            if self._stands_still(page):
+                given_up = not self._all_tied(page) and self.pages.give_up_style()
+                self.stale += not given_up
+                ignored = self.stale > (TRIES if self._all_tied(page) else 1)
+                yield self._step(page, Spans(), notes=(Note.PAGE_IGNORED,) if ignored else ())
+                if ignored:
                     return
+                if not given_up:
+                    self._distrust(shape)
             elif self._shrunk(page) or self._landed_low(shape):
+                self.furthest = max(self.furthest, number)
                 yield self._step(page, Spans())
                 if self.step_backs > STEP_BACKS:
                     return
-            elif (proven := self._tie_proven(page)) is None:
-                yield self._step(page, Spans())
-                self.number, self.before = self.tie.first_page, None
             else:
-                step, finished = self._read(page, shape, tie_proven=proven)
-                yield step
-                if finished:
-                    return
-            following = self._next_page()
+                notes = self._joined(page, shape)
+                if (proven := self._tie_proven(page)) is None:
+                    yield self._step(page, Spans(), notes=notes)
+                    self.number, self.before = self.tie.first_page, None
+                else:
+                    step, finished = self._read(page, shape, tie_proven=proven, notes=notes)
+                    yield step
+                    if finished:
+                        return
+            following = self._next_page(page)
             if following is None:
                 yield self._step(replace(page, records=()), Spans(), notes=(Note.PAGE_IGNORED,))
                 return
             page = following
 
-    def _next_page(self) -> Page | None:
-        """Request the next page; None if the provider refuses every way to request any but the first."""
+    def _stands_still(self, page: Page) -> bool:
+        """Whether a page further down than any before brings no new id, which no arrivals explain."""
+        if self.number <= self.furthest or not page.records or self.progress.fresh:
+            return False
+        return self.before is None or self.progress.unexplained > 0 or self._all_tied(page)
+
+    def _all_tied(self, page: Page) -> bool:
+        """Whether a page holds nothing but calls of the instant at hand, which each request may deal anew."""
+        return all(record.cursor == self.tie.instant for record in page.records)
+
+    def _distrust(self, shape: Outline) -> None:
+        """Go on below a page that was not served where it belongs: the next one need not join what is read."""
+        self.suspect = True
+        if shape.last is not None:
+            self.bound = min(self.bound, shape.last)
+        self.tie.leave()
+        self.number += 1
+
+    def _joined(self, page: Page, shape: Outline) -> tuple[Note, ...]:
+        """Leave a gap above a page that shares no call with one that was not served where it belongs."""
+        suspect, self.suspect = self.suspect, bool(self.progress.unexplained)
+        if not suspect or self.progress.joined or shape.first is None:
+            return ()
+        self.tie.leave()
+        self.bound = min(self.bound, shape.first - shape.slack)
+        return (Note.PAGE_REPEATED,)
+
+    def _next_page(self, page: Page) -> Page | None:
+        """
+        Ask for the page wanted; None where the provider refuses every way to ask for another than the first.
+
+        Behind the end of the list some APIs answer an error: then it is an empty page. `page` is the one read last.
+        """
         while True:
             try:
                 return self.pages.page(self.number)
             except ProviderRefused as refusal:
-                if refusal.status not in REFUSED or self.number == 1:
+                if refusal.status not in (*REFUSED, *NO_SUCH_PAGE) or self.number == 1:
+                    raise
+                if self.landing and refusal.status in NO_SUCH_PAGE:
+                    return no_records(page)
+                if self.before is not None and self.pages.ends_before(self.number, size=self.size, last=self.before[0]):
+                    return no_records(page)
+                if refusal.status not in REFUSED:
                     raise
                 if not self.pages.give_up_style():
                     return None
@@ -130,11 +175,13 @@ class _Walk:
             notes=notes,
         )
 
-    def _read(self, page: Page, shape: Outline, *, tie_proven: bool) -> tuple[Step, bool]:
-        """Claim the slice of a page if it joins what was read before, and choose the next page."""
+    def _read(self, page: Page, shape: Outline, *, tie_proven: bool, notes: tuple[Note, ...]) -> tuple[Step, bool]:
+        """Claim the slice of a page that joins what is read, and choose the next page."""
         bound = self.bound
         self.landing, self.back = False, 1
-        ended = ends(page, number=self.number, size=self.size)
+        if page.records:
+            self.stale, self.furthest = 0, max(self.furthest, self.number)
+        ended = self._ended(page)
         edge, tied = self.tie.instant, frozenset(self.tie.ids)
         hole = Spans([Span(edge, edge + TICK)]) if edge is not None and not tie_proven else Spans()
         self.tie.open(page, number=self.number, size=self.size, last=shape.last)
@@ -143,6 +190,7 @@ class _Walk:
         low = bound
         horizon = None
         ended = self._believed(ended, page)
+        self.said_end = says_end(page, reached=self.progress.reached)
         if ended.surely and self.lowest_seen is not None:
             low = horizon = self.lowest_seen
         elif shape.last is not None:
@@ -150,7 +198,7 @@ class _Walk:
         read = Spans([Span(low, bound)]) - hole
         self.bound = min(bound, low)
         self.remaining -= read
-        notes = (Note.TOTAL_DISAGREES,) if ended.here and not ended.surely else ()
+        notes = (*notes, Note.TOTAL_DISAGREES) if ended.here and not ended.surely else notes
         step = self._step(page, read, notes=notes, horizon=horizon, seen=tied)
         below = sum(cursor < self.lowest_wanted for cursor in shape.cursors)
         if ended.here or (not self.remaining.below(self.bound) and below > 1):
@@ -161,13 +209,20 @@ class _Walk:
         self._choose_next(page, shape)
         return step, False
 
+    def _ended(self, page: Page) -> Ending:
+        """Tell whether the list ends here; nothing is sure unless as many calls were seen as the total counts."""
+        ended = ends(page, number=self.number, size=self.size, reached=self.progress.reached)
+        if not ended.surely or (self.progress.whole and not self.progress.contradicted):
+            return ended
+        return Ending(here=not page.records or self.progress.whole, surely=False)
+
     def _believed(self, ended: Ending, page: Page) -> Ending:
         """
         Accept an empty page as the end of the list only if the page before it, requested again, still shows calls.
 
         An outage that begins during the walk looks the same; it would set the horizon to where it began.
         """
-        if page.records or not ended.here or self.lowest_seen is None:
+        if page.records or not ended.here or self.lowest_seen is None or self.said_end:
             return ended
         self.empty_pages += 1
         if self.empty_pages == 1 and self.number > 1:
@@ -202,22 +257,16 @@ class _Walk:
         earlier_shape = self.before[1]
         if earlier_shape.last is None:
             return False
-        known, trusted = frozenset[str | None]().union(*self.recent), set(shape.cursors)
-        fresh = (record.cursor for record in page.records if record.call_id not in known)
+        known, trusted = self.progress.known, set(shape.cursors)
+        fresh = (record.cursor for record in page.records if key_of(record) not in known)
         newest = max((cursor for cursor in fresh if cursor is not None and cursor in trusted), default=earlier_shape.last)
         return newest - earlier_shape.last > ORDER_TOLERANCE
-
-    def _page_ignored(self, page: Page) -> bool:
-        """Whether the provider served the previous page again although another was requested."""
-        if self.before is None or not page.records:
-            return False
-        return page.facts.number != self.number and page.ids == self.before[0].ids
 
     def _shrunk(self, page: Page) -> bool:
         """Whether calls vanished since the page before, which pulls unread records to earlier pages; if so, step back."""
         total, before = page.facts.total, self.last_total
         self.last_total = total
-        if total is None or before is None or total >= before:
+        if total is None or before is None or total >= before or self.progress.contradicted:
             return False
         self.tie.forget()
         if self.number == 1:
@@ -237,7 +286,7 @@ class _Walk:
 
     def _step_back(self, count: int) -> None:
         self.number = max(1, self.number - count)
-        self.landing = True
+        self.landing, self.said_end = True, False
         self.before = None
         self.step_backs += 1
 

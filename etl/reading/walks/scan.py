@@ -9,50 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
 
 from etl.coverage import Span, Spans
-from etl.errors import PagingBroken
+from etl.errors import ProviderRefused
 from etl.reading.source import Page
-from etl.reading.walks.step import Instants, Note, Pages, Step
+from etl.reading.walks.ending import ends, served
+from etl.reading.walks.progress import key_of
+from etl.reading.walks.step import NO_SUCH_PAGE, REFUSED, Instants, Note, Pages, Step, no_records
 
 PASSES = 50
 """The maximum number of times a list is read."""
 
 STALE_PAGES = 40
 """After two passes and this many pages without anything new, what is missing is given up."""
-
-
-class Ending(NamedTuple):
-    """Whether the list ends with a page, and whether the provider's total agrees."""
-
-    here: bool
-    surely: bool
-
-
-def ends(page: Page, *, number: int, size: int) -> Ending:
-    """
-    Return whether the list ends with this page.
-
-    Raises PagingBroken for an empty page that says that another follows: such a list never ends.
-    """
-    total, more = page.facts.total, page.facts.more
-    reached = (number - 1) * size + len(page.records)
-    if total is not None and total < len(page.records):
-        total = None  # a total smaller than the records shown is useless
-    if total is not None:
-        if reached >= total:
-            return Ending(here=True, surely=True)
-        return Ending(here=not page.records, surely=False)
-    if more is None:
-        return Ending(here=not page.records, surely=not page.records)
-    if more and not page.records:
-        raise PagingBroken(
-            f"the provider says that page {number + 1} follows, but page {number} is empty.",
-            safe="What was read before is kept; the mark stands where nothing is missing below it.",
-            hint="Run the sync again; if it persists, report it to the provider.",
-        )
-    return Ending(here=not more, surely=not more)
 
 
 def scan(
@@ -65,20 +34,30 @@ def scan(
     """
     tally = _Tally()
     instants: Instants | None = None
+    ignored = False
     for _ in range(PASSES):
         tally.begin()
         number, size = 1, 0
-        before: tuple[str, ...] = ()
+        last: Page | None = None
         while True:
-            page = pages.page(number, since=since, until=until)
+            try:
+                page = pages.page(number, since=since, until=until)
+            except ProviderRefused as refusal:
+                # Behind the end of the list some APIs answer an error.
+                if last is None or refusal.status not in (*REFUSED, *NO_SUCH_PAGE):
+                    raise
+                if not pages.ends_before(number, size=size, last=last, since=since, until=until):
+                    raise
+                page = no_records(last)
             instants = instants or Instants.of(page)
-            ignored = page.ids == before and bool(before) and page.facts.number != number
             tally.count(page)
-            size = size or page.facts.size or len(page.records) or 1
+            size = size or served(page, pages.size)
             ended = ends(page, number=number, size=size)
-            read = (
-                tally.proven(claims_from, min(instants.claims_before, until or instants.claims_before)) if ended.here else Spans()
-            )
+            stands_still = number > 1 and bool(page.records) and not tally.fresh
+            another_style = stands_still and not tally.one_instant and pages.give_up_style()
+            ignored = tally.stale > (STALE_PAGES if tally.one_instant else 1)
+            end = min(instants.claims_before, until or instants.claims_before)
+            read = tally.proven(claims_from, end) if ended.surely and not another_style else Spans()
             yield Step(
                 records=page.records,
                 sent_at=page.sent_at,
@@ -88,14 +67,14 @@ def scan(
                 total=page.facts.total,
                 horizon=tally.oldest if read and claims_from is None else None,
                 seen=frozenset(tally.seen) if read else frozenset(),
-                notes=(Note.PAGE_IGNORED,) if ignored else (),
+                notes=(Note.PAGE_IGNORED,) if ignored and not read else (),
             )
-            if ignored or read or (ended.here and not tally.seen):
+            if read or (ended.here and not tally.seen):
                 return
-            if ended.here:
+            if ended.here or ignored or another_style:
                 break
-            number, before = number + 1, page.ids
-        if tally.stale_passes * number > STALE_PAGES and tally.stale_passes > 1:
+            number, last = number + 1, page
+        if ignored or (tally.stale_passes * number > STALE_PAGES and tally.stale_passes > 1):
             break
     yield Step(
         records=(),
@@ -104,7 +83,7 @@ def scan(
         settles_before=page.sent_at,
         number=number,
         total=page.facts.total,
-        notes=(Note.TOTAL_DISAGREES,),
+        notes=() if ignored else (Note.TOTAL_DISAGREES,),
     )
 
 
@@ -121,6 +100,11 @@ class _Tally:
         self.shrunk = False
         self.last_total: int | None = None
         self.totals: list[int] = []
+        self.in_pass: set[str] = set()
+        self.instants: set[datetime | None] = set()
+        self.fresh = 0  # new ids of the pass on the page at hand
+        self.stale = 0  # pages in a row without any
+        self.contradicted = False  # whether a page showed more calls than its own total counts
 
     def begin(self) -> None:
         if self.passes:
@@ -129,7 +113,9 @@ class _Tally:
         self.seen_before = len(self.seen)
         self.shrunk = False
         self.totals = []
-        self.places = 0
+        self.places = self.stale = 0
+        self.in_pass, self.instants = set(), set()
+        self.contradicted = False
 
     def count(self, page: Page) -> None:
         total = page.facts.total
@@ -138,7 +124,13 @@ class _Tally:
             # A vanished call may be among the ids seen, and may have pulled others to pages already read: start counting again.
             self.seen, self.seen_before, self.shrunk = set(), 0, True
         self.last_total = total
-        self.seen.update(record.call_id or record.digest.hex() for record in page.records)
+        keys = {key_of(record) for record in page.records}
+        self.seen |= keys
+        self.fresh = len(keys - self.in_pass)
+        self.stale = 0 if self.fresh or not page.records else self.stale + 1
+        self.in_pass |= keys
+        self.instants.update(record.cursor for record in page.records)
+        self.contradicted |= total is not None and bool(page.records) and total < len(self.in_pass) and not self.shrunk
         cursors = [record.cursor for record in page.records if record.cursor is not None]
         self.oldest = min([*cursors, *([self.oldest] if self.oldest else [])], default=None)
         if total is not None:
@@ -147,13 +139,18 @@ class _Tally:
     def proven(self, claims_from: datetime | None, end: datetime) -> Spans:
         """Return what a finished pass proves: nothing, unless the distinct ids reach the pass's totals."""
         start = claims_from or self.oldest
-        if start is None or not self.seen or self.shrunk:
+        if start is None or not self.seen or self.shrunk or self.contradicted:
             return Spans()
         if self.totals:
             enough = len(self.seen) >= max(self.totals[0], self.totals[-1])
         else:  # without a total: as many calls as positions, since calls of one instant may change their order
             enough = self.passes > 1 and not self.grew and len(self.seen) >= self.places > 0
         return Spans([Span(start, end)]) if enough else Spans()
+
+    @property
+    def one_instant(self) -> bool:
+        """Whether all calls of the pass share an instant: each request may deal them anew, so that a page repeats by chance."""
+        return len(self.instants) == 1
 
     @property
     def grew(self) -> bool:

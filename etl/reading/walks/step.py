@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from etl.coverage import Spans
 from etl.model import Record
+from etl.provider import PageFacts
 from etl.reading.source import Page
 
 
@@ -17,6 +18,7 @@ class Note(StrEnum):
 
     ORDER_VIOLATED = "order_violated"
     PAGE_IGNORED = "page_ignored"
+    PAGE_REPEATED = "page_repeated"
     TOTAL_DISAGREES = "total_disagrees"
 
 
@@ -55,6 +57,12 @@ class Pages(Protocol):
         """Request a page."""
         ...
 
+    def ends_before(
+        self, number: int, *, size: int, last: Page, since: datetime | None = None, until: datetime | None = None
+    ) -> bool:
+        """Whether page `number` was refused because the list ends with the page before it, `last`."""
+        ...
+
     def give_up_style(self) -> bool:
         """Switch to the next way of asking; return False if there is none."""
         ...
@@ -62,6 +70,18 @@ class Pages(Protocol):
     def note_unsorted(self) -> None:
         """Remember that no way of asking keeps the order."""
         ...
+
+
+NO_SUCH_PAGE = (404, 410, 416)
+"""The statuses by which some APIs say that there is no page of this number."""
+
+REFUSED = (400, 422)
+"""The statuses of a refused parameter, such as a page number that the provider does not accept."""
+
+
+def no_records(like: Page) -> Page:
+    """Return the empty page that other APIs answer where this one refused; what `like` said of the whole list stands."""
+    return replace(like, records=(), facts=PageFacts(total=like.facts.total, size=like.facts.size))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from etl.warehouse.tables import calls
 REFUSALS = (
     psycopg.DataError,
     psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,  # JSON nested deeper than the server recurses
     psycopg.errors.CheckViolation,
     psycopg.errors.NotNullViolation,
 )

@@ -47,6 +47,7 @@ class Page:
         self._state: dict[str, object] = {}
         self._counted: dict[str, object] = {}
         self._kept: dict[str, object] = {}
+        self.met_rejects = False  # whether a record of this page could not become a row
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
         return compare(self._driver, self._account.connection, records, self._glimpsed, stream=stream, observed_at=observed_at)
@@ -64,6 +65,8 @@ class Page:
         return self._loader.update(entries)
 
     def note(self, *, stream: str, rejects: Sequence[Reject], drift: Mapping[DriftNote, int], observed_at: datetime) -> None:
+        """See `PageTransaction.note`."""
+        self.met_rejects = self.met_rejects or bool(rejects)
         note_rejects(self._connection, self._account.connection, stream, rejects, observed_at)
         note_drift(self._connection, self._account.connection, drift, observed_at)
 
@@ -149,6 +152,10 @@ class Page:
     def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
         """Remember capabilities and request log; `finish` writes them."""
         self._kept |= {"capabilities": capabilities, "request_log": request_log}
+
+    def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
+        """See `PageTransaction.note_drift`."""
+        note_drift(self._connection, self._account.connection, drift, observed_at)
 
     def save_counters(self, counters: Counters) -> None:
         """Remember the counters; `finish` writes them."""

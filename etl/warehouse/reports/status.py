@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping
 from typing import Any
 
-import psycopg
 from sqlalchemy import desc, select, text
 
-from etl.errors import UsageError
 from etl.warehouse.database import Database
 from etl.warehouse.tables import OPEN, runs
 
@@ -69,34 +66,3 @@ def run_history(database: Database, connection: str | None, *, limit: int) -> li
         statement = statement.where(runs.c.connection == connection)
     with database.begin() as session:
         return [dict(row) for row in session.execute(statement).mappings()]
-
-
-def ask(database: Database, query: str) -> tuple[Sequence[str], list[Sequence[Any]]]:
-    """
-    Run one query in a read-only session; return the columns and the rows.
-
-    Raises UsageError with the server's message about the query, WarehouseError if the database fails.
-    """
-    with closing(database.session()) as session, database.translate():
-        session.execute("SET default_transaction_read_only TO on")
-        try:
-            # As a prepared statement, which the server limits to one command: none can follow after a COMMIT.
-            cursor = session.execute(query.encode(), prepare=True)
-            if cursor.description is None:
-                return (), []
-            return tuple(column.name for column in cursor.description), list(cursor)
-        except psycopg.DatabaseError as error:
-            raise _misasked(error) or error from None
-
-
-def _misasked(error: psycopg.DatabaseError) -> UsageError | None:
-    """Return the server's message about a faulty query; None if the error is not the query's fault."""
-    said, code = error.diag.message_primary, error.sqlstate
-    if (isinstance(error, psycopg.OperationalError) and code is None) or (code or "").startswith(("08", "53", "57P", "58", "XX")):
-        return None
-    place = f" It is at character {error.diag.statement_position}." if error.diag.statement_position else ""
-    return UsageError(
-        f"The query failed: {(said or str(error)).splitlines()[0].rstrip('.')}.{place}",
-        safe="Nothing was changed: `etl sql` with a query only reads.",
-        hint=error.diag.message_hint or "",
-    )

@@ -6,17 +6,17 @@ import json
 import random
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
 from etl import providers
-from etl.audit.counts import Comparison
+from etl.audit.counts import Comparison, Counted, Located
 from etl.audit.port import AuditWarehouse, OpenReject
 from etl.coverage import Span
-from etl.model import JSON
+from etl.model import JSON, Record
 from etl.reading.api import Answer, Api
 from etl.reading.source import Capabilities, Source
 from etl.runs.account import Account
@@ -75,8 +75,9 @@ class Archive:
 class Shelf:
     """What a warehouse holds of it: everything but the calls that are missing."""
 
-    def __init__(self, missing: Sequence[int]) -> None:
+    def __init__(self, missing: Sequence[int], rejects: Sequence[OpenReject] = ()) -> None:
         self.missing = sorted(missing)
+        self.rejects = tuple(rejects)
 
     def count_in(self, *, connection: str, stream: str, span: Span) -> int:
         low, high = first_from(span.start), first_from(span.end)
@@ -91,7 +92,7 @@ class Shelf:
         return cursor_of((low + high) // 2) if low < high else None
 
     def open_rejects(self, *, connection: str, stream: str) -> tuple[OpenReject, ...]:
-        return ()
+        return self.rejects
 
 
 class Standstill:
@@ -104,7 +105,7 @@ class Standstill:
         raise NotImplementedError
 
 
-def compared(provider: str, missing: Sequence[int]) -> tuple[Comparison, Archive]:
+def compared(provider: str, missing: Sequence[int], rejects: Sequence[OpenReject] = ()) -> tuple[Comparison, Archive]:
     """Set an archive beside a shelf."""
     form, archive = providers.get(provider), Archive(provider)
     task = Task(
@@ -123,7 +124,7 @@ def compared(provider: str, missing: Sequence[int]) -> tuple[Comparison, Archive
         pinned=None,
     )
     start = datetime(1970, 1, 1, tzinfo=UTC) if provider == "tuple" else None
-    return Comparison(task, cast("AuditWarehouse", Shelf(missing)), "calls", start=start), archive
+    return Comparison(task, cast("AuditWarehouse", Shelf(missing, rejects)), "calls", start=start), archive
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -152,3 +153,97 @@ def test_a_month_that_is_missing_is_found_as_a_few_stretches(provider: str) -> N
     covered = list(located.stretches)
     assert all(any(cursor_of(number) in span for span in covered) for number in missing)
     assert archive.requests <= 600
+
+
+def test_a_start_date_younger_than_the_lookback_leaves_nothing_to_count() -> None:
+    """Ten calls lie between the two: the count is nought, not ten below it, which no warehouse could ever agree with."""
+    comparison, _ = compared("krosai", [])
+
+    assert comparison.side.count(Span(cursor_of(MILLION - 10), cursor_of(MILLION - 20))) == 0
+
+
+class Shown:
+    """The provider's side of a count that is larger than what its pages show."""
+
+    bound = NOW
+    size = 100
+
+    def __init__(self, total: int, numbers: Sequence[int]) -> None:
+        self.total, self.numbers = total, numbers
+
+    def count(self, span: Span) -> int:
+        return self.total
+
+    def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
+        for number in self.numbers:
+            yield Record(f"call-{number}", cursor_of(number), None, b"{}", {}, str(number).encode(), False), NOW
+
+    def placeless_above(self) -> frozenset[str]:
+        return frozenset()
+
+    def forget(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("numbers", "excused"),
+    [([5, 4, 4, 3, 2, 2], 2), ([5, 4, 3, 5, 4, 3], 0), ([5, 4, 3, 2, 3, 2], 0)],
+    ids=["two calls listed twice", "a page in the place of another", "a page that overlaps the one before"],
+)
+def test_only_a_call_that_stands_beside_itself_is_excused_as_listed_twice(numbers: list[int], excused: int) -> None:
+    """A page served again in the place of another shows as few distinct calls, but then calls are missing: that is no excuse."""
+    comparison, _ = compared("krosai", list(range(MILLION - 100)))
+    comparison.side = Shown(6, numbers)
+    found = Located()
+
+    comparison._compare(Span(cursor_of(0), cursor_of(6)), 6, found)
+
+    assert found.repeats == excused
+
+
+def rejected(provider: str, number: int, *, call_id: str | None = None) -> OpenReject:
+    """Return an open reject that stands where a call of the archive stands."""
+    cursor = {"tuple": "ended_at", "krosai": "created_at"}[provider]
+    value = {"id": call_id, cursor: cursor_of(number).isoformat()}
+    return OpenReject(key=f"reject-{number}", call_id=call_id, text=json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("held", "rejected_count", "agree"), [(10, 0, True), (8, 2, True), (8, 1, False), (8, 3, False), (10, 2, False)]
+)
+def test_complete_is_what_is_held_and_rejected_together_and_nothing_else(held: int, rejected_count: int, agree: bool) -> None:
+    """A reject stands for one record of the provider's count: neither for more, nor for none."""
+    assert Counted(span=Span(cursor_of(0), NOW), provider=10, held=held, rejected=rejected_count).agree is agree
+
+
+@pytest.mark.parametrize("provider", ["tuple", "krosai"])
+def test_a_reject_stands_for_the_call_that_it_could_not_become(provider: str) -> None:
+    """The counts agree, and no call is named as missing."""
+    comparison, _ = compared(provider, [500_000], [rejected(provider, 500_000, call_id="call-500000")])
+
+    counted = comparison.count()
+
+    assert (counted.provider, counted.held, counted.rejected, counted.agree) == (MILLION, MILLION - 1, 1, True)
+
+
+@pytest.mark.parametrize("provider", ["tuple", "krosai"])
+def test_a_reject_that_the_provider_no_longer_lists_is_not_forgiven(provider: str) -> None:
+    """All calls are held, and one reject more than the provider counts: a mismatch, and the reject is named as stale."""
+    comparison, _ = compared(provider, [], [rejected(provider, 500_000)])
+
+    counted = comparison.count()
+    located = comparison.locate(counted)
+
+    assert (counted.held, counted.rejected, counted.agree) == (MILLION, 1, False)
+    assert (located.stale, located.missing, located.extra) == (["reject-500000"], [], [])
+
+
+@pytest.mark.parametrize("provider", ["tuple", "krosai"])
+def test_a_reject_makes_up_for_no_missing_call_elsewhere(provider: str) -> None:
+    """The counts agree as a whole by chance only where a reject is of the call that is missing: here the call is named."""
+    comparison, _ = compared(provider, [200_000, 700_000], [rejected(provider, 700_000, call_id="call-700000")])
+
+    counted = comparison.count()
+    located = comparison.locate(counted)
+
+    assert (counted.agree, located.missing, located.stale) == (False, ["call-200000"], [])

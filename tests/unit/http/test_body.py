@@ -1,6 +1,7 @@
 """Bodies become records, byte for byte where they are valid and mended where providers send what no database takes."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.http.body import Body, Unexpected, Unreadable, WebPage, read_error, read_list, read_one
+from etl.model import Drift, DriftNote
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 values = st.recursive(
@@ -114,7 +116,7 @@ def test_fields_beyond_all_floats_are_null() -> None:
     assert read_list(b'{"a": 1e999, "b": -Infinity, "data": []}', ("data",)).fields == {"a": None, "b": None}
 
 
-@pytest.mark.parametrize("body", [b'{"data": {}}', b"[]", b"3", b'"data"', b"null", b'{"data": null}'])
+@pytest.mark.parametrize("body", [b'{"data": {}}', b"[]", b"3", b'"data"', b"null", b'{"calls": null}'])
 def test_json_without_the_list_is_unexpected(body: bytes) -> None:
     """It is readable, so what it says can be looked at."""
     with pytest.raises(Unexpected) as raised:
@@ -146,7 +148,6 @@ def test_a_body_that_leaves_no_character_to_mend_with_is_given_up() -> None:
         b'[{"a": 1}',
         b"[1] 2",
         b"{NaN: 1}",
-        b'["\\x"]',
         b"[01]",
         b"\xff\xfe",
         b"[" * 100_000,
@@ -187,3 +188,124 @@ def test_an_error_body_is_decoded_or_none() -> None:
         read_error(b"<html>"),
         read_error(b""),
     ] == [{"message": ["a", "b"]}, None, None]
+
+
+# ── Read as leniently as the best clients read ──────────────────────────────────────────────────────────────────────
+
+
+def test_null_in_the_place_of_a_list_is_an_empty_list() -> None:
+    """It proves no more than one; that it departs from the documents is noted. A later key that holds a list comes first."""
+    assert [read_list(b'{"data": null, "total": 0}', ("calls", "data")), read_list(b" null\n", ())] == [
+        Body(
+            records=(),
+            fields={"total": 0},
+            envelope={"total": 0},
+            departures=frozenset({DriftNote("data", Drift.WRONG_TYPE, "null")}),
+        ),
+        Body(records=(), departures=frozenset({DriftNote("(answer).list", Drift.WRONG_TYPE, "null")})),
+    ]
+
+
+@pytest.mark.parametrize("before", ["\n", "\ufeff", "\n\ufeff", "\ufeff\ufeff", " \ufeff\r\n\ufeff\t"])
+def test_blanks_and_byte_order_marks_before_the_json_are_passed_over(before: str) -> None:
+    """In any number and order; a mark is noted."""
+    noted = frozenset({DriftNote("(answer).byte_order_mark", Drift.CLEANED_TEXT, "string")})
+    marks = noted if "\ufeff" in before else frozenset()
+
+    assert Body(records=(b'"\xc3\xa9"',), departures=marks) == read_list(f'{before}["é"]'.encode(), ())
+
+
+@pytest.mark.parametrize(
+    ("charset", "found"),
+    [
+        ("ISO-8859-1", "iso8859-1"),
+        ("latin1", "iso8859-1"),
+        ('"windows-1252"', "cp1252"),
+        ("iso-8859-15", "iso8859-15"),
+        ("windows-1251", "cp1251"),
+        ("Shift_JIS", "shift_jis"),
+        ("iso-2022-jp", "iso2022_jp"),
+        ("utf-16", "utf-16"),
+    ],
+)
+def test_the_declared_charset_is_honoured(charset: str, found: str) -> None:
+    """No letter is lost, and the departure from UTF-8 is noted."""
+    letters = {"cp1251": "Привет", "shift_jis": "電話", "iso2022_jp": "電話"}.get(found, "Müller, café")
+    body = f'["{letters}"]'.encode(charset.strip('"'))
+
+    read = read_list(body, (), content_type=f"application/json; charset={charset}")
+
+    noted = frozenset() if found == "utf-16" else frozenset({DriftNote("(answer).charset", Drift.OUT_OF_RANGE, found)})
+    assert Body(records=(f'"{letters}"'.encode(),), departures=noted) == read
+
+
+@pytest.mark.parametrize("declared", ["charset=ISO-8859-1", "charset=x-unknown", "charset=base64", "charset=", "charset=utf8"])
+def test_what_is_utf8_is_read_as_utf8_whatever_is_declared(declared: str) -> None:
+    """Servers that declare ISO-8859-1 by habit are many."""
+    assert Body(records=('"Müller"'.encode(),)) == read_list('["Müller"]'.encode(), (), content_type=f"text/plain; {declared}")
+
+
+def test_what_latin_1_does_not_have_is_taken_from_what_is_meant() -> None:
+    """Typographic quotes in what is declared ISO-8859-1 are those of Windows; bytes that even that lacks stay as they are."""
+    assert [
+        read_list(body, (), content_type="application/json; charset=iso-8859-1").records
+        for body in (b'["\x93hi\x94"]', b'["\xfc\x81"]')
+    ] == [('"“hi”"'.encode(),), ('"ü\x81"'.encode(),)]
+
+
+@pytest.mark.parametrize("escape", [rb"\x41", rb"\-", rb"\u12", rb"\uZZZZ", b"\\\x07", rb"\'"])
+def test_a_backslash_that_begins_no_escape_stands_for_itself(escape: bytes) -> None:
+    """One bad escape does not cost the page: its record counts as cleaned, the others are as they were."""
+    read = read_list(b'["a' + escape + b'b", "ok"]', ())
+
+    assert (json.loads(read.records[0]), read.records[1:], read.cleaned) == (
+        "a" + escape.decode() + "b",
+        (b'"ok"',),
+        frozenset({0}),
+    )
+
+
+def deep(levels: int, kernel: str = "1") -> bytes:
+    """An object so many levels deep."""
+    return b'{"id": "deep", "x": ' + b'[{"k":' * (levels // 2) + kernel.encode() + b"}]" * (levels // 2) + b"}"
+
+
+@pytest.mark.parametrize("levels", [900, 1_500, 2_500, 30_000])
+@pytest.mark.parametrize("pretty", [False, True])
+def test_valid_json_of_any_depth_is_read(levels: int, pretty: bool) -> None:
+    """Byte for byte, beside its neighbours, and the interpreter's limit stays what it was."""
+    limit, text = sys.getrecursionlimit(), deep(levels)
+    text = text.replace(b":", b" :\n ") if pretty else text
+
+    read = read_list(b'{"total": 2, "data": [' + text + b', {"id": 2}]}', ("data",))
+
+    assert Body(records=(text, b'{"id": 2}'), fields={"total": 2}, envelope={"total": 2}) == read
+    assert read_one(text, None).records == (text,)
+    assert sys.getrecursionlimit() == limit
+
+
+def test_what_is_deep_is_mended_too() -> None:
+    """A lost character, and a number that JSON does not have, 2,500 levels down."""
+    read = read_list(b"[" + deep(2_500, '["\\u0000", NaN]') + b', {"id": 2}]', ())
+
+    assert Body(records=(deep(2_500, '["\ufffd", null]'), b'{"id": 2}'), cleaned=frozenset({0})) == read
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [deep(2_500)[:-1], deep(2_500) + b"]", deep(2_500, "1 2"), deep(2_500, "NaN: 1"), deep(2_500).replace(b"}]}", b"]}}", 1)],
+)
+def test_what_is_deep_and_broken_is_not_repaired(broken: bytes) -> None:
+    """Depth makes nobody credulous."""
+    with pytest.raises(Unreadable):
+        read_list(b"[" + broken + b"]", ())
+
+
+@given(st.lists(lossy_values, min_size=1), st.integers(0, 400), st.data())
+def test_no_prefix_of_a_deep_list_is_a_list(records: list[Any], levels: int, data: st.DataObject) -> None:
+    """A truncated body is unreadable, however deep it was."""
+    body = json.dumps([*records, json.loads(deep(levels))]).encode()
+    cut = data.draw(st.integers(0, len(body) - 1))
+
+    with pytest.raises(Unreadable):
+        read_list(body[:cut], ())

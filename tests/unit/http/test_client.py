@@ -28,6 +28,7 @@ from etl.errors import (
 from etl.http.causes import CAUSES, CLIENT, MISUSES, cause_of
 from etl.http.client import Client
 from etl.http.limits import Limiter
+from etl.model import Drift, DriftNote
 from etl.provider import Limit, Provider
 from etl.reading.api import Answer, Api
 
@@ -129,7 +130,6 @@ HTML = b"<html><body>Please sign in</body></html>"
         (response(502, {"error": "Upstream", "code": "INTERNAL"}), "http_502", "failed with HTTP 502: “Upstream [INTERNAL]”"),
         (response(408), "http_408", "failed with HTTP 408"),
         (response(200), "not_json", "sent something that is not JSON, or only a part of it"),
-        (response(204), "not_json", "sent something that is not JSON, or only a part of it"),
         (response(200, b'{"data": [{"id"'), "not_json", "sent something that is not JSON, or only a part of it"),
         (response(200, HTML), "web_page", "sent a web page instead of JSON"),
         (response(200, b"Sign in", Content_Type="text/html"), "web_page", "sent a web page instead of JSON"),
@@ -175,6 +175,91 @@ def test_what_may_pass_is_asked_again(
         raised.value.safe,
         bool(raised.value.hint),
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_page"),
+    [
+        (response(200, HTML), True),
+        (response(200, b"Sign in", Content_Type="text/html"), True),
+        (response(200, b"\xef\xbb\xbf\n<!DOCTYPE HTML><title>x</title>"), True),
+        (response(200, b'{"data": [{"id"', Content_Type="text/html"), False),
+        (response(200, b"", Content_Type="text/html"), False),
+        (response(200, b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>"), False),
+        (response(200, b"OK"), False),
+        (response(200, {"message": "ok"}), False),
+    ],
+)
+def test_a_proxy_or_login_page_is_named_only_where_there_is_one(connect: Connect, answer: httpx.Response, is_page: bool) -> None:
+    """Half an answer, XML, or JSON of another shape is not what a login page looks like."""
+    with pytest.raises(ProviderUnavailable) as raised:
+        page(connect(in_turn(answer), max_attempts=1))
+
+    assert ("login page" in raised.value.hint, bool(raised.value.hint)) == (is_page, True)
+
+
+def test_no_content_is_an_empty_list_and_no_call(connect: Connect) -> None:
+    """HTTP 204 in the place of a list says that there is none; where one call was asked for, it says nothing."""
+    client = connect(in_turn(response(204)), max_attempts=1)
+    answer = client.get_list("/calls", {}, ("data",))
+    with pytest.raises(ProviderUnavailable):
+        client.get_one("/calls/1", "data")
+
+    assert (answer.records, answer.fields, answer.departures) == (
+        (),
+        {},
+        frozenset({DriftNote("(answer).status", Drift.OUT_OF_RANGE, "204")}),
+    )
+
+
+@pytest.mark.parametrize("coding", ["UTF-8", "none", "binary", "x-whatever", "utf-8, identity", "identity"])
+def test_an_unknown_coding_is_none(connect: Connect, coding: str) -> None:
+    """The body is taken as it is; a word that is no coding is noted."""
+    answer = connect(in_turn(response(200, PAGE, Content_Encoding=coding))).get_list("/calls", {}, ("data",))
+
+    noted = frozenset({DriftNote("(answer).content_encoding", Drift.OUT_OF_RANGE, "unknown")})
+    assert (len(answer.records), answer.departures) == (2, frozenset() if coding == "identity" else noted)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 10_000])
+@pytest.mark.parametrize("trailer", [b"\n", b"\r\n", b"\x00" * 8, b"\x1f", b"garbage \x1f\x8b"])
+def test_whatever_trails_a_compressed_member_is_ignored(connect: Connect, trailer: bytes, chunk: int) -> None:
+    """Also where it comes in bytes of its own; a second member still counts."""
+    body = json.dumps(PAGE).encode()
+    packed = gzip.compress(body[:9]) + gzip.compress(body[9:]) + trailer
+    parts = [packed[start : start + chunk] for start in range(0, len(packed), chunk)]
+    client = connect(lambda _request: httpx.Response(200, stream=Parts(parts), headers={"Content-Encoding": "gzip"}))
+    answer = client.get_list("/calls", {}, ("data",))
+
+    noted = frozenset() if trailer == b"\x1f" else {DriftNote("(answer).content_encoding", Drift.OUT_OF_RANGE, "trailing")}
+    assert (answer.records, answer.departures) == ((b'{"id": 1}', b'{"id": 2}'), noted)
+
+
+class Parts(httpx.SyncByteStream):
+    """A body in parts of the test's choosing."""
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._parts
+
+
+def test_the_declared_charset_is_honoured_in_lists_details_and_errors(connect: Connect) -> None:
+    """Wherever letters come from."""
+    latin = {"Content_Type": "application/json; charset=ISO-8859-1"}
+    client = connect(
+        in_turn(
+            response(200, '{"data": [{"id": "é"}]}'.encode("latin-1"), **latin),
+            response(200, '{"data": {"id": "é"}}'.encode("latin-1"), **latin),
+            response(400, '{"message": "Größe"}'.encode("latin-1"), **latin),
+        )
+    )
+
+    found = [page(client).records, client.get_one("/calls/1", "data").records]
+    with pytest.raises(ProviderRefused) as raised:
+        page(client)
+    assert (found, raised.value.said) == ([('{"id": "é"}'.encode(),)] * 2, "Größe")
 
 
 def test_a_web_page_hints_at_address_and_proxy(connect: Connect) -> None:
@@ -297,6 +382,22 @@ def test_waiting_for_ever_ends_the_run_partial(connect: Connect, clock: Any, hea
         raised.value.happened.rsplit(" ", 2)[0],
         sum(clock.slept) <= 1.2 * 15 * 60,
     ) == ("Acme says that there were too many requests, and wants us to wait", True)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_was_told_to_wait_an_hour_is_not_asked_by_the_next_run(connect: Connect, clock: Any, status: int) -> None:
+    """The run ends, and what it leaves to remember keeps the next one from asking before the hour is over."""
+    first = connect(in_turn(response(status, None, Retry_After="3600")))
+    with pytest.raises(EtlError):
+        page(first)
+    memory = json.loads(json.dumps(first.request_log()))
+    clock.set(clock.now() + timedelta(minutes=30))
+    second = connect(in_turn(response(200, PAGE)), limiter=Limiter(limit=None, daily=None, clock=clock, memory=memory))
+    with pytest.raises(BudgetSpent, match="30 minutes"):
+        page(second)
+    clock.set(clock.now() + timedelta(minutes=30))
+
+    assert (len(page(second).records), second.requests) == (2, 1)
 
 
 def test_an_error_sent_with_200_can_be_a_throttle(connect: Connect) -> None:
@@ -433,6 +534,26 @@ def test_a_next_link_elsewhere_fails_the_connection(connect: Connect) -> None:
         client.check_link("https://evil.example/calls?page=2")
     client.check_link("/v1/calls?page=2")
     page(connect(in_turn(response(200, PAGE, Link='</v1/calls?page=2>; rel="next", <https://evil.example>; rel="help"'))))
+
+
+@pytest.mark.parametrize(
+    "link", ["http://api.example.com/v1/calls?page=2", "HTTP://API.example.com./x", "app://calls?page=2", "urn:page:2"]
+)
+def test_a_next_link_of_another_scheme_stops_nothing(connect: Connect, link: str) -> None:
+    """Nobody follows it: a server behind a proxy that ends TLS writes http, others have a scheme of their own. It is noted."""
+    client = connect(in_turn(response(200, PAGE, Link=f'<{link}>; rel="next"')))
+    answer = client.get_list("/calls", {}, ("data",))
+    client.check_link(link)
+
+    noted = frozenset({DriftNote("(answer).link", Drift.OUT_OF_RANGE, "scheme")})
+    assert (len(answer.records), client.requests, answer.departures) == (2, 1, noted)
+
+
+@pytest.mark.parametrize("link", ["http://evil.example/v1/calls?page=2", "http://api.example.com:8080/v1", "//evil.example/"])
+def test_a_next_link_to_another_host_or_port_fails_whatever_its_scheme(connect: Connect, link: str) -> None:
+    """That is another place."""
+    with pytest.raises(ForeignLink):
+        page(connect(in_turn(response(200, PAGE, Link=f'<{link}>; rel="next"'))))
 
 
 # ── Size ────────────────────────────────────────────────────────────────────────────────────────────────────────────

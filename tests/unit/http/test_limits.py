@@ -6,6 +6,7 @@ import json
 import math
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -523,3 +524,58 @@ def test_connections_with_one_token_share_a_limiter(make_clock: Callable[[], Any
 def test_the_registry_does_not_keep_the_token(token: str) -> None:
     """A fingerprint is the same for the same token, within this process, and does not hold it."""
     assert (fingerprint(token) == fingerprint(f" {token}\n"), token in fingerprint(token)) == (True, False)
+
+
+# ── What outlives a run ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_pause_outlives_the_run_that_was_told(clock: Any) -> None:
+    """`Retry-After: 3600`: a run that begins ten minutes later sends nothing for fifty, and one after that sends at once."""
+    told = Limiter(limit=None, daily=None, clock=clock)
+    told.pause(timedelta(hours=1))
+    memory = json.loads(json.dumps(told.memory()))
+    clock.set(clock.now() + timedelta(minutes=10))
+    with pytest.raises(BudgetSpent, match="50 minutes"):
+        Limiter(limit=None, daily=None, clock=clock, memory=memory).acquire("voice")
+    clock.set(clock.now() + timedelta(minutes=50))
+
+    Limiter(limit=None, daily=None, clock=clock, memory=memory).acquire("voice")
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("asked", [timedelta(days=30), timedelta(days=1)])
+def test_a_pause_is_a_day_at_most(clock: Any, asked: timedelta) -> None:
+    """Who asks for a month is asked again after a day; a memory of a pause that lies further ahead makes no sense."""
+    told = Limiter(limit=None, daily=None, clock=clock)
+    told.pause(asked)
+    with pytest.raises(BudgetSpent, match="24 hours"):
+        told.acquire("voice")
+    clock.set(clock.now() - timedelta(days=2))
+
+    Limiter(limit=None, daily=None, clock=clock, memory=told.memory()).acquire("voice")
+    assert clock.slept == []
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="this system's zone cannot be changed for a process")
+@pytest.mark.parametrize("zone", ["Etc/GMT+9", "Etc/GMT-14"])
+@pytest.mark.parametrize("own", [False, True])
+def test_the_days_budget_is_that_of_the_utc_day_wherever_the_machine_stands(
+    clock: Any, monkeypatch: pytest.MonkeyPatch, zone: str, own: bool
+) -> None:
+    """Its midnight is at 0:00 UTC, though the machine's zone has another day, and though a clock may tell its own zone's time."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for hour, room in ((12, True), (23, False), (24, True), (35, False)):
+            now = datetime(2026, 3, 15, tzinfo=UTC) + timedelta(hours=hour)
+            clock.set(now.astimezone() if own else now)
+            if hour == 12:
+                limiter = Limiter(limit=None, daily=1, clock=clock)
+            if room:
+                limiter.acquire("voice").answered({}, None)
+            else:
+                with pytest.raises(BudgetSpent, match=r"1 requests for 2026-03-1[56] \(UTC\)"):
+                    limiter.acquire("voice")
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from etl.json_text import LongNumber
 from etl.model import Drift, Status
 from etl.records import parse
 from etl.records.parse import Unfit
@@ -118,12 +119,21 @@ def test_instants_make_the_round_trip(at: datetime) -> None:
         ("\ud800" * 200, Drift.OUT_OF_RANGE),
         (10**400, Drift.OUT_OF_RANGE),
         (True, Drift.WRONG_TYPE),
-        (5.0, Drift.WRONG_TYPE),
+        (5.0, "5"),
+        (12345.0, "12345"),
+        (1e3, "1000"),
+        (-7.0, "-7"),
+        (5.5, Drift.WRONG_TYPE),
+        (2.0**53, Drift.WRONG_TYPE),
+        (1e300, Drift.WRONG_TYPE),
+        (float("inf"), Drift.WRONG_TYPE),
+        (float("nan"), Drift.WRONG_TYPE),
+        ("12345.0", "12345.0"),
         ([5], Drift.WRONG_TYPE),
     ],
 )
 def test_identifiers(given: Any, expected: object) -> None:
-    """An id is text, also where a provider types it as a number; it has at most 512 bytes."""
+    """An id is text, also where a provider types it as a number, however that is written; it has at most 512 bytes."""
     assert outcome(parse.identifier, given) == expected
 
 
@@ -160,6 +170,10 @@ def test_whole_numbers(given: Any, expected: object) -> None:
         ("2.4", Decimal("0.024")),
         ("1e2", Decimal(1)),
         (0.1 + 0.2, Decimal("0.0030000000000000004")),
+        (LongNumber("0.12345678901234567890123"), Decimal("0.0012345678901234567890123")),
+        (LongNumber("1234567890123456.78"), Decimal("12345678901234.5678")),
+        (LongNumber("0.1234567890123456789012345678901"), Drift.OUT_OF_RANGE),
+        (LongNumber("1e400000000000000"), Drift.OUT_OF_RANGE),
         (2**63, Drift.OUT_OF_RANGE),
         (10**300, Drift.OUT_OF_RANGE),
         (1e-300, Drift.OUT_OF_RANGE),
@@ -190,6 +204,19 @@ def test_cents_are_exact(cents: Decimal) -> None:
     [
         ("+14155550100", "+14155550100"),
         ("+1 (415) 555-0100", "+14155550100"),
+        ("\u202a+14155550100\u202c", "+14155550100"),
+        ("\u2066+1 415\u200b 555\u00ad 0100\u2069\ufeff", "+14155550100"),
+        ("+1\u2011415\u2010555\u20130100", "+14155550100"),
+        ("+1\u2014415\u2212555\uff0d0100", "+14155550100"),
+        (" +1 415 555 0100", "+14155550100"),
+        ("\t+1\u00a0415\u2009555\u202f0100\n", "+14155550100"),
+        ("\uff0b\uff11 \uff08415\uff09555\uff0e0100", "+14155550100"),
+        ("+\u0661\u0664\u0661\u0665\u0665\u0665\u0665\u0660\u0661\u0660\u0660", "+14155550100"),
+        ("tel:+1-415-555-0100", "+14155550100"),
+        ("\u202a+90530xxxxxxx\u202c", "\u202a+90530xxxxxxx\u202c"),
+        ("\u202a4155550100\u202c", "\u202a4155550100\u202c"),
+        ("+1 415 555 0100 ext. 5", "+1 415 555 0100 ext. 5"),
+        ("\u200b", "\u200b"),
         ("+90530xxxxxxx", "+90530xxxxxxx"),
         ("+999", "+999"),
         ("+1 415", "+1 415"),
@@ -203,7 +230,11 @@ def test_cents_are_exact(cents: Decimal) -> None:
     ],
 )
 def test_addresses(given: Any, expected: object) -> None:
-    """A valid number that begins with `+` becomes E.164; a masked one is not guessed, another address stays as it is."""
+    """
+    A valid number that begins with `+` becomes E.164, whatever marks, dashes, spaces and digits it is written with.
+
+    A masked one is not guessed, another address stays as it is.
+    """
     assert outcome(parse.address, given) == expected
 
 

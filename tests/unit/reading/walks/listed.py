@@ -36,7 +36,11 @@ class Listed:
     dated: bool = True
     page_works: bool = True
     styles_left: int = 0
+    next_style_works: bool = False
     shuffled: bool = False
+    echo_asked: bool = False  # every page says that it is the one asked for
+    served_as: dict[int, int] = field(default_factory=dict)  # the pages that are served in the place of others
+    habit: Callable[[Listed, int, Page], Page] | None = None  # what becomes of a page before it is sent
     between: Callable[[Listed, int], object] = lambda listed, request: None
     asked: list[tuple[int, datetime | None, datetime | None]] = field(default_factory=list)
     unsorted_noted: bool = False
@@ -56,23 +60,32 @@ class Listed:
         rows.sort(reverse=self.descending)
         if self.shuffled:
             random.Random(self.seed).shuffle(rows)
-        start = (number - 1) * self.size if self.page_works else 0
+        shown = self.served_as.get(number, number) if self.page_works else 1
+        start = (shown - 1) * self.size
         served = rows[start : start + self.size]
-        return Page(
+        page = Page(
             records=tuple(record(call_id, cursor) for cursor, _, call_id in served),
             facts=PageFacts(
                 total=len(rows) if self.totals else None,
-                number=(number if self.page_works else 1) if self.echo else None,
+                number=(number if self.echo_asked else shown) if self.echo else None,
                 size=self.size,
                 more=start + self.size < len(rows),
             ),
             date=self.now if self.dated else None,
             sent_at=self.now,
         )
+        return self.habit(self, number, page) if self.habit else page
+
+    def ends_before(
+        self, number: int, *, size: int, last: Page, since: datetime | None = None, until: datetime | None = None
+    ) -> bool:
+        """Say whether the list ends before a page."""
+        return (number - 1) * self.size >= len(self.calls)
 
     def give_up_style(self) -> bool:
         """Say whether another way of asking is left."""
         self.styles_left -= 1
+        self.page_works = self.page_works or (self.next_style_works and self.styles_left >= 0)
         return self.styles_left >= 0
 
     def note_unsorted(self) -> None:

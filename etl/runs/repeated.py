@@ -1,0 +1,30 @@
+"""Knows how a transaction is done again that lost against another one: a deadlock, or a serialization failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from etl.effects import Clock
+from etl.errors import Collided
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS = 6
+FIRST_WAIT = 0.05
+"""Seconds before the second attempt, doubled each time."""
+
+Result = TypeVar("Result")
+
+
+def repeated(transaction: Callable[[], Result], *, clock: Clock) -> Result:
+    """Do a whole transaction, again where it collided; nothing of the attempts before is there. Raises the last Collided."""
+    for attempt in range(ATTEMPTS - 1):
+        try:
+            return transaction()
+        except Collided as collision:
+            log.warning("transaction.repeated", attempt=attempt + 1, reason=collision.happened)
+            clock.sleep(FIRST_WAIT * 2**attempt)
+    return transaction()

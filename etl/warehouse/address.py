@@ -1,0 +1,105 @@
+"""Knows the forms that a database's address has: one host or several, for the engine, for libpq's programs, and for showing."""
+
+from __future__ import annotations
+
+import re
+
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from etl.errors import UsageError
+
+_DRIVERS = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
+_SEVERAL = re.compile(r"(?P<before>[\w+]+://(?:[^:/@]*(?::[^@]*)?@)?)(?P<hosts>[^/?@]+,[^/?@]+)(?P<after>(?:[/?].*)?)")
+_HOST = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
+_VARIABLES = {
+    "channel_binding": "PGCHANNELBINDING",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+    "dbname": "PGDATABASE",
+    "gssencmode": "PGGSSENCMODE",
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "load_balance_hosts": "PGLOADBALANCEHOSTS",
+    "options": "PGOPTIONS",
+    "passfile": "PGPASSFILE",
+    "password": "PGPASSWORD",
+    "port": "PGPORT",
+    "require_auth": "PGREQUIREAUTH",
+    "service": "PGSERVICE",
+    "sslcert": "PGSSLCERT",
+    "sslcrl": "PGSSLCRL",
+    "sslkey": "PGSSLKEY",
+    "sslmode": "PGSSLMODE",
+    "sslnegotiation": "PGSSLNEGOTIATION",
+    "sslrootcert": "PGSSLROOTCERT",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "user": "PGUSER",
+}
+_HINT = "Write warehouse.url as postgresql+psycopg://user@host:5432/database, or leave it out to use the embedded server."
+
+
+def parse_url(url: str) -> URL:
+    """
+    Return the address in the form the engine takes; `postgresql://`, `postgres://` and `postgresql+psycopg://` are accepted.
+
+    Several hosts (`host1:5432,host2:5432`) become options, as the engine wants them. Raises UsageError, which never shows the
+    address: it may hold a password.
+    """
+    several = _SEVERAL.fullmatch(url)
+    try:
+        parsed = make_url(several["before"] + several["after"] if several else url)
+    except (ArgumentError, ValueError):
+        raise UsageError(
+            "The setting warehouse.url is not a database address.", hint=_HINT
+        ) from None  # the cause shows the address
+    if parsed.drivername not in _DRIVERS:
+        raise UsageError(
+            f"The setting warehouse.url is for '{parsed.drivername}', but the warehouse is a PostgreSQL database.", hint=_HINT
+        )
+    if "@" in (parsed.host or ""):
+        raise UsageError(
+            "The setting warehouse.url holds a second @, so where its password ends is not clear.",
+            hint="Write an @ inside the user or the password as %40 (and a % as %25).",
+        )
+    parsed = parsed.set(drivername="postgresql+psycopg")
+    listed = parsed.query.get("host")
+    hosts = several["hosts"] if several else ",".join(listed) if isinstance(listed, tuple) else None
+    return parsed.update_query_dict(_hosts(hosts)) if hosts else parsed
+
+
+def shown(url: URL) -> str:
+    """Return an address for messages: with its hosts, without its password and without options, which may hold one."""
+    plain = url.set(query={})
+    hosts, ports = (str(url.query.get(name, "")).split(",") for name in ("host", "port"))
+    named = [host for host in hosts if host and not host.startswith("/")]
+    if not named:
+        return plain.render_as_string(hide_password=True)
+    ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+    told = ",".join(_told(host, port) for host, port in zip(hosts, ports, strict=True))
+    before, mark, after = plain.set(host="hosts", port=None).render_as_string(hide_password=True).rpartition("hosts/")
+    return f"{before}{told}/{after}" if mark else told
+
+
+def _told(host: str, port: str) -> str:
+    return (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+
+
+def libpq_environment(conninfo: str) -> dict[str, str]:
+    """Return the variables by which psql and its kin reach a database: other users can read a command line, not these."""
+    given = conninfo_to_dict(conninfo)
+    return {_VARIABLES[key]: str(value) for key, value in given.items() if key in _VARIABLES and value is not None}
+
+
+def _hosts(text: str) -> dict[str, str]:
+    found = [_HOST.fullmatch(part.strip()) for part in text.split(",")]
+    if None in found:
+        raise UsageError(
+            "The setting warehouse.url names several hosts, and one of them is not understood.",
+            hint="Write them as postgresql+psycopg://user@host1:5432,host2:5432/database?target_session_attrs=read-write",
+        )
+    named = [part for part in found if part is not None]
+    return {
+        "host": ",".join(part["host"].strip("[]") for part in named),
+        "port": ",".join(part["port"] or "5432" for part in named),
+    }

@@ -1,0 +1,145 @@
+"""`PageTransaction.load_detail`, `ask_for` and `RunWarehouse.due_calls`, on both warehouses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from etl.model import JSON, Derived
+from etl.runs.loading import load_detail
+from etl.runs.terms import DueCall, Loaded
+from tests.conformance.conftest import Run
+from tests.memory.acme import HUGE, at, call, record, whole_call
+
+
+def test_a_detail_is_written_over_its_call(run: Run) -> None:
+    """What only the detail knows is in the row, children included; the version before it is kept."""
+    run.load(call("c1", 0), seen=5, due=at(5))
+    detail = whole_call("c1", 0, 1)
+
+    assert run.load_detail(detail, seen=6) == Loaded(updated=1)
+    held = run.call("c1")
+    assert (held["raw"], held["detail"], held["transcript"]) == (call("c1", 0), detail, "words 1")
+    assert (held["observed_at"], held["detail_observed_at"], held["last_changed_at"]) == (at(5), at(6), at(6))
+    assert (held["detail_due_at"], held["first_seen_at"]) == (None, at(5))
+    assert [row["text"] for row in run.rows("call_messages")] == ["text 1"]
+    assert [(row["version"], row["detail"]) for row in run.rows("call_history")] == [(1, None)]
+
+
+def test_a_detail_that_says_nothing_new_only_gets_its_next_date(run: Run) -> None:
+    """No version, no other column: the call is as it was, and asked for again when `due` says."""
+    run.load(call("c1", 0), seen=5)
+    run.load_detail(call("c1", 0, transcript="hello"), seen=6)
+    before = run.call("c1")
+
+    assert run.load_detail(call("c1", 0, transcript="hello"), seen=7, due=at(9)) == Loaded(unchanged=1)
+    assert run.call("c1") == before | {"detail_due_at": at(9)}
+    assert len(run.rows("call_history")) == 1
+
+
+def test_the_next_date_is_told_by_what_the_call_became(run: Run) -> None:
+    """`due` is given the derived call and the decoded detail."""
+    run.load(call("c1", 0, status="talking"), seen=5)
+    told: list[tuple[str, JSON]] = []
+
+    def due(entry: Derived, detail: JSON) -> datetime | None:
+        told.append((entry.call.status, detail))
+        return at(30)
+
+    with run.page() as page:
+        load_detail(
+            page,
+            run.account,
+            run_id=run.run_id,
+            stream="calls",
+            call_id="c1",
+            detail=record(call("c1", 0)),
+            observed_at=at(6),
+            due=due,
+        )
+
+    assert told == [("completed", call("c1", 0))]
+    assert run.call("c1")["detail_due_at"] == at(30)
+
+
+def test_an_older_detail_never_goes_over_a_newer_one(run: Run) -> None:
+    """What was asked for before the detail held leaves no trace and counts for nothing."""
+    run.load(call("c1", 0), seen=5)
+    run.load_detail(call("c1", 0, transcript="later"), seen=8)
+    before = run.rows("calls")
+
+    assert run.load_detail(call("c1", 0, transcript="earlier"), seen=7, due=at(9)) == Loaded()
+    assert (run.rows("calls"), len(run.rows("call_history"))) == (before, 1)
+
+
+def test_a_detail_of_a_call_that_is_not_held_is_passed_over(run: Run) -> None:
+    """It was buried, or never listed."""
+    assert run.load_detail(call("c1", 0), seen=6) == Loaded()
+    assert run.rows("calls") == []
+
+
+def test_a_list_record_keeps_the_detail_that_is_held(run: Run) -> None:
+    """Of what both know the later observation counts; what only the detail knows stays, and the detail is due again."""
+    run.load(call("c1", 0, seconds=1), seen=5)
+    run.load_detail(call("c1", 0, seconds=2, transcript="hello"), seen=6)
+
+    assert run.load(call("c1", 0, seconds=3), seen=7, due=at(8)) == Loaded(updated=1)
+    held = run.call("c1")
+    assert (held["duration_seconds"], held["transcript"], held["detail_observed_at"]) == (3, "hello", at(6))
+    assert held["detail_due_at"] == at(8)
+
+
+def test_a_detail_that_the_database_refuses_is_a_reject_and_stays_due(run: Run) -> None:
+    """The call keeps what it had; the reject names the call, whatever id the detail itself has."""
+    run.load(call("c1", 0), seen=5, due=at(5))
+    before = run.rows("calls")
+
+    assert run.load_detail(call("1", 0, extra=HUGE), seen=6, call_id="c1") == Loaded(rejected=1)
+    assert run.rows("calls") == before
+    (reject,) = run.rows("sync.rejected_records")
+    assert (reject["call_id"], reject["reason"], reject["resolved_at"]) == ("c1", "database_refused", None)
+
+
+def test_a_detail_that_is_taken_resolves_what_was_refused_of_its_call(run: Run) -> None:
+    """The record that the database had refused is a reject no more; those of other calls, and of other kinds, are."""
+    run.load(call("c1", 0), call("c2", 0), call("c1", 0, created="never"), seen=5)
+    for call_id in ("c1", "c2"):
+        run.load_detail(call(call_id, 0, extra=HUGE), seen=6)
+    again = run.next()
+
+    again.load_detail(call("c1", 0, extra=1), seen=7)
+    assert {(row["call_id"], row["reason"]): row["resolved_at"] for row in run.rows("sync.rejected_records")} == {
+        ("c1", "bad_cursor"): None,
+        ("c1", "database_refused"): at(7),
+        ("c2", "database_refused"): None,
+    }
+
+
+def test_what_is_asked_for_is_due_and_no_news(run: Run) -> None:
+    """Calls that are held get the date and nothing else; what is not held is passed over."""
+    run.load(call("c1", 0), call("c2", 0), seen=5)
+    before = run.call("c1")
+    with run.page() as page:
+        page.ask_for(["c1", "unknown"], due_at=at(7))
+
+    assert run.call("c1") == before | {"detail_due_at": at(7)}
+    assert (run.dues(), run.ids(), run.rows("call_history")) == (["c1"], ["c1", "c2"], [])
+
+
+def test_what_is_due_comes_newest_first(run: Run) -> None:
+    """Of all streams of the connection, up to the instant (included) and the limit; of one instant in the order of ids."""
+    run.load(call("old", 0), call("b", 1), call("a", 1), call("never", 3), seen=5)
+    run.load(call("open", 2, status="talking"), seen=5, stream="other", due=at(6))
+    with run.page() as page:
+        page.ask_for(["old", "a", "b"], due_at=at(7))
+    name = run.account.connection
+
+    due = (
+        DueCall("other", "open", True, at(2)),
+        DueCall("calls", "a", False, at(1)),
+        DueCall("calls", "b", False, at(1)),
+        DueCall("calls", "old", False, at(0)),
+    )
+    assert run.warehouse.due_calls(name, now=at(7), limit=10) == due
+    assert run.warehouse.due_calls(name, now=at(7), limit=2) == due[:2]
+    assert run.warehouse.due_calls(name, now=at(6.9), limit=10) == due[:1]
+    assert run.warehouse.due_calls("another", now=at(7), limit=10) == ()
