@@ -38,7 +38,7 @@ class Bars:
         self._totals: dict[tuple[str, str], int] = {}
 
     def stream_started(self, connection: str, stream: str) -> None:
-        """See `Watcher`."""
+        """Add a bar."""
         name = connection if stream == "calls" else printable(f"{connection} {stream}")  # an agent's id is the provider's
         with self._lock:
             self._tasks[connection, stream] = self._progress.add_task(name, total=None)

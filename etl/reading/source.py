@@ -20,7 +20,7 @@ RELOOK = timedelta(days=7)
 """How long findings about paging and order are trusted before they are made again."""
 
 SURELY_ONE_PAGE = 2
-"""A list of so few calls is no page that was cut short."""
+"""A list of at most this many calls cannot be a page that was cut short."""
 
 AGENT_PAGES = 1000
 """More pages of agents than any account has; beyond them the list is taken to be endless."""

@@ -90,7 +90,6 @@ class Places:
         self.bound = Instants.of(first).settles_before - access.lookback
 
     def count(self, span: Span) -> int:
-        """See `Side.count`."""
         if span.start >= span.end:  # a start date younger than the lookback: nothing is old enough to be counted
             return 0
         return self._below(span.end) - self._below(span.start)

@@ -1,5 +1,5 @@
 """
-Knows whether the pages of a list advance: by the ids that are new on them, never by what they say of themselves.
+Decides whether the pages of a list advance, by the ids that are new on them and never by what pages say about themselves.
 
 A page that repeats records which no arrival explains was not served where it belongs: what should have stood there is missing,
 and the next page does not join what was read. Only the ids of the last few pages are kept, whatever the list's length.
