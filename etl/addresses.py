@@ -1,4 +1,4 @@
-"""Which addresses and credentials can be used, which addresses stay on this machine, and how `Link` headers are read (RFC 8288)."""
+"""Which addresses and credentials can be used, which stay on this machine, and how `Link` headers are read (RFC 8288)."""
 
 from __future__ import annotations
 
