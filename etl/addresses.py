@@ -1,4 +1,4 @@
-"""Which addresses and credentials can be used, which addresses stay on this machine, and how `Link` headers are read (RFC 8288)."""
+"""Which addresses and credentials can be used, which addresses are on this machine, and how a `Link` header is read."""
 
 from __future__ import annotations
 
