@@ -1,4 +1,8 @@
-"""Which addresses and credentials can be used, which stay on this machine, and how `Link` headers are read (RFC 8288)."""
+"""
+Which addresses and credentials can be used, which addresses are on this machine, and how a `Link` header is read.
+
+`Link` headers follow RFC 8288.
+"""
 
 from __future__ import annotations
 

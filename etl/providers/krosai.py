@@ -156,7 +156,7 @@ PROVIDER = Provider(
     ),
     attributes=("phone_number_id", "endpoint_id"),
     organization="organization_id",
-    volatile=frozenset({"recording_url"}),  # signed anew, for an hour, by each request
+    volatile=frozenset({"recording_url"}),  # each request gets a new signature, valid for an hour
     events=Children(
         key="events",  # announced for the detail, but its shape is nowhere shown [source]
         id_key="id",

@@ -111,7 +111,7 @@ class _Walk:
         return self.before is None or self.progress.unexplained > 0 or self._all_tied(page)
 
     def _all_tied(self, page: Page) -> bool:
-        """Whether a page holds nothing but calls of the instant at hand, which each request may deal anew."""
+        """Whether a page holds only calls of the current instant, which each request may order differently."""
         return all(record.cursor == self.tie.instant for record in page.records)
 
     def _distrust(self, shape: Outline) -> None:

@@ -46,7 +46,7 @@ class Progress:
         """
         Take in a page before whose first record so many stand; one that does not follow the page before begins a new chain.
 
-        Repeats of the instant `tied`, which each request may deal anew, are never unexplained.
+        Repeats of calls of the instant `tied` are never unexplained, since each request may order them differently.
         """
         total = page.facts.total
         change = total - self._total if total is not None and self._total is not None else 0

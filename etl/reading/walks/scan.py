@@ -149,7 +149,7 @@ class _Tally:
 
     @property
     def one_instant(self) -> bool:
-        """Whether all calls of the pass share an instant: each request may deal them anew, so that a page repeats by chance."""
+        """Whether all calls of the pass share an instant; then each request may order them differently, and a page may repeat."""
         return len(self.instants) == 1
 
     @property
