@@ -83,12 +83,12 @@ def _memory(lanes: Lanes) -> list[float]:
 GOALS = (
     Goal(
         text="backfill against COPY of the finished rows",
-        limit=0.8,
+        limit=0.6,
         unit="×",
         at_least=True,
         measured=lambda lanes: ratios(lanes, "ours", "copy"),
     ),
-    Goal(text="backfill against dlt", limit=8, unit="×", at_least=True, measured=_best_dlt),
+    Goal(text="backfill against dlt", limit=3.5, unit="×", at_least=True, measured=_best_dlt),
     Goal(text="read again: rows rewritten", limit=0, worst=True, measured=_of_all("reread", "rewritten")),
     Goal(text="read again: WAL per 100,000 calls", limit=1, unit=" MB", worst=True, measured=_of("reread", "wal_per_100k", MB)),
     Goal(
