@@ -9,7 +9,7 @@ next run continues there.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from itertools import islice
@@ -65,7 +65,7 @@ def read_details(task: Task) -> None:
     left: set[str] = set()  # asked for in vain, and so still due: no call is asked for twice in a run
     absent: dict[str, list[DueCall]] = defaultdict(list)
     alive: dict[str, int] = defaultdict(int)
-    while calls := [call for call in _due(task, now, skip=len(left)) if call.call_id not in left]:
+    while calls := _due(task, now, left):
         for answers in _chunks(_answers(task, calls), BATCH):
             left |= _write(task, [answer for answer in answers if answer.detail is not None], now=now)
             for answer in answers:
@@ -81,9 +81,12 @@ def read_details(task: Task) -> None:
             raise refusals[0]
 
 
-def _due(task: Task, now: datetime, *, skip: int) -> Iterable[DueCall]:
-    calls = task.warehouse.due_calls(task.connection, now=now, limit=CHUNK + skip)
-    return calls if task.account.details else [call for call in calls if call.is_open and call.call_id not in task.open_seen]
+def _due(task: Task, now: datetime, left: set[str]) -> Sequence[DueCall]:
+    """Return calls to ask for; with `details = false` the open ones that no list of this run has shown, and no others."""
+    only_open = not task.account.details
+    skipped = left | task.open_seen if only_open else left
+    due = task.warehouse.due_calls(task.connection, now=now, limit=CHUNK + len(skipped), only_open=only_open)
+    return [call for call in due if call.call_id not in skipped]
 
 
 def _answers(task: Task, calls: Iterable[DueCall]) -> Iterator[Answered]:

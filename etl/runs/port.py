@@ -185,8 +185,12 @@ class RunWarehouse(RunRegister, Protocol):
         """Return how many calls of the stream are held."""
         ...
 
-    def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
-        """Return held calls of all streams whose detail is due at `now` (by the provider's clock), newest first, then by id."""
+    def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
+        """
+        Return held calls of all streams whose detail is due at `now` (by the provider's clock), newest first, then by id.
+
+        With `only_open` those that have not ended, so that however many others are due do not stand before them.
+        """
         ...
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from etl.errors import AlreadyRunning, ConnectionFailed
@@ -23,7 +23,7 @@ from etl.warehouse.loading.fence import INSTANT
 from etl.warehouse.loading.lookup import held_among
 from etl.warehouse.loading.transaction import Page, counted, page_transaction, spans_of
 from etl.warehouse.locks import Locks
-from etl.warehouse.tables import calls, connections, rejected_records, runs, state
+from etl.warehouse.tables import OPEN, calls, connections, rejected_records, runs, state
 
 
 class PostgresWarehouse:
@@ -179,13 +179,15 @@ class PostgresWarehouse:
         with self._database.begin() as session:
             return int(session.execute(statement).scalar_one())
 
-    def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
+    def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
         statement = (
             select(calls.c.stream, calls.c.call_id, calls.c.status, calls.c.cursor_at)
             .where(calls.c.connection == connection, calls.c.detail_due_at <= now)
             .order_by(calls.c.cursor_at.desc(), calls.c.call_id)
             .limit(limit)
         )
+        if only_open:  # in the words of the index of open calls
+            statement = statement.where(text(f"status IN ({OPEN})"))
         with self._database.begin() as session:
             return tuple(
                 DueCall(row.stream, row.call_id, row.status in OPEN_STATUSES, row.cursor_at) for row in session.execute(statement)

@@ -37,7 +37,7 @@ class Rehearsal(PostgresWarehouse):
         """Return what is stored, or nothing if the connection was never synced."""
         return super().remembered(connection) if self.is_known(connection) else ({}, {}, None)
 
-    def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
+    def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
         """Return none: a preview of what a sync would bring is not worth the requests for details."""
         return ()
 

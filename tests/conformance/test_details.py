@@ -177,4 +177,13 @@ def test_what_is_due_comes_newest_first(run: Run) -> None:
     assert run.warehouse.due_calls(name, now=at(7), limit=10) == due
     assert run.warehouse.due_calls(name, now=at(7), limit=2) == due[:2]
     assert run.warehouse.due_calls(name, now=at(6.9), limit=10) == due[:1]
+    assert run.warehouse.due_calls(name, now=at(7), limit=1, only_open=True) == due[:1]
     assert run.warehouse.due_calls("another", now=at(7), limit=10) == ()
+
+
+def test_open_calls_are_found_behind_whatever_else_is_due(run: Run) -> None:
+    """With `only_open` the limit counts open calls alone."""
+    run.load(call("open", 0, status="talking"), call("b", 1), call("a", 2), seen=5, due=at(6))
+
+    due = run.warehouse.due_calls(run.account.connection, now=at(7), limit=1, only_open=True)
+    assert due == (DueCall("calls", "open", True, at(0)),)

@@ -135,12 +135,12 @@ class MemoryWarehouse:
         """See `RunWarehouse.count`."""
         return len(self._held(connection, stream))
 
-    def due_calls(self, connection: str, *, now: datetime, limit: int) -> tuple[DueCall, ...]:
+    def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
         """See `RunWarehouse.due_calls`."""
         due = [
             DueCall(call.stream, call.call_id, call.status in OPEN_STATUSES, call.cursor_at)
             for call in (entry.call for entry in self.entries(connection))
-            if call.detail_due_at is not None and call.detail_due_at <= now
+            if call.detail_due_at is not None and call.detail_due_at <= now and (call.status in OPEN_STATUSES or not only_open)
         ]
         return tuple(_newest_first(due)[:limit])
 

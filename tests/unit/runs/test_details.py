@@ -148,6 +148,36 @@ def test_without_details_only_open_calls_that_no_list_shows_are_asked_for() -> N
     assert scene.calls["c014"].status == "completed"
 
 
+def test_without_details_what_is_due_of_ended_calls_hides_no_open_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More ended calls are due than are looked at together, and more open ones are listed: the open call below is followed."""
+    monkeypatch.setattr("etl.runs.details.CHUNK", 3)
+    scene = scene_of(25, details=False)
+    for call_id in ("c000", "c001", "c002", "c003", "c024"):
+        tell(scene, call_id, status="talking")
+    for _ in range(2):
+        scene.sync()
+        scene.later(3 * HOUR)
+    assert len(scene.dues()) == 25
+    tell(scene, "c024", status="done")
+
+    scene.sync()
+
+    assert (scene.api.asked(), scene.calls["c024"].status) == (["c024"], "completed")
+
+
+def test_what_was_due_while_there_were_no_details_is_asked_for_once_there_are() -> None:
+    """`details = false` keeps the dates: set to true, the calls that came meanwhile get their details too."""
+    scene = scene_of(5, details=False)
+    scene.sync()
+    assert scene.api.asked() == []
+    scene.settings["details"] = True
+    scene.later(HOUR)
+
+    scene.sync()
+
+    assert (scene.api.asked(), scene.dues()) == ([f"c{index:03}" for index in range(5)], {})
+
+
 @pytest.mark.parametrize("back", [timedelta(seconds=90), 2 * HOUR])
 def test_a_clock_set_back_asks_for_no_call_twice_in_a_run(back: timedelta) -> None:
     """What is observed before what is held is not written, and the call stays due: the next run asks again."""
