@@ -136,7 +136,7 @@ def _ask(task: Task, call: DueCall) -> Answered:
 
 
 def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
-    """Write what was answered; return the calls that are as due as before: refused by the warehouse, or held from later."""
+    """Write what was answered; return the calls of which nothing was: refused by the warehouse, or held from later."""
     if not answers:
         return set()
     zombies = 0
@@ -175,6 +175,8 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
                 counters.add(loaded)
                 if not loaded.updated and not loaded.unchanged:
                     untaken.add(answer.call.call_id)
+                if loaded.older_by is not None:  # a clock was set back, or another's runs ahead: no answer is taken before then
+                    page.ask_for([answer.call.call_id], due_at=now + loaded.older_by)
 
     task.write(load)
     if zombies:

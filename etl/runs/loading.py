@@ -90,7 +90,8 @@ def load_detail(
     held = page.held([call_id]).get(call_id)
     if held is None or (held.detail_observed_at is not None and held.detail_observed_at > observed_at):
         page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
-        return Loaded()
+        known = held.detail_observed_at if held is not None else None
+        return Loaded(older_by=None if known is None else known - observed_at)
     context = context_of(account, stream, run_id=run_id)
     entry = with_detail(provider, context, held, detail, observed_at=observed_at)
     due_at = due(entry, detail.value)

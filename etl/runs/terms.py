@@ -90,7 +90,8 @@ class Loaded(NamedTuple):
     """
     What loading one page did. `late` counts new calls in what had been covered before.
 
-    `open_ids` are the calls on the page that have not ended, and those that had not before it.
+    `open_ids` are the calls on the page that have not ended, and those that had not before it. `older_by` says of a detail
+    that was passed over how much later the held one was observed.
     """
 
     inserted: int = 0
@@ -100,6 +101,7 @@ class Loaded(NamedTuple):
     late: int = 0
     max_lateness: timedelta | None = None
     open_ids: frozenset[str] = frozenset()
+    older_by: timedelta | None = None
 
 
 @dataclass(kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from etl.model import JSON, Derived
 from etl.runs.loading import load_detail
@@ -97,12 +97,12 @@ def test_the_next_date_is_told_by_what_the_call_became(run: Run) -> None:
 
 
 def test_an_older_detail_never_goes_over_a_newer_one(run: Run) -> None:
-    """What was asked for before the detail held leaves no trace and counts for nothing."""
+    """What was asked for before the detail held leaves no trace and counts for nothing; it is said how much older it is."""
     run.load(call("c1", 0), seen=5)
     run.load_detail(call("c1", 0, transcript="later"), seen=8)
     before = run.rows("calls")
 
-    assert run.load_detail(call("c1", 0, transcript="earlier"), seen=7, due=at(9)) == Loaded()
+    assert run.load_detail(call("c1", 0, transcript="earlier"), seen=7, due=at(9)) == Loaded(older_by=timedelta(minutes=1))
     assert (run.rows("calls"), len(run.rows("call_history"))) == (before, 1)
 
 

@@ -180,7 +180,7 @@ def test_what_was_due_while_there_were_no_details_is_asked_for_once_there_are() 
 
 @pytest.mark.parametrize("back", [timedelta(seconds=90), 2 * HOUR])
 def test_a_clock_set_back_asks_for_no_call_twice_in_a_run(back: timedelta) -> None:
-    """What is observed before what is held is not written, and the call stays due: the next run asks again."""
+    """What is observed before what is held is not written; the call is due again when an answer can be taken, not before."""
     scene = scene_of(3)
     tell(scene, "c001", status="talking")
     scene.sync()
@@ -192,6 +192,13 @@ def test_a_clock_set_back_asks_for_no_call_twice_in_a_run(back: timedelta) -> No
 
     assert scene.sync().status is RunStatus.SUCCEEDED
     assert (scene.api.asked(), list(scene.dues())) == (["c001"], ["c001"])
+    tell(scene, "c001", seconds=9)
+    scene.later(back / 2)
+    scene.sync()
+    assert scene.api.asked() == []
+    scene.later(back / 2 + timedelta(seconds=1))
+    scene.sync()
+    assert (scene.api.asked(), scene.calls["c001"].duration_seconds) == (["c001"], 9)
 
 
 def test_a_detail_that_the_warehouse_refuses_is_asked_for_once_in_a_run() -> None:
