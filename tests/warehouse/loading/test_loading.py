@@ -304,7 +304,7 @@ def test_an_older_detail_is_left_out(krosai: Held) -> None:
     krosai.load(call(1))
     krosai.load_detail("c1", call(1, duration=7), at=SEEN + 2 * MINUTE)
     before = krosai.rows()
-    assert krosai.load_detail("c1", call(1, duration=5), at=SEEN + MINUTE) == Loaded()
+    assert krosai.load_detail("c1", call(1, duration=5), at=SEEN + MINUTE) == Loaded(older_by=MINUTE)
     assert krosai.load_detail("unheard_of", call(9), at=SEEN + MINUTE) == Loaded()
     assert krosai.rows() == before
 
