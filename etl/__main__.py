@@ -1,4 +1,4 @@
-"""Knows that `python -m etl` is `etl`."""
+"""Makes `python -m etl` the same as `etl`."""
 
 from etl.cli import main
 

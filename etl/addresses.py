@@ -1,4 +1,8 @@
-"""Knows which addresses and credentials can be used, which stay on this machine, and how a `Link` header is read (RFC 8288)."""
+"""
+Which addresses and credentials can be used, which addresses are on this machine, and how a `Link` header is read.
+
+`Link` headers follow RFC 8288.
+"""
 
 from __future__ import annotations
 

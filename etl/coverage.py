@@ -1,4 +1,4 @@
-"""Knows sets of time ranges and their arithmetic: what was read, what is settled, where the gaps and the mark are."""
+"""Sets of time ranges and their arithmetic, for what was read, what is settled, gaps and the high-water mark."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 TICK = timedelta(microseconds=1)
-"""The resolution of every range, which is Postgres's own."""
+"""The resolution of every range: that of Postgres."""
 
 ORIGIN = datetime(1970, 1, 1, tzinfo=UTC)
-"""Where time begins for a stream whose start nobody named: no call is older."""
+"""Where a stream begins if no start date is configured: no call is older."""
 
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-"""Where a range begins that has no lower bound."""
+"""The start of a range without a lower bound."""
 
 FAR = timedelta(days=3650)
-"""Beyond any clock's error: the end of a range that reaches to the present, which the walk clips to the provider's clock."""
+"""Added to now, it ends a range "up to the present" beyond any clock's error; the walk clips it to the provider's clock."""
 
 
 class Span(NamedTuple):
@@ -32,7 +32,7 @@ class Span(NamedTuple):
 
 class Spans:
     """
-    An immutable set of instants as disjoint, ascending, non-touching spans: the value of a `tstzmultirange`.
+    An immutable set of instants, as ascending spans that neither overlap nor touch: the value of a `tstzmultirange`.
 
     `|`, `-` and `&` are union, difference and intersection.
     """
@@ -91,12 +91,12 @@ class Spans:
 
     @property
     def first(self) -> Span:
-        """The earliest span. Raises IndexError where there is none."""
+        """The earliest span. Raises IndexError if there is none."""
         return self._spans[0]
 
     @property
     def last(self) -> Span:
-        """The latest span. Raises IndexError where there is none."""
+        """The latest span. Raises IndexError if there is none."""
         return self._spans[-1]
 
     def below(self, instant: datetime) -> Spans:
@@ -108,11 +108,11 @@ class Spans:
         return Spans((max(span.start, instant), span.end) for span in self)
 
     def gapless_until(self, start: datetime) -> datetime | None:
-        """Return the end of the span that holds `start`, None where `start` is not held: the high-water mark."""
+        """Return the end of the span that contains `start` (the high-water mark), None if there is none."""
         return next((span.end for span in self if start in span), None)
 
 
 def domain_start(start_date: datetime | None, horizon: datetime | None) -> datetime | None:
-    """Return the instant from which a stream is owed: the later of what is wanted and what the provider can serve."""
+    """Return from when a stream has to be read: the later of the start date and the provider's oldest instant."""
     known = [instant for instant in (start_date, horizon) if instant is not None]
     return max(known, default=None)

@@ -1,8 +1,8 @@
 """
-Knows what the program takes from the machine it runs on: the time, threads, chance. Forms only: `etl.system` fills them in.
+Protocols for what the program takes from its machine: time, threads, randomness. `etl.system` implements them.
 
-Whoever needs one of these is handed it, so that a test or a simulation can replace it: with a clock of its own, with threads that
-do their work at once, with chance from a seed.
+They are passed in where they are needed, so that a test or a simulation can replace them: by a clock of its own, threads that do
+their work at once, seeded randomness.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait. Raises Interrupted where the program is asked to stop."""
+        """Wait. Raises Interrupted if the program is asked to stop."""
         ...
 
 
 class Threads(Protocol):
-    """Where work is done that does not wait for its turn."""
+    """Runs work concurrently."""
 
     def pool(self, name: str, size: int) -> Executor:
-        """Return an executor for up to `size` pieces of work at once; leaving its block waits until all of them have ended."""
+        """Return an executor for up to `size` tasks at once; leaving its block waits until all have ended."""
         ...
 
     def repeat(self, name: str, action: Callable[[], object], *, every: timedelta) -> Callable[[], None]:
-        """Do `action` again and again, until the function that is returned is called; that waits for an action under way."""
+        """Repeat `action` until the returned function is called, which waits for an action in progress."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """All of it together."""
+    """All effects together."""
 
     clock: Clock
     threads: Threads

@@ -1,5 +1,5 @@
 """
-Knows every way in which a run can end badly, sorted by what has to happen next.
+Every way in which a run can fail, sorted by what has to happen next.
 
     EtlError
     ├── UsageError              exit 2: the command line or the configuration is wrong; nothing was started
@@ -31,11 +31,11 @@ FORBIDDEN = 403
 
 class EtlError(Exception):
     """
-    A failure that the user is told about in three sentences, never by a traceback.
+    A failure that is reported to the user in three sentences, never as a traceback.
 
-    `code` is the stable word kept in `sync.runs.error_code`. `connection` is whose failure it is; whoever raises the error need
-    not know it, and never writes it into the sentence: `headline` puts the two together. No part of the text may hold a secret
-    or personal data.
+    `code` is the stable word stored in `sync.runs.error_code`. `connection` is the connection that failed; the code that raises
+    the error need not know it, and does not write it into the sentence, because `headline` adds it. No part of the text may hold
+    a secret or personal data.
     """
 
     code = "error"
@@ -50,13 +50,13 @@ class EtlError(Exception):
         self.connection: str | None = None
 
     def of(self, connection: str) -> Self:
-        """Note whose failure it is, unless that is known already, and return the error itself."""
+        """Set the connection that failed, unless it is set already, and return the error itself."""
         self.connection = self.connection or connection
         return self
 
     @property
     def headline(self) -> str:
-        """The first sentence as every user reads it: which connection, and what happened."""
+        """The first sentence as users read it: which connection, and what happened."""
         return f"Connection {self.connection}: {self.happened}" if self.connection else self.happened
 
     def __str__(self) -> str:
@@ -131,7 +131,7 @@ class ProviderRefused(ConnectionFailed):
     code = "refused"
 
     def __init__(self, happened: str, *, status: int, said: str = "", safe: str = "", hint: str = "") -> None:
-        """Keep the HTTP `status` and what the provider `said` (no personal data) for whoever can act on it."""
+        """Keep the HTTP `status` and what the provider `said` (no personal data) for code that can act on them."""
         super().__init__(happened, safe=safe, hint=hint)
         self.status = status
         self.said = said
@@ -141,7 +141,7 @@ class NotFound(ProviderRefused):
     """
     The provider answered 404.
 
-    `naming` is what its own error shape says is absent (`call`, `agent`), or None: a route, a proxy, an outage.
+    `naming` is what the provider's error body says is absent (`call`, `agent`); None may be a wrong route, a proxy or an outage.
     """
 
     code = "not_found"
@@ -176,7 +176,7 @@ class PagingBroken(ConnectionFailed):
 
 
 class AnchorNotMet(ConnectionFailed):
-    """None of the calls held was seen again, so nothing that was read can be trusted."""
+    """No held call was seen again, so nothing that was read can be trusted."""
 
     code = "anchor_not_met"
 

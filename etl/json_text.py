@@ -1,11 +1,11 @@
 """
-Knows how JSON text is decoded and encoded, whatever numbers it holds and however deep it is nested; knows no record.
+Decodes and encodes JSON text, whatever numbers it holds and however deeply it is nested.
 
-A number with more digits than a float holds is a `LongNumber`: a float that remembers how it was written.
+A number with more digits than a float can hold is a `LongNumber`: a float that keeps its original text.
 
-Every decoder of Python recurses once for each level, and gives up near the interpreter's limit, which is not ours to change.
-Postgres takes JSON several thousand levels deep. So text that is too deep is folded: each container that begins on a level
-which is a multiple of `LEVELS` is cut out and decoded by itself, and stands in what surrounds it as a `msgspec.Raw`.
+Python's decoders recurse once per level and give up near the interpreter's limit, which we must not change, while Postgres
+accepts JSON several thousand levels deep. So text that is too deep is folded: each container that begins on a level which is a
+multiple of `LEVELS` is cut out, decoded by itself, and replaced by a `msgspec.Raw`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn, Self, TypeVar
 import msgspec
 
 LEVELS = 100
-"""So many levels are decoded together."""
+"""The number of levels that are decoded together."""
 
 _LONG_INTEGER = 300  # digits; beyond, Python would not read it as an integer, and no column could hold it
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)

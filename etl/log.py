@@ -1,4 +1,4 @@
-"""Knows how events become lines on stderr, and that no secret, e-mail address or phone number is in them."""
+"""Logging to stderr, with secrets, e-mail addresses and phone numbers masked."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def configure(*, level: str = "info", secrets: Iterable[str] = (), stream: TextI
     """
     Send events of `level` and above, and warnings of other libraries, to `stream` (None: stderr).
 
-    On a terminal they are aligned text, in colour unless `colors` is false (`NO_COLOR`); elsewhere one JSON document a line.
-    Every one of `secrets` is masked wherever it occurs. May be called again, for instance once the settings are read.
+    On a terminal they are aligned text, coloured unless `colors` is false (`NO_COLOR`); elsewhere one JSON document per line.
+    Each of `secrets` is masked wherever it occurs. May be called again, for instance once the settings are loaded.
     """
     out = stream if stream is not None else sys.stderr
     terminal = out.isatty()
@@ -86,7 +86,7 @@ class Redaction:
     """Masks secrets, e-mail addresses and phone numbers in every value of an event, however deep it stands."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Mask these `secrets` too; the longest first, since one may be part of another."""
+        """Mask these `secrets` too. The longest comes first, since one may be part of another."""
         known = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, known))) if known else None
 

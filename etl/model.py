@@ -1,4 +1,4 @@
-"""Knows the values that pass between the rooms: statuses, rows, records; holds no behaviour beyond them."""
+"""The values that pass between the packages: statuses, rows, records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from etl.json_text import decoded
 
 JSON = Any
-"""A decoded JSON value; the one place where the type checker is told nothing."""
+"""A decoded JSON value, which the type checker does not look into."""
 
 
 class Status(StrEnum):
@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 
 OPEN_STATUSES = (Status.QUEUED, Status.RINGING, Status.IN_PROGRESS, Status.UNKNOWN)
-"""Not terminal: such a call is followed by its detail until it ends."""
+"""Statuses of calls that have not ended; their details are fetched until they do."""
 
 
 class Drift(StrEnum):
@@ -66,17 +66,16 @@ class Verdict(StrEnum):
 
 
 LATER: JSON = object()
-"""Stands for what is decoded when somebody asks for it."""
+"""Marks a value that is decoded at use."""
 
 
 class Record(NamedTuple):
     """
-    One record of a page, looked at once: what identifies and places it, and whether it can become a row.
+    One record of a page after a first look: its id, its cursor, and whether it can become a row.
 
-    Either `rejection` is None and `call_id` and `cursor` are set, or the record is a reject (`call_id` where it has one).
-    `value` is None where the record is not decodable on its own; `text` is the record's JSON as UTF-8, already free of
-    NUL characters and lone surrogates, and `cleaned` says whether any had to be removed. `decoded` is `value` where that
-    was already needed, else `LATER`.
+    Either `rejection` is None and `call_id` and `cursor` are set, or the record is a reject (with `call_id` if it has one).
+    `text` is the record's JSON as UTF-8, free of NUL characters and lone surrogates; `cleaned` says whether any were removed.
+    `value` is the decoded record, None if it cannot be decoded; `decoded` caches it if it was needed already, else is `LATER`.
     """
 
     call_id: str | None
@@ -89,12 +88,12 @@ class Record(NamedTuple):
 
     @property
     def value(self) -> JSON:
-        """The decoded record; decoded anew at each use unless it was needed early."""
+        """The decoded record; decoded at each use unless `decoded` caches it."""
         return decoded(self.text) if self.decoded is LATER else self.decoded
 
 
 class DriftNote(NamedTuple):
-    """One departure: where (`path`, dotted), which kind, and a sample that holds no personal data."""
+    """One departure from the documentation: where (`path`, dotted), which kind, and a sample without personal data."""
 
     path: str
     kind: Drift
@@ -190,7 +189,7 @@ class AgentRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a row needs to know beyond the records themselves."""
+    """What deriving a row needs beyond the call's records."""
 
     connection: str
     stream: str
@@ -199,7 +198,7 @@ class Context:
 
 
 class Derived(NamedTuple):
-    """What one call's records become: its row, its children, and what was noted on the way."""
+    """What follows from one call's records: its row, its children, and drift."""
 
     call: CallRow
     participants: tuple[ParticipantRow, ...]

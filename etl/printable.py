@@ -1,5 +1,5 @@
 """
-Knows which characters must not reach a terminal as they are, and how they read instead.
+Which characters must not reach a terminal as they are, and how they are shown instead.
 
 A provider, a database or a file may put anything into a text: sequences that clear the screen, a carriage return that writes
 over what stood there, marks that turn the reading order round.

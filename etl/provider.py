@@ -1,4 +1,4 @@
-"""Knows the form that a provider fills in: facts as values, oddities as small functions; no loop, no HTTP, no SQL."""
+"""The form that describes a provider: facts as values, oddities as small functions, no loops and no I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """One credential header: `template` holds `{value}`, `setting` names the key of the configuration it comes from."""
+    """One credential header: `template` contains `{value}`, and `setting` names the configuration key that supplies it."""
 
     name: str
     setting: str
@@ -32,7 +32,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """At most `requests` in any stretch of time as long as `per`, counted at the provider."""
+    """At most `requests` in any period of length `per`, counted at the provider."""
 
     requests: int
     per: timedelta
@@ -40,7 +40,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One page that is wanted. `since` (inclusive) and `until` (exclusive) are set for `Order.ASCENDING` only."""
+    """A request for one page. `since` (inclusive) and `until` (exclusive) are set for `Order.ASCENDING` only."""
 
     number: int  # 1-based
     size: int
@@ -58,14 +58,14 @@ class Style:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageFacts:
-    """What a page says about itself; None where it says nothing."""
+    """What a page says about itself; None for what it does not say."""
 
     total: int | None = None  # calls that match the query, over all pages
     number: int | None = None  # the page number it says it is
     offset: int | None = None  # the offset it says it starts at
     size: int | None = None  # the page size it says it used
     more: bool | None = None  # whether another page follows
-    next_link: str | None = None  # an address of the next page: its origin is checked, it is not followed
+    next_link: str | None = None  # the next page's address; only its origin is checked, it is never followed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +73,8 @@ class Listing:
     """
     How the calls of one stream are listed.
 
-    `path` may hold `{stream}`. `records` names the keys under which the list may stand, best first; empty: the body is the
-    list. `facts` reads what a page says of itself from the body's other fields and the headers (names in lower case).
+    `path` may contain `{stream}`. `records` names the keys that may hold the list, best first; empty: the body is the list.
+    `facts` reads what a page says about itself from the body's other fields and the headers (names in lower case).
     """
 
     order: Order
@@ -88,11 +88,10 @@ class Listing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
     """
-    How one call is asked for. `path` holds `{call}` and may hold `{stream}`.
+    How one call is requested. `path` contains `{call}` and may contain `{stream}`.
 
-    `record` is the key under which the call's object stands, or None where it is the body. `id_forms` gives the forms under
-    which a call's id may be asked for, best first; the answer's own id must be one of the forms of the id asked for, since a
-    wrong form may be answered with another call.
+    `record` is the key of the call's object, or None if it is the body. `id_forms` returns the forms in which a call's id may be
+    requested, best first. The answer's own id must be one of them too, since a wrong form may be answered with another call.
     """
 
     path: str
@@ -102,7 +101,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agents:
-    """How the streams of a connection are discovered, where each agent has its own list of calls."""
+    """How the agents of a connection are listed, if each agent has its own list of calls and so its own stream."""
 
     path: str
     records: tuple[str, ...]
@@ -115,10 +114,10 @@ class Agents:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """
-    One column and the key (dotted: a path) it comes from, in the list record, the detail or both; `parse` types it.
+    One column, and the key (dotted: a path) it is read from in the list record, the detail or both, by `parse`.
 
-    Several fields may lead to one column: the first whose key holds a usable value counts. `parse` is not called for null; it
-    raises `etl.records.parse.Unfit` for what it cannot type.
+    If several fields name one column, the first with a usable value counts. `parse` is not called for null, and raises
+    `etl.records.parse.Unfit` for a value it cannot use.
     """
 
     column: str
@@ -129,9 +128,9 @@ class Field:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Children:
     """
-    The records inside a record: under `key`, each with an id under `id_key` (else its position, from 1).
+    The records inside a call's record: a list under `key`, each with an id under `id_key` (else its position, from 1).
 
-    What is not a column stays in the call's `raw` or `detail`; an event is also kept whole in `call_events.data`.
+    Values without a column remain in the call's `raw` or `detail`; an event is also stored whole in `call_events.data`.
     """
 
     key: str
@@ -142,10 +141,10 @@ class Children:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """
-    Something that a provider counts at an address of its own.
+    Counts that a provider serves at an address of their own.
 
-    `query` is asked for; `read` finds the counts in the decoded body by status word (or by day, `2026-03-01`), None where the
-    body is of another shape than expected.
+    `query` is the path and query to request; `read` returns the counts in the decoded body by status word (or by day,
+    `2026-03-01`), or None if the body has an unexpected shape.
     """
 
     query: str
@@ -155,10 +154,10 @@ class Tally:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """
-    What a provider counts beyond the total of its list (`PageFacts.total`), for the audit; each part is optional.
+    What a provider counts besides the total of its list (`PageFacts.total`), for audits; each part is optional.
 
-    `by_status` gives the parameters that limit the list to one of `words`. `breakdown` counts all calls by status in one
-    answer, `daily` those of each day from `{first}` to `{last}`, in a time zone that the audit finds out.
+    `by_status` returns the parameters that limit the list to one of `words`. `breakdown` counts all calls by status in one
+    answer, `daily` the calls of each day from `{first}` to `{last}`, in a time zone that the audit infers.
     """
 
     words: tuple[str, ...] = ()
@@ -169,26 +168,26 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What an error body says: the provider's `code` and `message`, and what its own 404 `naming` says is absent."""
+    """What an error body says: the provider's `code` and `message`, and what a 404 says is absent (`naming`)."""
 
     code: str | None = None
     message: str | None = None
     naming: str | None = None  # "call", "agent"
-    status: int | None = None  # the status that an error sent with HTTP 200, or with a wrong status, amounts to
+    status: int | None = None  # what it should have been, for an error sent with HTTP 200 or a wrong status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """
-    Everything that the program knows about one provider.
+    Everything the program knows about one provider.
 
-    `failure` reads an error body of any status: it gets the status and the decoded body (None: not JSON) and answers None
-    where the body is no error (status 200). `volatile` names keys whose values change without the call changing (only whether
-    they hold a value counts). Where there are `agents` and no field for `agent_id`, the stream is the agent.
-    `participants`, `messages` and `events` are read from the list record and the detail merged. `late_parts` names keys of the
-    detail that a call that was answered still lacks at its end, or that still grow: it is asked for again until they are there.
-    `organization` names the key of a record that holds the owner's id. `ignored` names keys that are known and kept in `raw`
-    only, so that they are no drift.
+    `failure` reads an error body: it is given the status and the decoded body (None: not JSON), and returns None if the body is
+    not an error (status 200). `volatile` names keys whose values change without the call changing; only whether they have a value
+    counts. If there are `agents` but no field for `agent_id`, the stream is the agent.
+    `participants`, `messages` and `events` are read from list record and detail merged. `late_parts` names keys of the detail
+    that arrive or grow only after an answered call has ended; the detail is fetched again until they are there.
+    `organization` names the key with the owner's id. `ignored` names keys that are known but kept in `raw` only, so that they
+    are not reported as drift.
     """
 
     name: str
@@ -202,7 +201,7 @@ class Provider:
     statuses: Mapping[str, Status]
     failure: Callable[[int, JSON], Failure | None]
     lookback: timedelta
-    status: str | None = "status"  # the key of the provider's word; None: every call listed is completed
+    status: str | None = "status"  # the key of the provider's word; None: every listed call is completed
     detail: Detail | None = None
     agents: Agents | None = None
     counts: Counts | None = None
@@ -211,14 +210,14 @@ class Provider:
     messages: Children | None = None
     events: Children | None = None
     late_parts: tuple[str, ...] = ()
-    attributes: tuple[str, ...] = ()  # keys that are kept under their own names in `calls.attributes`
-    attributes_object: str | None = None  # the key of an object whose own keys are kept there
+    attributes: tuple[str, ...] = ()  # keys stored under their own names in `calls.attributes`
+    attributes_object: str | None = None  # the key of an object whose keys are stored there too
     volatile: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     organization: str | None = None
     settings: frozenset[str] = frozenset()  # the settings of a connection that only some providers know
-    links: Mapping[str, str] = field(default_factory=dict)  # where a user finds what: "token" → where it is made
+    links: Mapping[str, str] = field(default_factory=dict)  # where users find things: "token" → where to create one
 
     def home_of(self, stream: str) -> str:
-        """Return the stream that a held call belongs to, whatever stands in its row where there is but one."""
+        """Return the stream of a held call: `stream`, its row's value, or the only one if there are no agents."""
         return stream if self.agents is not None else CALLS

@@ -1,4 +1,4 @@
-"""Knows the machine itself: its clock, its threads, its chance (`etl.effects`). Nothing else in the program asks for these."""
+"""The machine's own clock, threads and randomness (`etl.effects`). Nothing else in the program uses these directly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from etl.errors import Interrupted
 
 
 class SystemClock:
-    """The computer's clock. A wait ends at once when the program is asked to stop."""
+    """The computer's clock. Waits end at once when the program is asked to stop."""
 
     def __init__(self, stop: Event | None = None) -> None:
         self._stop = stop or Event()
@@ -23,7 +23,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def sleep(self, seconds: float) -> None:
-        """Wait. Raises Interrupted where the program is asked to stop."""
+        """Wait. Raises Interrupted if the program is asked to stop."""
         if self._stop.wait(seconds):
             raise Interrupted(
                 "the sync was interrupted while it waited for a provider.",
@@ -36,11 +36,11 @@ class SystemThreads:
     """Threads of the operating system."""
 
     def pool(self, name: str, size: int) -> Executor:
-        """See `Threads.pool`."""
+        """Return a pool of threads."""
         return ThreadPoolExecutor(max_workers=size, thread_name_prefix=name)
 
     def repeat(self, name: str, action: Callable[[], object], *, every: timedelta) -> Callable[[], None]:
-        """See `Threads.repeat`; the thread does not keep the program from ending."""
+        """Repeat `action` in a daemon thread, which does not keep the program from ending."""
         ended = Event()
 
         def work() -> None:
@@ -58,6 +58,6 @@ class SystemThreads:
 
 
 def system_effects(stop: Event | None = None) -> Effects:
-    """Return what this machine gives; whoever waits by its clock is woken by `stop`."""
+    """Return this machine's effects; setting `stop` ends every wait on its clock."""
     chance = Random()  # noqa: S311 - it spreads waits, and is no secret
     return Effects(clock=SystemClock(stop), threads=SystemThreads(), random=chance)

@@ -1,7 +1,7 @@
 """
-Knows how the rooms are joined: settings become accounts, clients and an open warehouse, and runs are given what they need.
+Puts the packages together: turns settings into accounts, clients and an open warehouse, and gives runs what they need.
 
-The faces call this: the command line today.
+The command line calls it, and nothing else so far.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ Invocation = tuple[Path | None, bool]
 
 
 CONNECTIONS_AT_ONCE = 8
-"""So many connections are synced at once; each waits for its provider most of the time."""
+"""The maximum number of connections synced at once; each waits for its provider most of the time."""
 
 SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
-"""Database sessions: each connection loads a page while it may look up where the next one is."""
+"""The maximum number of pooled sessions: each connection may load a page and look something up at once."""
 
 
 def settings_of(invocation: Invocation) -> Settings:
@@ -55,7 +55,7 @@ def settings_of(invocation: Invocation) -> Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """An open warehouse. `psql` is the program beside an embedded server's binaries, `conninfo` what to hand it."""
+    """An open warehouse. `conninfo` is its address for psql, and `bin_dir` the folder of the embedded server's own psql."""
 
     database: Database
     conninfo: str
@@ -80,7 +80,7 @@ class Opened:
         return True
 
     def set_reporting_timezone(self, settings: Settings) -> None:
-        """Set which midnight ends a day, as configured; the warehouse must be empty."""
+        """Set the configured time zone, whose midnight ends a day; the warehouse must be empty."""
         from etl.warehouse.schema import set_reporting_timezone
 
         set_reporting_timezone(self.database, settings.warehouse.reporting_timezone)
@@ -149,7 +149,7 @@ def surroundings(
     stop: Event,
     trigger: Trigger,
 ) -> Iterator[Surroundings[Warehouse]]:
-    """Give runs what they need, with the warehouse as they see it; the locks that they take are held until the block ends."""
+    """Give runs what they need, with `warehouse` built for their kind; their locks are released when the block ends."""
     from etl.warehouse.locks import Locks
 
     with Locks(opened.database, effects.threads) as locks:
@@ -166,7 +166,7 @@ def surroundings(
 def on_each(
     work: Callable[[Account], Result], chosen: Mapping[str, ConnectionSettings], *, given: Surroundings[Any]
 ) -> list[Result]:
-    """Do `work` on each of the chosen connections, several at once, and return what became of each, in their order."""
+    """Do `work` for each chosen connection, several at once, and return the results in the same order."""
     accounts: Sequence[Account] = [account(name, connection) for name, connection in chosen.items()]
     with given.threads.pool("connection", min(CONNECTIONS_AT_ONCE, len(accounts))) as threads:
         return list(threads.map(work, accounts))
@@ -176,9 +176,9 @@ def connector(
     settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects
 ) -> Callable[[Account, JSON], AbstractContextManager[Client]]:
     """
-    Return what opens the client of one of the chosen connections, given what its limiter has to remember.
+    Return a function that opens the client of a chosen connection, given the request log that its limiter saved.
 
-    Connections that share provider and token share one limiter, so that together they keep to one allowance.
+    Connections with the same provider and token share one limiter, so that together they keep to one allowance.
     """
     from etl.http.client import Client, HttpOptions
     from etl.http.limits import Limiters, fingerprint

@@ -1,4 +1,4 @@
-"""Knows how the program starts and how it ends: exit codes, and what a user reads instead of a traceback."""
+"""How the program starts and ends: exit codes, and what a user reads instead of a traceback."""
 
 from __future__ import annotations
 

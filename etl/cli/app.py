@@ -1,4 +1,4 @@
-"""Knows the commands, their arguments and their help; what they do stands in the modules beside it, loaded when they run."""
+"""The commands, their arguments and their help. The modules beside it implement them, and are imported when they run."""
 
 from __future__ import annotations
 

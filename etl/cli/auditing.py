@@ -1,4 +1,4 @@
-"""Knows what `etl audit` does: every connection in a thread of its own, a table of verdicts, what disagrees, the exit code."""
+"""`etl audit`: every connection in a thread of its own, a table of verdicts, what disagrees, the exit code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from etl.wiring import (
 )
 
 SHOWN = 20
-"""So many disagreements of a connection are shown; `--json` names up to a thousand."""
+"""The maximum number of disagreements shown per connection; `--json` lists up to a thousand."""
 
 
 def audit_connections(invocation: Invocation, names: Sequence[str], *, repair: bool, as_json: bool) -> int:

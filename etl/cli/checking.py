@@ -1,4 +1,4 @@
-"""Knows what `etl check` looks at: configuration, database, schema, and every credential with one request each."""
+"""What `etl check` looks at: configuration, database, schema, and every credential with one request each."""
 
 from __future__ import annotations
 

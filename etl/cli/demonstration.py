@@ -1,4 +1,4 @@
-"""Knows the two commands that need no account: the sandbox, and the demonstration that runs everything on it."""
+"""The two commands that need no account: the sandbox, and the demonstration that runs everything on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows what a user reads when the program itself is at fault: sentences first, a traceback only if it was asked for."""
+"""What a user reads when the program itself is at fault: sentences first, a traceback only on request."""
 
 from __future__ import annotations
 

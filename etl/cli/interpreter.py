@@ -1,4 +1,4 @@
-"""Knows how the interpreter is set for threads that wait often and values that live for one page (docs/performance.md)."""
+"""Tunes the interpreter for threads that wait often and values that live for one page (docs/performance.md)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Python's usual 5 ms it would stand behind the one that decodes the next page eac
 
 ALLOCATIONS = 100_000
 """
-So many new objects start a search for cycles; usually 700. A page brings some ten thousand, none of them in a cycle, and they are
-gone with the next page.
+The number of new objects that starts a search for cycles; Python's default is 700. A page creates some ten thousand objects, none
+of them in a cycle, and they are freed with the next page.
 """
 
 

@@ -1,4 +1,4 @@
-"""Knows how lines, errors and JSON documents reach the user (tables: `etl.cli.table`)."""
+"""How lines, errors and JSON documents reach the user (tables: `etl.cli.table`)."""
 
 from __future__ import annotations
 

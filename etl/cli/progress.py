@@ -1,4 +1,4 @@
-"""Knows how a sync in progress looks on a terminal: one bar a stream, with a total where the provider gives one."""
+"""The progress of a sync on a terminal: one bar per stream, with a total if the provider gives one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Silence:
-    """Nobody watches."""
+    """Shows nothing."""
 
     def stream_started(self, connection: str, stream: str) -> None:
-        """See `Watcher`."""
+        """Do nothing."""
 
     def page_loaded(self, connection: str, stream: str, *, records: int, total: int | None) -> None:
-        """See `Watcher`."""
+        """Do nothing."""
 
     def stream_finished(self, connection: str, stream: str) -> None:
-        """See `Watcher`."""
+        """Do nothing."""
 
 
 class Bars:
@@ -38,20 +38,20 @@ class Bars:
         self._totals: dict[tuple[str, str], int] = {}
 
     def stream_started(self, connection: str, stream: str) -> None:
-        """See `Watcher`."""
+        """Add a bar."""
         name = connection if stream == "calls" else printable(f"{connection} {stream}")  # an agent's id is the provider's
         with self._lock:
             self._tasks[connection, stream] = self._progress.add_task(name, total=None)
 
     def page_loaded(self, connection: str, stream: str, *, records: int, total: int | None) -> None:
-        """See `Watcher`. The first total counts: later ones of a walk count what is left."""
+        """Advance the bar. Its total is the first one given: later totals of a walk count only what is left."""
         with self._lock:
             if total is not None:
                 self._totals.setdefault((connection, stream), total)
             self._progress.update(self._tasks[connection, stream], advance=records, total=self._totals.get((connection, stream)))
 
     def stream_finished(self, connection: str, stream: str) -> None:
-        """See `Watcher`."""
+        """Remove the bar."""
         with self._lock:
             self._progress.remove_task(self._tasks.pop((connection, stream)))
 

@@ -1,4 +1,4 @@
-"""Knows what `etl rejects` shows: the records that could not become calls, and how records depart from the documentation."""
+"""What `etl rejects` shows: the records that could not become calls, and how records depart from the documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows what `etl replay` does: one connection after the other, one table at the end, and the exit code."""
+"""`etl replay`: one connection after the other, one table at the end, and the exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows what `etl status` and `etl runs` show."""
+"""What `etl status` and `etl runs` show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows how a warehouse is set up: a configuration to fill in, a schema of the newest version."""
+"""Sets a warehouse up: a configuration to fill in, and the newest schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows how a query gets to the warehouse: one on the command line, or a psql session."""
+"""Runs queries on the warehouse: one from the command line, or a psql session."""
 
 from __future__ import annotations
 

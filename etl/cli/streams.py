@@ -1,5 +1,5 @@
 """
-Knows how standard output and standard error become streams that never stop the work.
+Makes standard output and standard error streams that never stop the work.
 
 They may be closed, full, a pipe that nobody reads, or of an encoding that cannot hold a name; a sync goes on all the same.
 """

@@ -1,4 +1,4 @@
-"""Knows what `etl sync` does: every connection in a thread of its own, one table at the end, and the exit code."""
+"""`etl sync`: every connection in a thread of its own, one table at the end, and the exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows how rows look: a table on a terminal, as wide as that is; plain lines otherwise."""
+"""How rows are shown: as a table of the terminal's width, or as plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows how the configuration is put together: file, then secrets, then environment; every problem is told at once."""
+"""Loads the configuration: file, then secrets, then environment. All problems are reported together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows how to say what is wrong with a configuration: the place, the nearest known key, what was expected; never a value."""
+"""Explains what is wrong with a configuration: the place, the nearest known key, what was expected; never a value."""
 
 from __future__ import annotations
 

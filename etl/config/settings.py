@@ -1,4 +1,4 @@
-"""Knows every key of the configuration, its type and its default; not where values come from."""
+"""Every key of the configuration, with its type and default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows where settings may stand: a TOML file, a directory of secrets, the environment; not what they mean."""
+"""Where settings come from: a TOML file, a directory of secrets, the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows the forms of single settings: durations, rates, dates, addresses, schedules. Its errors never show a value."""
+"""Parsers of single settings: durations, rates, dates, addresses, schedules. Their errors never show a value."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Knows when the next request may be sent so that a server never counts too many; keeps no time, knows no threads and no HTTP.
+Computes when the next request may be sent so that the server never counts too many. Pure arithmetic, without a clock.
 
 The server counts a request when it arrives, which is some time between our sending it and our receiving the answer. So a
 request occupies its place from the moment it is sent until a whole window after its answer was received: then it left the

@@ -1,4 +1,4 @@
-"""Knows the credentials of one connection: how they travel, and how to keep them out of every text; knows no request."""
+"""The credentials of one connection: how they are sent, and how they are kept out of every text."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Knows how a response body becomes records, sliced as raw JSON and decoded no further; knows no HTTP status and no meaning.
+Splits a response body into records as raw JSON text, without decoding them.
 
 What no JSON decoder or database accepts but providers do send is mended inside strings and literals only, so every number
 keeps its digits and nothing that was cut off is ever completed:

@@ -1,4 +1,4 @@
-"""Knows httpx's failures and says them in our words; sends nothing."""
+"""Translates httpx's failures into our own words."""
 
 from __future__ import annotations
 

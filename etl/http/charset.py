@@ -1,4 +1,4 @@
-"""Knows which characters the bytes of a body stand for: byte-order marks, the declared charset; knows no JSON."""
+"""Decodes a body's bytes to characters by byte-order mark and declared charset."""
 
 from __future__ import annotations
 

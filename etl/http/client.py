@@ -1,5 +1,5 @@
 """
-Knows how one account is asked, patiently: throttled, attempted, understood, and asked again; knows no stream and no page.
+The client of one account: waits for the rate limit, sends a request, interprets the answer, and retries.
 
     _ask        until there is an answer, or no patience left
     _attempt    one slot of the allowance, one exchange

@@ -1,4 +1,4 @@
-"""Knows how a compressed body is taken apart in small parts, so that a little of it cannot fill the memory; knows no limit."""
+"""Decompresses bodies in small parts, so that a small compressed body cannot fill the memory."""
 
 from __future__ import annotations
 

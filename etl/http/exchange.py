@@ -1,4 +1,4 @@
-"""Knows one attempt: a request out, a response of bounded size back, httpx's failures in our words; never tries again."""
+"""One attempt: sends a request and reads a response of bounded size, with httpx's failures in our own words. Never retries."""
 
 from __future__ import annotations
 

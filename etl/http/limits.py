@@ -1,4 +1,4 @@
-"""Knows how threads take turns at a limited allowance, and who shares one; the arithmetic is in `allowance`."""
+"""How threads take turns at a rate limit, and which connections share one; the arithmetic is in `allowance`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows where addresses lead, the configured one and those that a provider sends; follows none and knows no credentials."""
+"""Where addresses lead: the configured one, and those that a provider sends. None is followed here."""
 
 from __future__ import annotations
 

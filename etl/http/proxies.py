@@ -1,4 +1,4 @@
-"""Knows whether a proxy of the environment stands between this machine and an address, by curl's rules; asks none."""
+"""Whether the environment sets a proxy for an address, by curl's rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows what `X-RateLimit-*` headers say, and how a server's clock relates to ours; decides nothing."""
+"""Reads `X-RateLimit-*` headers, and how the server's clock relates to ours."""
 
 from __future__ import annotations
 

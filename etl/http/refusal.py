@@ -1,4 +1,4 @@
-"""Knows what an answer that is no success comes to: wait, try again, or one clear sentence; sends nothing."""
+"""Decides what follows from an unsuccessful answer: wait, retry, or an error in one clear sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows how long to wait before a request is sent again, and when to give up; sends nothing and never sleeps."""
+"""Decides how long to wait before a request is sent again, and when to give up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows whose certificates are trusted; knows no connection."""
+"""Which certificates are trusted."""
 
 from __future__ import annotations
 

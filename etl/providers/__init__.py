@@ -1,4 +1,4 @@
-"""Knows which providers there are: our own, and others by the entry point group `etl.providers`; loads none unasked."""
+"""The registry of providers: our own, and others from the entry point group `etl.providers`. Each is loaded when needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OURS = ("tuple", "bimpe", "salpre", "krosai")
 
 
 def names() -> tuple[str, ...]:
-    """Return the name of every provider, our own first; none is loaded."""
+    """Return the name of every provider, our own first, without loading any."""
     return (*OURS, *sorted(_registered()))
 
 

@@ -1,5 +1,5 @@
 """
-Knows BimpeAI's Console API: its facts and words, and where each was read; no loop, no HTTP, no SQL.
+BimpeAI's Console API: its facts and status words, each with its source.
 
 [source] documentation page "List calls" of the Console API, read 2026-11. [docs] its landing page, guides and list pages.
 [sdk] the official Python SDK 0.4.1 (2026-06). `docs/providers/bimpe.md` says what is verified at run time.

@@ -1,5 +1,5 @@
 """
-Knows KrosAI's calls API: its facts and words, and where each was read; no loop, no HTTP, no SQL.
+KrosAI's calls API: its facts and status words, each with its source.
 
 [source] https://docs.krosai.com/api-reference/reference/calls, read 2026-11. [guide] https://docs.krosai.com/voice/call-logs,
 which contradicts it. [rate] its page on rate limits. [errors] its error schema and codes. [outbound] its page on outbound calls.
@@ -156,7 +156,7 @@ PROVIDER = Provider(
     ),
     attributes=("phone_number_id", "endpoint_id"),
     organization="organization_id",
-    volatile=frozenset({"recording_url"}),  # signed anew, for an hour, by each request
+    volatile=frozenset({"recording_url"}),  # each request gets a new signature, valid for an hour
     events=Children(
         key="events",  # announced for the detail, but its shape is nowhere shown [source]
         id_key="id",

@@ -1,5 +1,5 @@
 """
-Knows Salpre's gateway API: its facts and words, and where each was read; no loop, no HTTP, no SQL.
+Salpre's gateway API: its facts and status words, each with its source.
 
 [source] https://documentation.salpre.com/docs/apis/list-calls, dated 2025-10-09, read 2026-11. [detail] its page on call details.
 [make] its page on placing calls. [inferred] what a careful client assumes; `docs/providers/salpre.md` says what is verified.

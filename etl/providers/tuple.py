@@ -1,5 +1,5 @@
 """
-Knows Tuple's Usage API (alpha): its facts and words, and where each was read; no loop, no HTTP, no SQL.
+Tuple's Usage API (alpha): its facts and status words, each with its source.
 
 [source] https://docs.tuple.app/team-management/usage-api-alpha, read 2026-11.
 [inferred] follows from the source, or is what a careful client assumes; `docs/providers/tuple.md` says what is verified.

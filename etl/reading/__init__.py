@@ -1,1 +1,1 @@
-"""How a provider's list is read without losing a call, and what each page proves. Knows no HTTP and no SQL."""
+"""Reads a provider's list without losing a call, and works out what each page proves."""

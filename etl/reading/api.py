@@ -1,4 +1,4 @@
-"""Knows what reading asks of the outside: an API that answers page by page. The warehouse's side is in `etl.runs.port`."""
+"""The protocol of the API that reading needs, and its answers. `etl.http` implements it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from etl.model import JSON, DriftNote
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """
-    One response that was read and understood (status 2xx and no error body).
+    One successful response: status 2xx, and not an error body.
 
     `records` holds each record's JSON text as UTF-8, valid on its own and free of NUL characters and lone surrogates;
     `cleaned` the indexes of those that had to be cleaned. `fields` holds the body's other top-level keys, decoded.
@@ -31,11 +31,11 @@ class Answer:
 
 
 class Api(Protocol):
-    """One account at one provider; every call is throttled, retried and checked before it returns. Safe to share by threads."""
+    """One account at one provider. Every request is throttled, retried and checked. Safe to share between threads."""
 
     def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
         """
-        Ask for a page; its records stand under the first of the keys `records` that is there (empty: the body is the list).
+        Request a page, with its records under the first of the keys `records` that is present (empty: the body is the list).
 
         Null in its place, or a response without content, is an empty list. A body without such a list is retried like an
         unreadable one. Raises the family of `ConnectionFailed`, `BudgetSpent`.
@@ -43,7 +43,7 @@ class Api(Protocol):
         ...
 
     def get_one(self, path: str, record: str | None) -> Answer:
-        """Ask for one object, under the key `record` (None: the body itself); `records` of the answer has one element."""
+        """Request one object, under the key `record` (None: the body); the answer's `records` has one element."""
         ...
 
     def check_link(self, url: str) -> None:
@@ -61,5 +61,5 @@ class Api(Protocol):
         ...
 
     def request_log(self) -> JSON:
-        """What the limiter and the daily budget must remember across runs."""
+        """What the limiter and the daily budget must remember between runs."""
         ...

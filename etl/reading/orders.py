@@ -1,4 +1,4 @@
-"""Knows which way of listing a provider has: the table to which a third way adds one line."""
+"""Maps each order in which providers list calls to its `Way`; a third one would add a line here."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ WAYS: Mapping[Order, Way] = {
 
 
 def way_of(provider: Provider) -> Way:
-    """Return the way in which a provider lists its calls."""
+    """Return the `Way` for how a provider lists its calls."""
     return WAYS[provider.listing.order]

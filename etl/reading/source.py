@@ -1,4 +1,4 @@
-"""Knows how to ask one account for pages, details and agents, in the way that was found to work; knows no HTTP and no SQL."""
+"""Requests pages, details and agents of one account, and finds out which way of asking works."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from etl.records.identify import identify, identify_all, is_detail_of
 from etl.records.parse import Unfit, instant
 
 RELOOK = timedelta(days=7)
-"""After this long, what was found out about paging and order is found out again."""
+"""How long findings about paging and order are trusted before they are made again."""
 
 SURELY_ONE_PAGE = 2
-"""A list of so few calls is no page that was cut short."""
+"""A list of at most this many calls cannot be a page that was cut short."""
 
 AGENT_PAGES = 1000
-"""More pages of agents than any account has: a list that does not end."""
+"""More pages of agents than any account has; beyond them the list is taken to be endless."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of calls: its records, examined and in the order given, and what it says of itself."""
+    """One page of calls: its records, identified and in the order given, and what it says about itself."""
 
     records: tuple[Record, ...]
     facts: PageFacts
@@ -37,7 +37,7 @@ class Page:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids on the page, in its order; records without one are left out."""
+        """The ids on the page in its order, without records that have none."""
         return tuple(record.call_id for record in self.records if record.call_id is not None)
 
 
@@ -48,12 +48,12 @@ class Capabilities:
     style: str | None = None
     size: int | None = None
     unsorted: bool = False
-    day_offset: int | None = None  # minutes that the provider's days, as it counts them, begin before those of UTC
+    day_offset: int | None = None  # how many minutes the days of its daily counts begin before UTC's
     checked_at: datetime | None = None
 
     @classmethod
     def remembered(cls, stored: JSON, *, now: datetime) -> Capabilities:
-        """Read what is stored; nothing where it is older than `RELOOK`, from the future, or not readable."""
+        """Read stored findings; none if they are older than `RELOOK`, from the future, or unreadable."""
         try:
             checked_at = instant(stored["checked_at"])
             found = cls(
@@ -102,7 +102,7 @@ class Source:
         return answer
 
     def page(self, *, stream: str, style: Style, ask: Ask) -> Page:
-        """Ask for one page of a stream's calls."""
+        """Request one page of a stream's calls."""
         listing = self.provider.listing
         answer = self._noted(self.api.get_list(_path(listing.path, stream=stream), style.params(ask), listing.records))
         self.ahead = answer.date - answer.sent_at if answer.date is not None else self.ahead
@@ -118,9 +118,9 @@ class Source:
 
     def detail(self, *, stream: str, call_id: str) -> tuple[Record, datetime]:
         """
-        Ask for one call under each form of its id; return the record and the instant it was asked at.
+        Request one call under each form of its id until one works; return the record and the instant of the request.
 
-        Raises NotFound where no form is known, and where a form is answered with another call than the one asked for.
+        Raises NotFound if no form is known to the provider, or if the answer is another call.
         """
         detail = self.provider.detail
         if detail is None:
@@ -141,19 +141,19 @@ class Source:
         raise absent or NotFound("The provider answered with another call than the one asked for.", naming=None)
 
     def total(self, *, stream: str, params: Mapping[str, str]) -> int | None:
-        """Ask how many calls of a stream there are, limited by `params`."""
+        """Return the provider's total for a stream's list with the filter `params`."""
         listing = self.provider.listing
         asked = {**listing.styles[-1].params(Ask(number=1, size=1)), **params}
         answer = self.api.get_list(_path(listing.path, stream=stream), asked, listing.records)
         return listing.facts(answer.fields, answer.headers).total
 
     def tally(self, tally: Tally, **parts: str) -> Mapping[str, int] | None:
-        """Ask for what a provider counts; None where the answer is of another shape than expected."""
+        """Request a provider's counts; None if the answer has an unexpected shape."""
         answer = self.api.get_one(tally.query.format(**parts), None)
         return tally.read(identify(self.provider, answer.records[0], cleaned=False).value)
 
     def agents(self) -> tuple[AgentRow, ...]:
-        """List every agent, page by page; each once. Raises PagingBroken where the list does not end."""
+        """Return all agents, each once. Raises PagingBroken if the list does not end."""
         agents = self.provider.agents
         if agents is None:
             return ()
@@ -176,10 +176,10 @@ class Source:
 
 class Pager:
     """
-    Asks for the pages of one stream in the first way that works: styles in their order, page sizes from the largest.
+    Requests the pages of one stream in the first way that works: styles in their order, page sizes from the largest.
 
-    What is refused with 400 or 422 before the first page came is given up for the next way; `give_up_style` does the same
-    for a way that is answered, but wrongly (page ignored, order not kept).
+    A way that is refused with 400 or 422 before any page was served is given up for the next one. `give_up_style` does the same
+    for a way that is answered wrongly (the page number ignored, the order not kept).
     """
 
     def __init__(self, source: Source, *, stream: str, found: Capabilities, per_page: int | None) -> None:
@@ -193,7 +193,7 @@ class Pager:
 
     @property
     def size(self) -> int:
-        """The page size asked for."""
+        """The page size requested."""
         return self._sizes[0]
 
     def ends_before(
@@ -227,7 +227,7 @@ class Pager:
         return True
 
     def page(self, number: int, *, since: datetime | None = None, until: datetime | None = None) -> Page:
-        """Ask for page `number`. Raises ProviderRefused when no way is left."""
+        """Request page `number`. Raises ProviderRefused if no way is left."""
         while True:
             try:
                 page = self._ask_page(self._styles[0], Ask(number=number, size=self.size, since=since, until=until))
@@ -246,7 +246,7 @@ class Pager:
             return page
 
     def give_up_style(self) -> bool:
-        """Turn to the next style; False, and back to the first that is not refused, where there is none."""
+        """Switch to the next style; if there is none, return to the first that is not refused, and return False."""
         given_up = len(self._styles) > 1
         self._styles = self._styles[1:] if given_up else self._all_styles
         self.found = replace(self.found, style=self._styles[0].name)

@@ -1,4 +1,4 @@
-"""Knows how a transaction is done again that lost against another one: a deadlock, or a serialization failure."""
+"""Repeats a transaction that lost against another one, by a deadlock or a serialization failure."""
 
 from __future__ import annotations
 

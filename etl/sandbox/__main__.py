@@ -1,4 +1,4 @@
-"""Knows the command line of `python -m etl.sandbox`."""
+"""The command line of `python -m etl.sandbox`."""
 
 from __future__ import annotations
 

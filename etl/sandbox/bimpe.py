@@ -1,4 +1,4 @@
-"""Knows BimpeAI's Console API: agents, the calls of one agent, one call with its conversation."""
+"""BimpeAI's Console API: agents, the calls of one agent, one call with its conversation."""
 
 from __future__ import annotations
 

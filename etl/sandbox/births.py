@@ -1,4 +1,4 @@
-"""Knows which calls begin in an hour, and how a call is drawn for each provider; not what is visible of them now."""
+"""Draws the calls that begin in each hour, for each provider. What is visible of them at an instant is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ACCOUNTS = ("main", "other")
 _SHARE_OF_OTHER = 0.1
 _SHARE_OF_TIES = 0.02
 _APART = {"tuple": 500_000_000, "salpre": 500_000}
-"""How far the numbers of the account `other` lie from those of `main`."""
+"""The offset of call numbers of the account `other` from those of `main`."""
 
 
 class Births:
-    """Draws calls; hours come in order, since ids count up."""
+    """Draws calls. Hours must be drawn in order, since ids count up."""
 
     def __init__(self, seed: int, *, rates: Mapping[str, float], scenes: Mapping[tuple[str, str], Scene], roster: Roster) -> None:
         self._seed = seed

@@ -1,4 +1,4 @@
-"""Knows one call's life at a provider: what is listed of it, what its detail says, and when that changes; no API, no clock."""
+"""One call's life at a provider: what the list and the detail say of it, and when that changes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def decode(text: bytes) -> JSON:
 
 
 def decode_drawn(text: bytes) -> JSON:
-    """Decode what the sandbox wrote itself, fast."""
+    """Decode text that the sandbox wrote itself, fast."""
     return msgspec.json.decode(text)
 
 
 def encode(value: JSON) -> bytes:
-    """Encode as an API would; what the fast encoder refuses (lone surrogates, huge integers) is escaped."""
+    """Encode as an API would, including what the fast encoder refuses (lone surrogates, huge integers)."""
     try:
         return msgspec.json.encode(value)
     except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
@@ -106,7 +106,7 @@ class Call:
         order: int,
         agent: str = "",
     ) -> Call:
-        """Make a call whose list record is this text, for ever."""
+        """Create a call whose list record is this text and never changes."""
         call = cls(
             provider=provider, account=account, id=id, cursor=cursor, visible_at=visible_at, order=order, stages=[], agent=agent
         )
@@ -116,11 +116,11 @@ class Call:
 
     @property
     def next_change(self) -> int:
-        """The instant of the next stage; `NEVER` when the life is over."""
+        """The instant of the next stage; `NEVER` if no stage is left."""
         return self._stages[0][0] if self._stages else NEVER
 
     def live_until(self, now: int) -> bool:
-        """Apply the stages that are due; say whether any was."""
+        """Apply the stages that are due; return whether there were any."""
         if not self._stages or self._stages[0][0] > now:
             return False
         state = self._state if self._state is not None else decode(self._detailed or self._listed or b"{}")
@@ -153,7 +153,7 @@ class Call:
         return self._detailed
 
     def rewrite(self, changes: Mapping[str, JSON]) -> None:
-        """Set fields now, by hand; stages to come still come."""
+        """Set fields now; stages still to come are kept."""
         state = decode(self.detailed())
         state.update(changes)
         self.by_hand = True
@@ -161,7 +161,7 @@ class Call:
         self._listed = self._detailed = None
 
     def rewrite_text(self, text: bytes) -> None:
-        """Replace the record by this text; its life is over."""
+        """Replace the record by this text; no stage is left."""
         self.by_hand = True
         self._stages = []
         self._state = None
@@ -176,7 +176,7 @@ _word = msgspec.json.Decoder(_Word)
 
 
 def status(call: Call) -> str | None:
-    """Return the provider's word for the state of a call; None where its record has no readable one."""
+    """Return the provider's word for the state of a call; None if its record has no readable one."""
     try:
         return _word.decode(call.listed()).status
     except (msgspec.MsgspecError, UnicodeError):

@@ -1,4 +1,4 @@
-"""Knows the control paths under `/_sandbox/`, for tests in another process; each does what a method of `Sandbox` does."""
+"""The control paths under `/_sandbox/`, for tests in another process; each does what a method of `Sandbox` does."""
 
 from __future__ import annotations
 

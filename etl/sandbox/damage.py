@@ -1,4 +1,4 @@
-"""Knows how a fault spoils one response: which bytes are sent, after what delay, and whether the connection ends."""
+"""How a fault spoils a response: which bytes are sent, after what delay, and whether the connection is cut."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Damage:
 
 
 def replacement(fault: Fault, now: int) -> Reply | None:
-    """Return the reply that a fault sends instead of the API's own; None where it leaves that one."""
+    """Return the reply that a fault sends instead of the API's own; None if it keeps that."""
     if fault.kind in ("status_500", "status_502", "status_503"):
         status = int(fault.kind[-3:])
         return Reply(status=status, body=_PAGE % (_REASONS[status], _REASONS[status]), headers=dict(_HTML))
@@ -58,7 +58,7 @@ def _rate_limited(after: object, now: int) -> Reply:
 
 
 def spoil(reply: Reply, fault: Fault) -> Damage:
-    """Spoil a reply in place, and say how it is to be sent."""
+    """Spoil a reply in place, and return how to send it."""
     if fault.kind == "cut":
         return Damage(cut=-1)
     if fault.kind == "hang":

@@ -1,4 +1,4 @@
-"""Knows sockets: takes requests on one port, keeps connections alive, sends replies whole or spoiled; not what they say."""
+"""The HTTP server: takes requests on one port, keeps connections alive, sends replies whole or spoiled."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Door:
         self.port: int = self._server.server_address[1]
 
     def open(self) -> None:
-        """Begin to take requests."""
+        """Start to accept requests."""
         self._thread.start()
 
     def close(self) -> None:
-        """Take no more requests, and end every connection."""
+        """Stop accepting requests, and close every connection."""
         self._server.shutdown()
         self._server.hang_up()
         self._server.server_close()
@@ -74,7 +74,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error; anything else is shown by the base class."""
+        """Ignore a client that went away; leave anything else to the base class."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_PATCH = do_GET  # noqa: N815 - as do_POST
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base class
-        """Say nothing; the sandbox keeps its own log."""
+        """Log nothing: the sandbox keeps its own journal."""
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

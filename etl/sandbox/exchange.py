@@ -1,4 +1,4 @@
-"""Knows what passes between the server and one provider's API: a request, a reply, a situation; no sockets, no faults."""
+"""What passes between the server and a provider's API: request, reply, and the situation that the API answers from."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def bearer(headers: Mapping[str, str], alternative: str | None = None) -> str | 
 
 
 def whole(text: str | None, default: int) -> int | None:
-    """Read a whole number of a query; None where it is none."""
+    """Read a whole number from a query; None if it is not one."""
     if text is None:
         return default
     return int(text) if text.isascii() and text.lstrip("-").isdigit() and len(text) < 19 and "-" not in text[1:] else None

@@ -1,4 +1,4 @@
-"""Knows which faults are wanted and which of them meets a request; not how they are carried out."""
+"""Which faults are wanted, and which of them a request meets; `damage` carries them out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from etl.sandbox.exchange import Distortion
 TRANSIENT: Mapping[str, Mapping[str, JSON]] = {
     "cut": {},  # the connection ends before the response
     "truncate": {},  # the connection ends in the middle of the body
-    "hang": {"seconds": 0.2},  # nothing comes for so long, then the connection ends
-    "slow": {"seconds": 0.05},  # the response comes so much later
+    "hang": {"seconds": 0.2},  # nothing is sent for so long, then the connection is cut
+    "slow": {"seconds": 0.05},  # the response is delayed by so much
     "status_500": {},  # each with a page of HTML
     "status_502": {},
     "status_503": {},
@@ -29,7 +29,7 @@ LASTING: Mapping[str, Mapping[str, JSON]] = {
     "outage_empty": {},  # 200 with an empty list and total 0; details answer 404
     "other_account": {},  # the token is accepted, but the calls are another account's
     "page_ignored": {},  # every page is page 1
-    "unsorted": {},  # the list stands in no order, though always in the same
+    "unsorted": {},  # the list is in a random order that stays the same
     "clamp": {"size": 7},  # pages are silently smaller
     "endless_next": {},  # every page says that another follows; past the end they are empty
     "foreign_next": {"origin": "http://foreign.example.test"},  # Tuple's `Link` next leads to another origin
@@ -37,7 +37,7 @@ LASTING: Mapping[str, Mapping[str, JSON]] = {
     "huge": {"bytes": 300_000_000},  # a response of that size, sent in chunks
     "revoke": {},  # the token is revoked, for ever
 }
-"""Faults that a retry does not mend."""
+"""Faults that a retry does not help against."""
 
 EVERY = "*"
 
@@ -105,7 +105,7 @@ class Faults:
             self._rates[provider] = rate
 
     def clear(self) -> None:
-        """Want no fault any more."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
             self._rates.clear()
@@ -142,7 +142,7 @@ def _any(chance: Random, provider: str) -> Fault:
     if kind == "rate_limited":
         options["retry_after"] = (1, 0.2, "date", "body")[int(chance.random() * 4)]
     if kind == "control_characters":
-        options["inject"] = False  # what is read must stay what is true
+        options["inject"] = False  # what is read must remain equal to the truth
     if kind == "hang":
         options["seconds"] = 0.05
     return Fault(kind=kind, provider=provider, options=options)

@@ -1,8 +1,8 @@
 """
-Knows what happened at the four providers up to a virtual now, and moves that now forward; not how it is served.
+What happened at the four providers up to a virtual now, which can be moved forward.
 
-A history is a function of its seed and its clock: hour by hour it draws the calls begun in that hour with the whole plan of
-their lives, so the same seed and the same now give the same history, however often it is read and in whichever steps it came.
+A history is a function of its seed and its clock: for each hour, it draws the calls that begin in it with a plan of their whole
+lives. So the same seed and the same now give the same history, however often it is read and in whatever steps the clock moved.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LATENESS = {
 }
 
 _ADDED = 300_000_000
-"""From here on the numbers of calls that were added by hand, so that they move no number of the drawn ones."""
+"""Calls added by hand are numbered from here, so that the numbers of drawn calls do not change."""
 
 
 class History:
@@ -96,7 +96,7 @@ class History:
         return self._now
 
     def advance(self, step: timedelta) -> datetime:
-        """Move the virtual now forward by `step`; whatever happens in between happens. Return the new now."""
+        """Move the virtual now forward by `step`, applying everything that happens in between. Return the new now."""
         with self.lock:
             return self.advance_to(self.now + step)
 
@@ -142,7 +142,7 @@ class History:
             return [call for one in agents for call in self.shelf(provider, account=account, agent=one).calls]
 
     def detail(self, provider: str, call_id: str | int, agent: str | None = None, *, account: str = "main") -> JSON:
-        """Return all fields of a call that lives now, those of its detail included; None where there is no such call."""
+        """Return all fields of a call that lives now, including those of its detail; None if there is no such call."""
         with self.lock:
             call = self.find(provider, str(call_id), agent, account=account)
             return None if call is None else decode(call.detailed())

@@ -1,4 +1,4 @@
-"""Knows how instants are counted (microseconds since 1970, UTC) and written in the sandbox; not which clock gives them."""
+"""Instants in the sandbox: microseconds since 1970 in UTC, and the forms in which providers write them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def to_http_date(micros: int) -> str:
 
 
 def read(text: object) -> int | None:
-    """Read an ISO 8601 date or datetime (without an offset: UTC); None where it is none."""
+    """Read an ISO 8601 date or datetime (without an offset: UTC); None if it is not one."""
     if not isinstance(text, str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Knows which requests came and what is to be done after how many more; not what they were answered."""
+"""The log of requests, and actions appointed for after a number of further requests."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Journal:
             self._entries.clear()
 
     def appoint(self, requests: int, action: Callable[[], object], *, provider: str, path: str) -> None:
-        """Have `action` done with the request that is the `requests`-th from now among those whose path holds `path`."""
+        """Do `action` at the `requests`-th request from now whose path contains `path`."""
         with self._lock:
             self._appointments.append(_Appointment(provider=provider, path=path, left=requests, action=action))
 

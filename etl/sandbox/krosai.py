@@ -1,4 +1,4 @@
-"""Knows KrosAI's calls API in its two dialects, reference and guide: list, stats, trends, one call, deletion."""
+"""KrosAI's calls API in its two dialects, reference and guide: list, stats, trends, one call, deletion."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _guided(call: Call) -> bytes:
 
 
 def _guide(record: JSON) -> JSON:
-    """Put a record as the guide's page shows it: whole cents, the transcript in the list, no latency, cause, organisation."""
+    """Return a record as the guide shows it: whole cents, the transcript in the list, no latency, cause or organisation."""
     shown = {key: value for key, value in record.items() if key not in _GUIDE_LACKS}
     if isinstance(record.get("cost"), (int, float)):
         shown["cost_cents"] = round(record["cost"])
@@ -165,7 +165,7 @@ def _guide(record: JSON) -> JSON:
 
 
 def shown_in_list(history: History, record: JSON, switches: Switches) -> JSON:
-    """Put a list record of the main account in the dialect that is served."""
+    """Return a list record of the main account in the dialect that is served."""
     if switches.krosai.dialect == "reference" or not isinstance(record, dict):
         return record
     call = history.find("krosai", str(record.get("id")))
@@ -192,7 +192,7 @@ def _trends(request: Request, situation: Situation, account: str) -> Reply:
 
 
 def _presigned(reply: Reply, situation: Situation) -> Reply:
-    """Sign every recording's address anew, as a store with expiring addresses does."""
+    """Give every recording's address a new signature, as a store with expiring addresses does."""
     signature = f"?X-Amz-Expires=3600&X-Amz-Signature={situation.chance.getrandbits(64):016x}".encode()
     reply.body = _RECORDING.sub(rb"\1" + signature + b'"', reply.body)
     return reply

@@ -1,4 +1,4 @@
-"""Knows which calls exist, which of them are listed, and when each has to be looked at again; has no clock of its own."""
+"""Which calls exist, which of them are listed, and when each changes next. It has no clock of its own."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Ledger:
         self._ticket = 0
 
     def enter(self, calls: Iterable[Call], now: int) -> None:
-        """Take calls in."""
+        """Add calls."""
         for call in calls:
             self._calls.setdefault(_key(call), {})[call.id] = call
             self._look_at(call, now)
 
     def move(self, now: int) -> None:
-        """Let everything happen that is due."""
+        """Apply every change that is due."""
         while self._events and self._events[0][0] <= now:
             self._look_at(heapq.heappop(self._events)[2], now)
 
@@ -50,7 +50,7 @@ class Ledger:
         return None
 
     def remove(self, call: Call) -> None:
-        """List a call no longer."""
+        """Take a call off the list."""
         if call.shown:
             self.shelf(*_key(call)).take(call)
             call.shown = False
@@ -59,7 +59,7 @@ class Ledger:
             self._removed.setdefault(_key(call), {})[call.id] = call
 
     def restore(self, provider: str, account: str, call_id: str, now: int) -> None:
-        """List a removed call again, with what has happened to it since. Raise KeyError where there is none."""
+        """List a removed call again, with what has happened to it since. Raise KeyError if there is none."""
         for key, calls in self._removed.items():
             if key[:2] == (provider, account) and call_id in calls:
                 call = calls.pop(call_id)

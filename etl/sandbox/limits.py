@@ -1,4 +1,4 @@
-"""Knows the providers' rate limits and counts requests against them; not what a refusal looks like."""
+"""The providers' rate limits, and counting requests against them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """At most `requests` in any stretch of `seconds`; a request that is refused does not count."""
+    """At most `requests` in any period of `seconds`; a refused request does not count."""
 
     requests: int
     seconds: float

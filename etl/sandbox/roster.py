@@ -1,4 +1,4 @@
-"""Knows which BimpeAI agents exist at an instant: they appear, are renamed and vanish, day by day, as the seed decides."""
+"""The BimpeAI agents that exist at an instant: day by day they appear, are renamed and vanish, as the seed decides."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Roster:
         return [agent for agent in self._agents if agent.account == account and agent.born <= now < agent.gone]
 
     def plan(self, hour: int) -> None:
-        """Draw what happens to agents in the hour that begins at `hour`; hours come in order."""
+        """Draw what happens to agents in the hour that begins at `hour`; hours must be drawn in order."""
         if hour < self._planned:
             return
         self._planned = hour + 1

@@ -1,4 +1,4 @@
-"""Knows Salpre's gateway API: a list of recent calls without a total, and one call by its id."""
+"""Salpre's gateway API: a list of recent calls without a total, and one call by its id."""
 
 from __future__ import annotations
 

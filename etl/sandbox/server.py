@@ -1,4 +1,4 @@
-"""Knows how the sandbox is served over HTTP: `Sandbox` is its public face, and joins sockets, control paths and APIs."""
+"""Serves the sandbox over HTTP: `Sandbox`, its public class, joins the HTTP server, the control paths and the APIs."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Sandbox(Service):
         self._door: Door | None = None
 
     def start(self) -> Self:
-        """Begin to serve. Raise OSError if the port is taken."""
+        """Start to serve. Raise OSError if the port is taken."""
         self._door = Door(self._host, self._wanted_port, answer=self._respond, micros=lambda: self.history.micros)
         self._door.open()
         return self
 
     def stop(self) -> None:
-        """End serving, and every connection."""
+        """Stop serving, and close every connection."""
         door, self._door = self._door, None
         if door is not None:
             door.close()
@@ -64,7 +64,7 @@ class Sandbox(Service):
 
     @property
     def port(self) -> int:
-        """The port that is served."""
+        """The port that it listens on."""
         if self._door is None:
             raise RuntimeError("the sandbox is not serving; use it as a context manager, or call start()")
         return self._door.port

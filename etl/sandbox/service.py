@@ -1,7 +1,7 @@
 """
-Knows how a request to one of the four APIs is answered: accounts, tokens, limits, faults, the log of requests.
+Answers a request to one of the four APIs: accounts, tokens, limits, faults, the log of requests.
 
-What is answered is each API's own file, what is true is `history`; how requests come in is `server`.
+The answers' content is made by each API's own file from `history`; `server` takes the requests.
 """
 
 from __future__ import annotations

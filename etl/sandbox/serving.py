@@ -1,4 +1,4 @@
-"""Knows how the sandbox is served to a person: a modest history that follows real time, and what to paste where."""
+"""Serves the sandbox for people: a small history that follows real time, and the configuration to paste."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows one account's calls in the order of their cursor, and how a page is cut out of them; not how a page is written."""
+"""One account's calls in the order of their cursors, and how pages are cut from them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Shelf:
 
 def cut(calls: list[Call], *, start: int, stop: int, chance: Random) -> list[Call]:
     """
-    Return `calls[start:stop]`, with calls of one and the same instant in an order that `chance` decides.
+    Return `calls[start:stop]`, with calls of the same instant in an order drawn from `chance`.
 
     No provider documents a tie-breaker, so ties move between two requests. A group of ties is shuffled whole, across the
     page's edge, as a database does that sorts without one.
@@ -83,7 +83,7 @@ def cut(calls: list[Call], *, start: int, stop: int, chance: Random) -> list[Cal
 
 
 def cut_newest_first(calls: list[Call], *, start: int, stop: int, chance: Random) -> list[Call]:
-    """Return the same of the list turned round."""
+    """Do the same for the reversed list."""
     part = cut(calls, start=len(calls) - stop, stop=len(calls) - start, chance=chance)
     part.reverse()
     return part

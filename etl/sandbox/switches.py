@@ -1,4 +1,4 @@
-"""Knows the choices where a provider's documentation is silent or contradicts itself; defaults are what its page says first."""
+"""Switches for where a provider's documentation is silent or contradicts itself; the default is what its page says first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows Tuple's Usage API: one list of completed calls, filtered and sorted by `ended_at`, paged by number and `Link`."""
+"""Tuple's Usage API: one list of completed calls, filtered and sorted by `ended_at`, paged by number and `Link`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows the forms that a database's address has: one host or several, for the engine, for libpq's programs, and for showing."""
+"""The forms of a database's address: one host or several, for the engine, for libpq's programs, and for showing."""
 
 from __future__ import annotations
 

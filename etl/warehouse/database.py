@@ -1,5 +1,5 @@
 """
-Knows the way to the database: the engine, what every session is set to, what the server must be.
+The connection to the database: the engine, the settings of every session, the requirements on the server.
 
 Its address is read in `etl.warehouse.address`, what its errors mean stands in `etl.warehouse.failures`,
 the locks in `etl.warehouse.locks`, the tables in `etl.warehouse.schema`.

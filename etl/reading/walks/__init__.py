@@ -1,4 +1,4 @@
-"""Knows the two ways to read a stream, and the last resort: pages in, records and what they prove out. Stores nothing."""
+"""Walks read a stream page by page and say what each page proves: two ways of doing so, and a full scan as the last resort."""
 
 from etl.reading.walks.ascending import ascending
 from etl.reading.walks.newest_first import newest_first

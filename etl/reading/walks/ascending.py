@@ -1,9 +1,9 @@
 """
-Knows walk one: a window of the cursor, filtered and sorted ascending by the provider.
+Walk one, for lists that the provider filters by the cursor and sorts ascending: reads a window of the cursor.
 
-It pages by keyset, not by page number, since a deletion shifts page numbers and loses a call: the next request begins a
-second before the last cursor, and what it repeats is known by its id. A page that does not get past its own seconds (ties)
-makes a window of its own, read by page numbers, of which nothing is claimed until its distinct ids reach its total.
+It does not use page numbers, because a deletion shifts them and a call would be lost. Instead, each request begins a second
+before the last cursor, and repeated calls are recognised by their ids. A second that holds more calls than a page becomes a
+window of its own, read by page numbers, of which nothing is claimed until its distinct ids reach its total.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Note, Pages, Step
 
 SECOND = timedelta(seconds=1)
-"""How far each request reaches back, so that a bound whose fraction the provider drops loses nothing."""
+"""How far each request reaches back, so that nothing is lost if the provider drops fractions of seconds."""
 
 TRIES = 2
-"""How often a total that disagrees with the page before is looked into before it is reported and passed over."""
+"""How often a total that disagrees with the page before is checked before it is reported and accepted."""
 
 
 def ascending(pages: Pages, *, span: Span) -> Iterator[Step]:
     """
-    Read the calls whose cursor lies in `span`, oldest first; its end is frozen as the window's end, in whole seconds.
+    Read the calls whose cursor is in `span`, oldest first. The window's end is the span's end in whole seconds, and stays fixed.
 
-    Raises the family of ConnectionFailed; what was yielded before stands.
+    Raises ConnectionFailed and its subclasses; what was yielded before stays valid.
     """
     yield from _Walk(pages, span).steps()
 
 
 def whole_second(instant: datetime) -> datetime:
-    """Return the whole second that `instant` lies in."""
+    """Return `instant` without its fraction of a second."""
     return instant.replace(microsecond=0)
 
 
@@ -44,9 +44,9 @@ class _Walk:
         self.pages = pages
         self.until = whole_second(span.end)
         self.since = whole_second(span.start)
-        self.start = self.bound = span.start  # what lies between them is claimed
-        self.came_from: datetime | None = None  # the `since` before
-        self.expected: range | None = None  # the totals that the page before promises
+        self.start = self.bound = span.start  # everything between them is claimed
+        self.came_from: datetime | None = None  # the previous request's `since`
+        self.expected: range | None = None  # the totals that the previous page leads us to expect
         self.tries = 0
         self.met = False  # whether any record came: an answer that is empty throughout claims nothing
         self.notes: tuple[Note, ...] = ()
@@ -70,15 +70,15 @@ class _Walk:
                 self.since, self.expected = self.came_from, None
                 continue
             if ended.here:
-                # A page that ends the window is whole in itself; not so an empty one that should have repeated calls: an outage
-                # that begins during the walk looks like that.
+                # The last page of a window is complete. But an empty page that should have repeated calls proves nothing: an
+                # outage that begins during the walk looks the same.
                 surely = ended.surely and self.met and (bool(page.records) or self.came_from is None)
                 end = min(self.until, instants.claims_before) if surely else self.bound
                 notes = () if ended.surely else (Note.TOTAL_DISAGREES,)
                 yield self._step(page, instants, Spans([Span(self.bound, end)]), notes=notes)
                 return
             if shape.last is None:
-                # A page without one usable cursor: there is nothing to go on by but page numbers.
+                # No cursor on the page is usable, so page numbers are the only way to go on.
                 yield from scan(self.pages, claims_from=self.bound, since=self.since, until=self.until)
                 return
             edge = shape.last - shape.slack
@@ -93,7 +93,7 @@ class _Walk:
                 self.expected = self.came_from = None
 
     def _claim(self, edge: datetime) -> Spans:
-        """Claim up to the last cursor (exclusive: others of that instant may follow)."""
+        """Claim up to the last cursor, exclusive, because more calls of that instant may follow."""
         if edge <= self.bound:
             return Spans()
         read = Spans([Span(self.bound, edge)])
@@ -102,9 +102,9 @@ class _Walk:
 
     def _go_on(self, page: Page, following: datetime) -> None:
         """
-        Move the window's start; what it leaves behind tells what the next total must be.
+        Move the window's start, and work out the next total from the records left behind.
 
-        A record without a cursor is left behind if one that is left follows it, and kept if it follows one that is kept.
+        A record without a cursor counts as left behind if one left behind follows it, and as kept if it follows one kept.
         """
         cursors = [record.cursor for record in page.records]
         left = [index for index, cursor in enumerate(cursors) if cursor is not None and cursor < following]
@@ -118,7 +118,7 @@ class _Walk:
         self.came_from, self.since = self.since, following
 
     def _total_disagrees(self, page: Page) -> bool:
-        """Whether a call came or went between two pages, below or above where the second begins: worth a look back."""
+        """Whether the total shows that a call came or went between two pages, so that the walk should look back."""
         if self.expected is None or page.facts.total is None:
             return False
         if page.facts.total in self.expected:

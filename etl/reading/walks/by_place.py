@@ -1,8 +1,8 @@
 """
-Knows the way of a provider that only lists, newest first: the list is read from its head, and counted by places.
+The `Way` of providers that only list calls, newest first: read from the head of the list, counted by positions in it.
 
-The number of calls below an instant is the list's total less the place of that instant, both of one response: what arrives at
-the head moves neither.
+The number of calls below an instant is the list's total minus the instant's position. Both come from one response, so calls that
+arrive at the head meanwhile increase both alike.
 """
 
 from __future__ import annotations
@@ -23,24 +23,23 @@ from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncount
 from etl.reading.walks.whole_list import WholeList
 
 PAGES = 10_000
-"""More pages than are read of one span in any audit."""
+"""More pages than any audit reads of one span; guards against an endless list."""
 
 
 class ByPlace:
-    """See `Way`."""
+    """The way of a plain list. What its methods promise is documented at `Way`."""
 
     probed = "calls"
 
     def start(self, start_date: datetime | None) -> datetime | None:
-        """See `Way.start`."""
         return start_date
 
     def end(self, now: datetime) -> datetime:
-        """See `Way.end`: the walk clips it to the provider's clock."""
+        """Return an instant that is surely in the future; the walk clips it to the provider's clock."""
         return now + FAR
 
     def plans(self, pager: Pager, owed: Spans, held: Holdings, *, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
-        """See `Way.plans`: one walk from the head, down to the newest call held."""
+        """Yield one walk, from the head down to the newest held call."""
         anchors = held.newest(None)
         if anchors and owed and not exactly:
             owed |= Spans([Span(anchors[0].cursor, owed.last.end)])
@@ -48,11 +47,11 @@ class ByPlace:
             yield (Attempt(steps=_walk(pager, owed, held), anchors=anchors),)
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
-        """See `Way.elsewhere`: there is no other way to a call than the list."""
+        """Yield nothing: calls can only be reached through the list."""
         return iter(())
 
     def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
-        """See `Way.side`: all of a list whose order cannot be trusted has to be read."""
+        """Count by positions, or by reading the whole list if its order cannot be trusted."""
         pager = access.pager()
         page = pager.page(1)
         while _violated(page) and pager.give_up_style():
@@ -64,13 +63,12 @@ class ByPlace:
     def counted_from(
         self, start_date: datetime | None, horizon: datetime | None, *, held_in: Callable[[Span], int]
     ) -> datetime | None:
-        """See `Way.counted_from`: above what the provider no longer serves, where calls of that past are held."""
+        """Begin at the horizon if calls from before it are held, since the provider no longer counts those."""
         if horizon is None or (start_date is not None and start_date >= horizon):
             return start_date
         return horizon if held_in(Span(start_date or BEGINNING, horizon)) else start_date
 
     def probe(self, *, until: datetime, span: timedelta) -> Ask:
-        """See `Way.probe`."""
         return Ask(number=1, size=1)
 
 
@@ -82,7 +80,7 @@ def _walk(pager: Pager, owed: Spans, held: Holdings) -> Iterator[Step]:
 
 
 class Places:
-    """See `Side`: an instant has a place in the list, which is searched for from where it is expected."""
+    """Counts by finding the position of an instant in the list, starting where it is expected. Documented at `Side`."""
 
     def __init__(self, access: Access, pager: Pager, first: Page, *, expected: Callable[[datetime], int]) -> None:
         self._pager = pager
@@ -92,13 +90,11 @@ class Places:
         self.bound = Instants.of(first).settles_before - access.lookback
 
     def count(self, span: Span) -> int:
-        """See `Side.count`."""
         if span.start >= span.end:  # a start date younger than the lookback: nothing is old enough to be counted
             return 0
         return self._below(span.end) - self._below(span.start)
 
     def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
-        """See `Side.records`."""
         number, index = self._find(span.end)
         for following in range(number, number + PAGES):
             page = self._page(following)
@@ -110,17 +106,15 @@ class Places:
                 return
 
     def placeless_above(self) -> frozenset[str]:
-        """See `Side.placeless_above`."""
         number, index = self._find(self.bound)
         above = [record for before in range(1, number) for record in self._page(before).records]
         return frozenset(record.digest.hex() for record in (*above, *self._page(number).records[:index]) if not record.cursor)
 
     def forget(self) -> None:
-        """See `Side.forget`."""
         self._pages = {1: self._pager.page(1)}
 
     def _below(self, instant: datetime) -> int:
-        """Return how many records lie before an instant."""
+        """Return how many records are before an instant."""
         if self._pages[1].facts.total is None:
             raise Uncountable("the provider does not say how many calls there are, so nothing can be compared")
         number, index = self._find(instant)
@@ -128,10 +122,10 @@ class Places:
         return max((total or 0) - (number - 1) * self.size - index, 0)
 
     def _find(self, instant: datetime) -> tuple[int, int]:
-        """Return the page and the place on it where the first record before an instant stands, or where it would stand."""
+        """Return the page, and the index on it, of the first record before an instant, or where it would be."""
         total = self._pages[1].facts.total
-        above = 0  # this page lies wholly at or after the instant
-        below = None if total is None else max(-(-total // self.size), 1) + 1  # this one begins before it, or is beyond the end
+        above = 0  # all of this page is at or after the instant
+        below = None if total is None else max(-(-total // self.size), 1) + 1  # this page begins before it, or is past the end
         number, step = self._expected(instant) // self.size + 1, 1
         went_up = went_down = False
         while below is None or below - above > 1:

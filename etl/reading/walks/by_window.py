@@ -1,5 +1,5 @@
 """
-Knows the way of a provider that filters by the cursor: windows are read ascending, and any window is counted in one request.
+The `Way` of providers that filter by the cursor: windows are read ascending, and one request counts any window.
 """
 
 from __future__ import annotations
@@ -20,32 +20,31 @@ from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncount
 SECOND = timedelta(seconds=1)
 
 ASKED_ANCHORS = 5
-"""How many of the calls held are looked for one by one where they stand."""
+"""How many held calls are looked for one by one."""
 
 PAGES = 10_000
-"""More pages than are read of one span in any audit."""
+"""More pages than any audit reads of one span; guards against an endless list."""
 
 
 class ByWindow:
-    """See `Way`."""
+    """The way of a list filtered by the cursor. What its methods promise is documented at `Way`."""
 
     probed = "calls in the last day"
 
     def start(self, start_date: datetime | None) -> datetime | None:
-        """See `Way.start`."""
         return start_date or ORIGIN
 
     def end(self, now: datetime) -> datetime:
-        """See `Way.end`: the window's end is frozen here."""
+        """Return `now`, which fixes the end of the last window."""
         return now
 
     def plans(self, pager: Pager, owed: Spans, held: Holdings, *, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
-        """See `Way.plans`: one for each window, extended at once to the nearest call held, then to the hundredth."""
+        """Yield a plan for each window: extended to the nearest held call or, if that proves nothing, to the hundredth."""
         for span in owed:
             anchors = held.newest(span.end)
             tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (*anchors[:1], *anchors[-1:])]
             if not anchors or anchors[-1].cursor >= span.start:
-                # Nothing is held below the window (and what is held in it may be gone): what stands above proves it as well.
+                # Nothing is held below the window, and what is held in it may be gone; a held call above it proves as much.
                 above = held.oldest(span.end)
                 anchors = anchors or above
                 tries += [Span(span.start, anchor.cursor + timedelta(seconds=2)) for anchor in (*above[:1], *above[-1:])]
@@ -53,9 +52,9 @@ class ByWindow:
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
         """
-        See `Way.elsewhere`: a window whose first page ends below the calls held is looked into where they stand.
+        Yield pages from where the held calls are, if the window's first page ends below them.
 
-        So it is where a range was read first, or `start_date` was set back: pages of calls that are not held yet come first.
+        That happens if a later range was read first, or `start_date` was moved back: pages of calls not held yet come first.
         """
         end = max((record.cursor for record in step.records if record.cursor is not None), default=None)
         for anchor in anchors[:ASKED_ANCHORS]:
@@ -64,17 +63,14 @@ class ByWindow:
                 yield pager.page(1, since=since, until=since + SECOND)
 
     def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
-        """See `Way.side`."""
         return Windows(access)
 
     def counted_from(
         self, start_date: datetime | None, horizon: datetime | None, *, held_in: Callable[[Span], int]
     ) -> datetime | None:
-        """See `Way.counted_from`."""
         return self.start(start_date)
 
     def probe(self, *, until: datetime, span: timedelta) -> Ask:
-        """See `Way.probe`."""
         return Ask(number=1, size=1, since=until - span, until=until)
 
 
@@ -86,7 +82,7 @@ def _walk(pager: Pager, window: Span) -> Iterator[Step]:
 
 
 class Windows:
-    """See `Side`: what a window holds is the total of its smallest page."""
+    """Counts a window by the total that its smallest page shows. What the methods promise is documented at `Side`."""
 
     def __init__(self, access: Access) -> None:
         self._one = access.pager(per_page=1)
@@ -97,11 +93,9 @@ class Windows:
 
     @property
     def size(self) -> int:
-        """See `Side.size`."""
         return self._pager.size
 
     def count(self, span: Span) -> int:
-        """See `Side.count`."""
         if span.start >= span.end:
             return 0
         total = self._one.page(1, since=span.start, until=span.end).facts.total
@@ -110,7 +104,6 @@ class Windows:
         return total
 
     def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
-        """See `Side.records`."""
         size = 0
         for number in range(1, PAGES):
             page = self._pager.page(number, since=span.start, until=span.end)
@@ -120,8 +113,7 @@ class Windows:
                 return
 
     def placeless_above(self) -> frozenset[str]:
-        """See `Side.placeless_above`."""
         return frozenset()
 
     def forget(self) -> None:
-        """See `Side.forget`: nothing is remembered."""
+        """Do nothing: no answer is remembered."""

@@ -1,5 +1,5 @@
 """
-Knows when a list has ended: only when everything that its page says agrees.
+Decides whether a list has ended: only if everything that its page says agrees.
 
 What a page says of itself proves nothing alone. A total may count one page only, or stop at a limit; "no more" may be wrong, and
 so may a page's own number. Where two statements disagree, the walk reads on as far as any of them allows.

@@ -1,9 +1,9 @@
 """
-Knows walk two: a plain list, newest first, by page number (or offset).
+Walk two, for plain lists, newest first, paged by number or offset.
 
-Page k covers its own slice: from above its oldest record up to the slice before it. New calls push records to later pages,
-which repeats some; deletions pull them to earlier ones, which shows in a shrinking total: then it steps back. What is held
-already is jumped over, and a landing counts only on a page that reaches above the gap.
+Each page covers a slice: from just above its oldest record up to the slice of the page before. New calls push records to later
+pages, so that some are repeated. Deletions pull records to earlier pages; a shrinking total shows that, and the walk steps back.
+Ranges that are held already are jumped over; a jump has to land on a page that reaches above the next gap.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from etl.reading.walks.step import NO_SUCH_PAGE, REFUSED, Instants, Note, Pages,
 from etl.reading.walks.tie import TRIES, Tie
 
 STEP_BACKS = 100
-"""After so many steps back the list shrinks faster than it can be read; the rest is left to the next run."""
+"""The maximum number of steps back; a list that shrinks faster than it can be read is left to the next run."""
 
 
 def newest_first(pages: Pages, *, wanted: Spans, position: Callable[[datetime], int]) -> Iterator[Step]:
     """
-    Read `wanted` (ends beyond the first answer's clock are clipped to it), newest first.
+    Read `wanted`, clipped to the clock of the first answer, newest first.
 
-    `position(instant)` tells how many calls are held from that instant on: where a gap below it is expected in the list.
-    Raises the family of ConnectionFailed; what was yielded before stands.
+    `position(instant)` returns how many calls are held from that instant on, which is where to expect a gap below it in the list.
+    Raises ConnectionFailed and its subclasses; what was yielded before stays valid.
     """
     page = pages.page(1)
     while _outline(page).violated and pages.give_up_style():
@@ -43,11 +43,11 @@ class _Walk:
     def __init__(self, pages: Pages, page: Page, *, wanted: Spans, position: Callable[[datetime], int]) -> None:
         self.pages = pages
         self.instants = Instants.of(page)
-        self.bound = self.instants.claims_before  # everything wanted from here on is read
+        self.bound = self.instants.claims_before  # everything wanted from this instant on has been read
         self.remaining = wanted.below(self.bound)
         self.lowest_wanted = wanted.first.start
         self.position = position
-        self.lowest_seen: datetime | None = None  # of the chain of adjacent pages
+        self.lowest_seen: datetime | None = None  # on the pages read without a jump in between
         self.landing = False  # whether the next page must prove that it reaches above `bound`
         self.number = 1
         self.before: tuple[Page, Outline] | None = None
@@ -111,7 +111,7 @@ class _Walk:
         return self.before is None or self.progress.unexplained > 0 or self._all_tied(page)
 
     def _all_tied(self, page: Page) -> bool:
-        """Whether a page holds nothing but calls of the instant at hand, which each request may deal anew."""
+        """Whether a page holds only calls of the current instant, which each request may order differently."""
         return all(record.cursor == self.tie.instant for record in page.records)
 
     def _distrust(self, shape: Outline) -> None:
@@ -218,9 +218,9 @@ class _Walk:
 
     def _believed(self, ended: Ending, page: Page) -> Ending:
         """
-        Believe an empty page that the list ends there only once the page before it, asked for again, still shows calls.
+        Accept an empty page as the end of the list only if the page before it, requested again, still shows calls.
 
-        An outage that begins during the walk looks the same, and would make a horizon of where it began.
+        An outage that begins during the walk looks the same; it would set the horizon to where it began.
         """
         if page.records or not ended.here or self.lowest_seen is None or self.said_end:
             return ended
@@ -230,7 +230,7 @@ class _Walk:
         return Ending(here=True, surely=ended.surely and self.before is not None and bool(self.before[0].records))
 
     def _choose_next(self, page: Page, shape: Outline) -> None:
-        """Go to the next page, or to where the next gap is expected when what lies between is held."""
+        """Choose the next page, or the one where the next gap is expected if everything in between is held."""
         self.before = (page, shape)
         left = self.remaining.below(self.bound)
         size = self.size
@@ -239,7 +239,7 @@ class _Walk:
             if expected > self.number + 1:
                 self.bound = left.last.end
         elif shape.last is not None and shape.last > self.bound:
-            # The page lies wholly above the gap: pass over what is held between.
+            # The page is entirely above the gap: jump over what is held in between.
             expected = self.number + (self.position(self.bound) - self.position(shape.last)) // size
         else:
             expected = 0
@@ -251,7 +251,7 @@ class _Walk:
             self.number += 1
 
     def _order_lost(self, page: Page, shape: Outline) -> bool:
-        """Whether a page follows its neighbour with records that are newer than order allows and were not on it."""
+        """Whether a page has records that were not on the page before and are newer than the order allows."""
         if self.before is None or self.landing:
             return False
         earlier_shape = self.before[1]
@@ -263,7 +263,7 @@ class _Walk:
         return newest - earlier_shape.last > ORDER_TOLERANCE
 
     def _shrunk(self, page: Page) -> bool:
-        """Whether calls vanished since the page before, which pulls unread records to earlier pages; then step back."""
+        """Whether calls vanished since the page before, which pulls unread records to earlier pages; if so, step back."""
         total, before = page.facts.total, self.last_total
         self.last_total = total
         if total is None or before is None or total >= before or self.progress.contradicted:
@@ -275,7 +275,7 @@ class _Walk:
         return True
 
     def _landed_low(self, shape: Outline) -> bool:
-        """Whether a page does not reach above what remains, so that records between would be missed; then step back."""
+        """Whether a page begins below the range to read next, so that records would be missed; if so, step back."""
         if not self.landing or self.number == 1:
             return False
         if shape.first is not None and shape.first >= self.bound:
@@ -291,7 +291,7 @@ class _Walk:
         self.step_backs += 1
 
     def _tie_proven(self, page: Page) -> bool | None:
-        """Whether all calls of the instant that the page before ended with were seen; None: read its pages again."""
+        """Whether all calls of the instant at the previous page's end were seen; None: its pages must be read again."""
         self.tie.see(page, number=self.number, size=self.size)
         ended = ends(page, number=self.number, size=self.size)
         complete = self.tie.complete(page, number=self.number, size=self.size, ended=ended.here)

@@ -1,4 +1,4 @@
-"""Knows what the cursors of one page say: its ends, its disorder, and which cursors cannot be trusted. Knows no requests."""
+"""Analyses the cursors of one page: its two ends, its disorder, and which cursors cannot be trusted."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from itertools import pairwise
 from operator import sub
 
 JUMP = timedelta(days=30)
-"""A cursor that leaves the order by more than this takes no part in claims."""
+"""A cursor further out of order than this is ignored in claims."""
 
 ORDER_TOLERANCE = timedelta(minutes=5)
-"""Disorder up to this is lived with; beyond it the order is violated."""
+"""Disorder up to this is tolerated; more violates the order."""
 
 NO_TIME = timedelta()
 
@@ -23,8 +23,8 @@ class Outline:
     """
     The trusted cursors of a page.
 
-    `first` and `last` are its ends in reading order, None where no cursor can be trusted; `last` stands before any jump that
-    nothing on the page confirms. `disorder` is the largest step against the reading order among trusted cursors.
+    `first` and `last` are the page's ends in reading order, None if no cursor can be trusted. `last` is taken before a jump that
+    no later cursor confirms. `disorder` is the largest step against the reading order among trusted cursors.
     """
 
     cursors: tuple[datetime, ...]
@@ -34,24 +34,24 @@ class Outline:
 
     @property
     def violated(self) -> bool:
-        """Whether the order is violated beyond what is lived with."""
+        """Whether the disorder exceeds what is tolerated."""
         return self.disorder > ORDER_TOLERANCE
 
     @property
     def slack(self) -> timedelta:
-        """How far beyond `last` records may still turn up, by what was seen."""
+        """How far beyond `last` records may still turn up, judging by the disorder seen."""
         return ORDER_TOLERANCE if self.disorder else NO_TIME
 
 
 def outline(cursors: Sequence[datetime], *, descending: bool) -> Outline:
-    """Read the outline of a page whose cursors are given in its order."""
+    """Return the outline of a page, given its cursors in order."""
     if not cursors:
         return Outline(cursors=(), first=None, last=None, disorder=NO_TIME)
     following = cursors[1:]
     steps = list(map(sub, cursors, following) if descending else map(sub, following, cursors))
     if not steps or NO_TIME <= min(steps) <= max(steps) <= JUMP:  # nearly all pages
         return Outline(cursors=tuple(cursors), first=cursors[0], last=cursors[-1], disorder=NO_TIME)
-    # Seconds forward in reading order: ascending for both walks.
+    # Seconds in reading order, so that they ascend for both walks.
     sign = -1 if descending else 1
     ahead = [sign * cursor.timestamp() for cursor in cursors]
     chain = _longest_ascending(ahead)
@@ -91,7 +91,7 @@ def _longest_ascending(values: Sequence[float]) -> list[int]:
 
 
 def _near(value: float, *, index: int, chain: list[int], ahead: Sequence[float]) -> bool:
-    """Whether a cursor is at most a jump outside of its neighbours on the chain."""
+    """Whether a cursor is within `JUMP` of its neighbours on the chain."""
     place = bisect_right(chain, index)
     if place and chain[place - 1] == index:
         return True
@@ -102,7 +102,7 @@ def _near(value: float, *, index: int, chain: list[int], ahead: Sequence[float])
 
 
 def _before_last_jump(values: Sequence[float]) -> int:
-    """Return how many of the values stand before the last jump, which nothing on the page confirms; all where none is."""
+    """Return how many values come before the last jump, which no later value confirms; all if there is no jump."""
     jumps = [index + 1 for index, (before, after) in enumerate(pairwise(values)) if after - before > JUMP.total_seconds()]
     return jumps[-1] if jumps else len(values)
 

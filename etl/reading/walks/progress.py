@@ -1,5 +1,5 @@
 """
-Knows whether the pages of a list advance: by the ids that are new on them, never by what they say of themselves.
+Decides whether the pages of a list advance, by the ids that are new on them and never by what pages say about themselves.
 
 A page that repeats records which no arrival explains was not served where it belongs: what should have stood there is missing,
 and the next page does not join what was read. Only the ids of the last few pages are kept, whatever the list's length.
@@ -46,7 +46,7 @@ class Progress:
         """
         Take in a page before whose first record so many stand; one that does not follow the page before begins a new chain.
 
-        Repeats of the instant `tied`, which each request may deal anew, are never unexplained.
+        Repeats of calls of the instant `tied` are never unexplained, since each request may order them differently.
         """
         total = page.facts.total
         change = total - self._total if total is not None and self._total is not None else 0

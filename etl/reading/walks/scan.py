@@ -1,8 +1,8 @@
 """
-Knows the last resort: reading a whole list whose order cannot be trusted.
+The last resort: reads a whole list whose order cannot be trusted.
 
-It claims nothing until its end, when the distinct ids must reach the provider's total before and after; where the provider
-gives no total, a whole pass must bring nothing new, and as many calls must have been seen as it had places.
+Nothing is claimed until its end, when the number of distinct ids must reach the provider's total at the beginning and end of a
+pass. If the provider gives no total, a whole pass must bring nothing new, and as many calls as it had positions must be known.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from etl.reading.walks.progress import key_of
 from etl.reading.walks.step import NO_SUCH_PAGE, REFUSED, Instants, Note, Pages, Step, no_records
 
 PASSES = 50
-"""How often a list is read at most."""
+"""The maximum number of times a list is read."""
 
 STALE_PAGES = 40
-"""After two passes and so many pages that brought nothing new, what is missing will not come."""
+"""After two passes and this many pages without anything new, what is missing is given up."""
 
 
 def scan(
     pages: Pages, *, claims_from: datetime | None, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[Step]:
     """
-    Read the whole list (or the window from `since` to `until`) page by page, again until it is proven complete.
+    Read the whole list (or the window from `since` to `until`) page by page, repeatedly until it is proven complete.
 
-    What is claimed at the end begins at `claims_from`, or at the oldest record, which then is the horizon.
+    The claim at the end begins at `claims_from`, or else at the oldest record, which then is the horizon.
     """
     tally = _Tally()
     instants: Instants | None = None
@@ -88,7 +88,7 @@ def scan(
 
 
 class _Tally:
-    """What the passes over one list have seen, and whether that is everything."""
+    """Keeps count of what the passes over one list have seen, to decide whether that is everything."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
@@ -121,7 +121,7 @@ class _Tally:
         total = page.facts.total
         self.places += len(page.records)
         if total is not None and self.last_total is not None and total < self.last_total:
-            # What vanished may be among the ids seen, and pulled others to pages that were read: count anew.
+            # A vanished call may be among the ids seen, and may have pulled others to pages already read: start counting again.
             self.seen, self.seen_before, self.shrunk = set(), 0, True
         self.last_total = total
         keys = {key_of(record) for record in page.records}
@@ -137,19 +137,19 @@ class _Tally:
             self.totals.append(total)
 
     def proven(self, claims_from: datetime | None, end: datetime) -> Spans:
-        """Return what a pass that ended proves: nothing, unless the distinct ids reach the totals of the pass."""
+        """Return what a finished pass proves: nothing, unless the distinct ids reach the pass's totals."""
         start = claims_from or self.oldest
         if start is None or not self.seen or self.shrunk or self.contradicted:
             return Spans()
         if self.totals:
             enough = len(self.seen) >= max(self.totals[0], self.totals[-1])
-        else:  # as many calls as places: calls of one instant may be dealt anew by each request
+        else:  # without a total: as many calls as positions, since calls of one instant may change their order
             enough = self.passes > 1 and not self.grew and len(self.seen) >= self.places > 0
         return Spans([Span(start, end)]) if enough else Spans()
 
     @property
     def one_instant(self) -> bool:
-        """Whether all calls of the pass share an instant: each request may deal them anew, so that a page repeats by chance."""
+        """Whether all calls of the pass share an instant; then each request may order them differently, and a page may repeat."""
         return len(self.instants) == 1
 
     @property

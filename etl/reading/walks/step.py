@@ -1,4 +1,4 @@
-"""Knows what one step of a walk hands on, and at which instants a walk may claim to have read."""
+"""What one step of a walk yields, and up to which instant a walk may claim to have read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from etl.reading.source import Page
 
 
 class Note(StrEnum):
-    """What a walk found out that the user should hear of; each leaves a gap or costs requests, none loses a record."""
+    """A finding that the user should know about. Each leaves a gap or costs requests, but loses no record."""
 
     ORDER_VIOLATED = "order_violated"
     PAGE_IGNORED = "page_ignored"
@@ -25,12 +25,12 @@ class Note(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """
-    One page read: its records, and what is completely read now that it is (`read`, possibly nothing).
+    One page: its records, and the range that is now completely read (`read`, possibly empty).
 
-    `settles_before` is the instant from which the lookback counts; None where nothing of this walk settles.
-    `horizon` is set where the list ended: the oldest instant that the provider serves. `takes_back` says that everything
-    this walk claimed before must be given up. `total` is the provider's count over all pages, if it gives one. `seen` holds
-    the ids of calls in `read` that may stand on more pages than the last few.
+    `settles_before` is the instant from which the lookback is counted back. `horizon`, the oldest instant that the provider
+    serves, is set if the list ended. `takes_back` says that everything this walk claimed before must be revoked. `total` is the
+    provider's count over all pages, if it gives one. `seen` holds the ids of calls in `read` that may have been listed further
+    back than on the last few pages.
     """
 
     records: tuple[Record, ...]
@@ -50,11 +50,11 @@ class Pages(Protocol):
 
     @property
     def size(self) -> int:
-        """The page size asked for."""
+        """The page size requested."""
         ...
 
     def page(self, number: int, *, since: datetime | None = None, until: datetime | None = None) -> Page:
-        """Ask for a page."""
+        """Request a page."""
         ...
 
     def ends_before(
@@ -64,7 +64,7 @@ class Pages(Protocol):
         ...
 
     def give_up_style(self) -> bool:
-        """Turn to the next way of asking; False where there is none."""
+        """Switch to the next way of asking; return False if there is none."""
         ...
 
     def note_unsorted(self) -> None:
@@ -87,10 +87,10 @@ def no_records(like: Page) -> Page:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instants:
     """
-    The instant T of a walk's first request, by two clocks.
+    The instant of a walk's first request, by two clocks.
 
-    `claims_before`: nothing at or after it is claimed; the provider's clock (`Date`), else ours bounded by the newest cursor
-    seen. `settles_before`: the earlier of the two clocks, since the lookback counts from it.
+    Nothing at or after `claims_before` is claimed: it is the provider's clock (`Date`), else ours but not after the newest cursor
+    seen. The lookback is counted back from `settles_before`, the earlier of the two clocks.
     """
 
     claims_before: datetime
@@ -98,7 +98,7 @@ class Instants:
 
     @classmethod
     def of(cls, page: Page) -> Instants:
-        """Read both from a walk's first page."""
+        """Determine both from a walk's first page."""
         if page.date is not None:
             return cls(claims_before=page.date, settles_before=min(page.date, page.sent_at))
         newest = max((record.cursor for record in page.records if record.cursor is not None), default=page.sent_at)

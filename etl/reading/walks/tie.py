@@ -1,9 +1,9 @@
 """
-Knows whether the calls of one instant that spans pages have all been seen, though each page may deal them anew.
+Decides whether all calls of one instant that spans several pages were seen, although each request may order them differently.
 
-Places are counted from the end of the list, where arrivals at its head do not move them: the calls of an instant fill the
-places from its first to the first below it, so many must be seen. Where the provider gives no total, they are counted from the
-head: arrivals while the pages are read make that too many, and the pages are read once more.
+Positions are counted from the end of the list, so that arrivals at its head do not change them. The calls of an instant occupy
+the positions from its first one to the first one below it, and that many distinct calls must be seen. If the provider gives no
+total, positions are counted from the head; arrivals then make the number too large, and the pages are read again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from datetime import datetime
 from etl.reading.source import Page
 
 TRIES = 25
-"""How often the pages of one instant are read again before it is left out of what is claimed."""
+"""How often the pages of one instant are read before it is left out of the claim."""
 
 
 class Tie:
-    """The instant at a page's end, whose calls may go on on the next page."""
+    """The instant at a page's end, whose calls may continue on the next page."""
 
     def __init__(self) -> None:
         self.instant: datetime | None = None
@@ -27,22 +27,22 @@ class Tie:
     def _forget(self) -> None:
         self.ids: set[str] = set()
         self.pages: set[int] = set()
-        self.strangers: dict[int, int] = {}  # by page, the records that stand among the instant's without its cursor
-        self.top: int | None = None  # the place of the first, counted from the end
+        self.strangers: dict[int, int] = {}  # by page, how many records among the instant's have another cursor or none
+        self.top: int | None = None  # the position of the first, counted from the end
         self.head: int | None = None  # the same, counted from the head
         self.tries = 0
 
     def forget(self) -> None:
-        """Count anew: what vanished may have been counted."""
+        """Start counting again, because a vanished call may have been counted."""
         self._forget()
 
     def leave(self) -> None:
-        """Turn away: the walk goes on elsewhere."""
+        """Drop the instant, because the walk continues elsewhere."""
         self._forget()
         self.instant = None
 
     def see(self, page: Page, *, number: int, size: int) -> None:
-        """Take in the calls of the instant on a page, and its first place where the page shows it."""
+        """Count the calls of the instant on a page, and note its first position if the page shows it."""
         if self.instant is None:
             return
         here = [index for index, record in enumerate(page.records) if record.cursor == self.instant]
@@ -57,7 +57,7 @@ class Tie:
         self.strangers[number] = sum(record.cursor != self.instant for record in page.records[start : self._below(page)])
 
     def complete(self, page: Page, *, number: int, size: int, ended: bool) -> bool | None:
-        """Whether every call of the instant was seen; None while the instant goes on beyond this page."""
+        """Whether every call of the instant was seen; None if the instant continues on the next page."""
         if self.instant is None:
             return True
         below = self._below(page)
@@ -65,7 +65,7 @@ class Tie:
             return None
         total = page.facts.total
         if len(self.pages) == 1:
-            return True  # had the pages been dealt differently, this one would show the instant
+            return True  # in any other order, this page would show the instant
         place = len(page.records) if below is None else below
         strangers = sum(self.strangers.values())
         if total is not None and self.top is not None:
@@ -80,7 +80,7 @@ class Tie:
         return next((index for index, cursor in cursors if cursor is not None and instant is not None and cursor < instant), None)
 
     def open(self, page: Page, *, number: int, size: int, last: datetime | None) -> None:
-        """Turn to the instant that a page ends with, if it lies below the one at hand. The page must follow the one before it."""
+        """Start on the instant at a page's end if it is below the current one. Pages must be given one after the other."""
         if last is None or (self.instant is not None and last >= self.instant):
             return
         self._forget()

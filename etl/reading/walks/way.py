@@ -1,7 +1,7 @@
 """
-Knows what a way of listing calls must answer: how a stream is read, proven, counted, probed, and where it begins.
+Protocols for a way of listing calls: where a stream begins, and how it is read, proven, counted and probed.
 
-Each way is one file beside its walk; `etl.reading.orders` names them all. Nothing else asks how a provider lists.
+Each way is one file beside its walk, and `etl.reading.orders` names them all. Nothing else asks how a provider lists calls.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from etl.reading.walks.step import Step
 
 
 class Held(NamedTuple):
-    """A call that the warehouse holds, and where it stands in its stream."""
+    """A call that the warehouse holds, with its cursor."""
 
     call_id: str
     cursor: datetime
 
 
 class Holdings(Protocol):
-    """What the warehouse holds of one stream, as far as a walk has to know it."""
+    """What a walk has to know about the held calls of its stream."""
 
     def newest(self, before: datetime | None) -> tuple[Held, ...]:
-        """Return the newest calls held, newest first, that the provider must still have; `before` is exclusive."""
+        """Return the newest held calls that the provider must still have, newest first; `before` is exclusive."""
         ...
 
     def oldest(self, since: datetime) -> tuple[Held, ...]:
-        """Return the oldest calls held from an instant on, oldest first."""
+        """Return the oldest held calls from an instant on, oldest first."""
         ...
 
     def position(self, instant: datetime) -> int:
@@ -44,7 +44,7 @@ class Holdings(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One walk, not begun yet, and the calls held of which it must meet one before anything is claimed (none: nothing held)."""
+    """A walk, not begun yet, and held calls of which it must show one before it may claim anything (empty: none is held)."""
 
     steps: Iterator[Step]
     anchors: tuple[Held, ...]
@@ -52,7 +52,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How one stream is asked for: the account's source, its settings, and what was found out before."""
+    """What is needed to read one stream: the account's source, settings, and earlier findings about the provider."""
 
     source: Source
     stream: str
@@ -62,23 +62,23 @@ class Access:
     clock: Clock
 
     def pager(self, *, per_page: int | None = None) -> Pager:
-        """Return a new pager of the stream, with pages as large as configured or of the size given."""
+        """Return a new pager of the stream, with the configured page size or the one given."""
         return Pager(self.source, stream=self.stream, found=self.capabilities, per_page=per_page or self.per_page)
 
 
 class Uncountable(Exception):
-    """The provider gives no number that could be compared; the text says why."""
+    """The provider gives no number to compare; the text says why."""
 
 
 class Side(Protocol):
-    """The provider's side of an audit's comparison. Raises Uncountable, and the family of ConnectionFailed."""
+    """The provider's side of an audit's comparison. Raises Uncountable, and ConnectionFailed and its subclasses."""
 
     bound: datetime
-    """What lies before this instant is older than the lookback by the provider's clock and by ours."""
+    """Before this instant, everything is older than the lookback, by the provider's clock and by ours."""
 
     @property
     def size(self) -> int:
-        """So many records are read at once."""
+        """The number of records read at once."""
         ...
 
     def count(self, span: Span) -> int:
@@ -86,15 +86,15 @@ class Side(Protocol):
         ...
 
     def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
-        """Read the records of a span, those whose cursor cannot be read included, with the instant each was asked for."""
+        """Yield the records of a span, even those with an unreadable cursor, each with the instant of its request."""
         ...
 
     def placeless_above(self) -> frozenset[str]:
-        """Return the keys of the records without a readable cursor that stand above `bound`."""
+        """Return the keys of records without a readable cursor that are listed above `bound`."""
         ...
 
     def forget(self) -> None:
-        """Ask again for whatever is wanted from now on."""
+        """Drop remembered answers, so that everything is requested again."""
         ...
 
 
@@ -102,39 +102,39 @@ class Way(Protocol):
     """One way of listing calls by their cursor."""
 
     probed: str
-    """What the total of the page that `probe` asks for counts, said after the number."""
+    """What the total of the `probe` page counts; shown after the number."""
 
     def start(self, start_date: datetime | None) -> datetime | None:
-        """Return where a stream begins; None: wherever the provider's list ends."""
+        """Return where a stream begins; None: where the provider's list ends."""
         ...
 
     def end(self, now: datetime) -> datetime:
-        """Return up to where a stream is to be read at `now`."""
+        """Return the instant up to which a stream is to be read at `now`."""
         ...
 
     def plans(self, pager: Pager, owed: Spans, held: Holdings, *, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
         """
-        Yield, for each walk that is needed to read `owed`, the attempts of which one must be proven, best first.
+        Yield, for each walk needed to read `owed`, alternative attempts, best first, one of which must be proven.
 
-        What is read may reach further than what is owed, so that it meets calls that are held; with `exactly` no further than
-        the proof needs. A plan is to be carried out before the next one is asked for.
+        An attempt may read more than what is owed, in order to meet held calls; with `exactly`, no more than the proof needs.
+        Each plan must be carried out before the next one is requested.
         """
         ...
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
-        """Yield pages that should show calls held which the first step of a walk does not reach."""
+        """Yield further pages that should show held calls which the first step of a walk does not reach."""
         ...
 
     def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
-        """Open the provider's side of a count; `expected(instant)` tells how many calls are held from an instant on."""
+        """Return the provider's side of a count; `expected(instant)` returns how many calls are held from an instant on."""
         ...
 
     def counted_from(
         self, start_date: datetime | None, horizon: datetime | None, *, held_in: Callable[[Span], int]
     ) -> datetime | None:
-        """Return where the range begins that can be counted on both sides; None: at the beginning of time."""
+        """Return the start of the range that can be counted on both sides; None: it has no lower bound."""
         ...
 
     def probe(self, *, until: datetime, span: timedelta) -> Ask:
-        """Return the smallest page to ask for: the calls of the last `span`, or the newest call."""
+        """Return the request for the smallest page: calls of the last `span`, or the newest call."""
         ...

@@ -1,4 +1,4 @@
-"""Knows how calls are counted in a list whose order cannot be trusted."""
+"""Counts the calls of a list whose order cannot be trusted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from etl.reading.walks.way import Access, Uncountable
 
 
 class WholeList:
-    """See `Side`: a list whose order cannot be trusted, all of which has to be read to count anything."""
+    """Counts by reading the whole list once. What its methods promise is documented at `Side`."""
 
-    size = sys.maxsize  # nothing is gained by halving what was read already
+    size = sys.maxsize  # narrowing down is pointless: everything was read already
 
     def __init__(self, access: Access) -> None:
         self._read: dict[bytes, tuple[Record, datetime]] = {}
@@ -31,16 +31,13 @@ class WholeList:
             raise Uncountable("the provider's list is in no order, and its total and what it lists disagree")
 
     def count(self, span: Span) -> int:
-        """See `Side.count`."""
         return sum(1 for _ in self.records(span))
 
     def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
-        """See `Side.records`."""
         return ((record, at) for record, at in self._read.values() if record.cursor is None or record.cursor in span)
 
     def placeless_above(self) -> frozenset[str]:
-        """See `Side.placeless_above`."""
         return frozenset()
 
     def forget(self) -> None:
-        """See `Side.forget`: nothing is remembered."""
+        """Do nothing: the list is not read a second time."""

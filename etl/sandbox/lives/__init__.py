@@ -1,1 +1,1 @@
-"""Knows how calls of each provider are born and live; not how they are served."""
+"""How the calls of each provider begin, change and end."""

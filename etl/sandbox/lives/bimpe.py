@@ -1,4 +1,4 @@
-"""Knows how a BimpeAI call lives: queued, ringing, answered, ended; its conversation grows; and how agents come and go."""
+"""The life of a BimpeAI call: queued, ringing, answered, ended, while its conversation grows; and of an agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows how a KrosAI call lives: initiated to completed; rated, recorded and transcribed after its end."""
+"""The life of a KrosAI call: from initiated to completed; rated, recorded and transcribed after its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows how a Salpre call lives: initiated, in progress, completed or failed; recording and transcript come after the end."""
+"""The life of a Salpre call: initiated, in progress, completed or failed; recording and transcript come after the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows what the four kinds of lives have in common: chances, delays, made-up people and numbers."""
+"""What the four kinds of lives have in common: chances, delays, made-up people and numbers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Scene:
 
 
 def delay(chance: Random, scene: Scene) -> int:
-    """Draw how late a call becomes visible: mostly not at all, sometimes minutes, seldom up to the bound."""
+    """Draw how late a call becomes visible: mostly at once, sometimes after minutes, rarely up to the bound."""
     if chance.random() >= scene.late:
         return 0
     if chance.random() < 0.8:

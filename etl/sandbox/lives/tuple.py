@@ -1,4 +1,4 @@
-"""Knows how a Tuple call lives: it is seen once it has ended; who took part is sometimes completed minutes later."""
+"""The life of a Tuple call: visible once it has ended; its participants are sometimes completed minutes later."""
 
 from __future__ import annotations
 

@@ -65,7 +65,6 @@ class Page:
         return self._loader.update(entries)
 
     def note(self, *, stream: str, rejects: Sequence[Reject], drift: Mapping[DriftNote, int], observed_at: datetime) -> None:
-        """See `PageTransaction.note`."""
         self.met_rejects = self.met_rejects or bool(rejects)
         note_rejects(self._connection, self._account.connection, stream, rejects, observed_at)
         note_drift(self._connection, self._account.connection, drift, observed_at)
@@ -154,7 +153,6 @@ class Page:
         self._kept |= {"capabilities": capabilities, "request_log": request_log}
 
     def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
-        """See `PageTransaction.note_drift`."""
         note_drift(self._connection, self._account.connection, drift, observed_at)
 
     def save_counters(self, counters: Counters) -> None:

@@ -1,4 +1,4 @@
-"""Knows how a query of the user's is run so that it can only read."""
+"""Runs a user's query so that it can only read."""
 
 from __future__ import annotations
 
