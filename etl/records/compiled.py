@@ -209,18 +209,15 @@ def fill(columns: tuple[Column, ...], row: list[JSON], value: JSON, earlier: JSO
 
 
 def _reached(path: tuple[str, ...], value: JSON, earlier: JSON) -> JSON:
-    """Return what stands at `path`, taken from the `earlier` record if the later lacks its last key. Raises Unfit."""
+    """Return what stands at `path`, taken from the `earlier` record if the later has nothing there. Raises Unfit."""
     inner = value
-    *above, last = path
-    for key in above:
-        inner = inner.get(key)
+    for key in path:
         if inner is None:
-            return None
+            break
         if not isinstance(inner, dict):
             raise Unfit(Drift.WRONG_TYPE)
-    if earlier is not None and last not in inner:
-        return _reached(path, earlier, None)
-    return inner.get(last)
+        inner = inner.get(key)
+    return _reached(path, earlier, None) if inner is None and earlier is not None else inner
 
 
 def _reached_type(path: tuple[str, ...], value: JSON) -> str:

@@ -133,6 +133,28 @@ def with_detail(provider: Provider, context: Context, held: Stored, detail: Reco
     )
 
 
+def holds_what_it_says(
+    provider: Provider, context: Context, call_id: str, held: Stored, detail: Record, *, observed_at: datetime
+) -> bool:
+    """
+    Whether a detail says the same as the held one, and the held row is as it would be with the detail observed at `observed_at`.
+
+    It is not if the list record was observed after the held detail and disagrees with it.
+    """
+    before = own_detail(provider, call_id, held.detail)
+    if before is None or held.detail_observed_at is None or not same_content(provider, before.value, detail.value):
+        return False
+    if held.detail_observed_at >= held.observed_at:
+        return True
+    was = with_detail(provider, context, held, before, observed_at=held.detail_observed_at)
+    becomes = with_detail(provider, context, held, before, observed_at=observed_at)
+    return not differing_columns(was.call, becomes.call) and (was.participants, was.messages, was.events) == (
+        becomes.participants,
+        becomes.messages,
+        becomes.events,
+    )
+
+
 def own_detail(provider: Provider, call_id: str, text: str | None) -> Record | None:
     """Return a call's held detail; None if there is none, or it is another call's."""
     if text is None:

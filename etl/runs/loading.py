@@ -12,10 +12,9 @@ from datetime import datetime
 
 from etl.coverage import Spans
 from etl.model import OPEN_STATUSES, Context, Derived, Record, Rejection
-from etl.records.content import same_content
 from etl.records.draft import derive_each, draft
 from etl.records.identify import as_reject
-from etl.records.rederive import changed, own_detail, with_detail
+from etl.records.rederive import changed, holds_what_it_says, with_detail
 from etl.records.rows import NOTHING, Draft
 from etl.runs.account import Account
 from etl.runs.port import Due, PageTransaction
@@ -82,16 +81,20 @@ def load_detail(
     observed_at: datetime,
     due: Due,
 ) -> Loaded:
-    """Update one held call from its detail; a detail that says nothing new only changes when to ask again."""
+    """
+    Update one held call from its detail. If the row is already as the detail has it, only the time to ask again changes.
+
+    A detail that is the same as before is still news where a list record that was observed after it says otherwise.
+    """
     provider = account.provider
     held = page.held([call_id]).get(call_id)
     if held is None or (held.detail_observed_at is not None and held.detail_observed_at > observed_at):
         page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
         return Loaded()
-    entry = with_detail(provider, context_of(account, stream, run_id=run_id), held, detail, observed_at=observed_at)
+    context = context_of(account, stream, run_id=run_id)
+    entry = with_detail(provider, context, held, detail, observed_at=observed_at)
     due_at = due(entry, detail.value)
-    before = own_detail(provider, call_id, held.detail)
-    if before is not None and same_content(provider, before.value, detail.value):
+    if holds_what_it_says(provider, context, call_id, held, detail, observed_at=observed_at):
         page.ask_for([call_id], due_at=due_at)
         page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
         return Loaded(unchanged=1)

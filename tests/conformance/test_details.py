@@ -36,6 +36,41 @@ def test_a_detail_that_says_nothing_new_only_gets_its_next_date(run: Run) -> Non
     assert len(run.rows("call_history")) == 1
 
 
+def test_a_null_in_a_later_list_record_wipes_nothing(run: Run) -> None:
+    """The list never carries a transcript: where it changes elsewhere, what the detail said of it stays."""
+    run.load(call("c1", 0, transcript=None), seen=5)
+    run.load_detail(call("c1", 0, transcript="hello"), seen=6)
+
+    assert run.load(call("c1", 0, transcript=None, why="hung up"), seen=7) == Loaded(updated=1)
+    held = run.call("c1")
+    assert (held["transcript"], held["end_reason"], held["detail_observed_at"]) == ("hello", "hung up", at(6))
+
+
+def test_a_detail_that_is_the_same_still_makes_the_row_what_it_says(run: Run) -> None:
+    """A list that lags behind reopened the call after its detail had ended it; the same detail, seen later, ends it again."""
+    run.load(call("c1", 0, status="talking"), seen=5)
+    run.load_detail(call("c1", 0, seconds=30), seen=6)
+    run.load(call("c1", 0, status="talking", why="muted"), seen=7)
+    assert run.call("c1")["status"] == "in_progress"
+
+    assert run.load_detail(call("c1", 0, seconds=30), seen=8) == Loaded(updated=1)
+    held = run.call("c1")
+    assert (held["status"], held["end_reason"], held["duration_seconds"]) == ("completed", "muted", 30)
+    assert (held["observed_at"], held["detail_observed_at"], held["detail_due_at"]) == (at(7), at(8), None)
+    assert [row["status"] for row in run.rows("call_history")] == ["in_progress", "completed", "in_progress"]
+
+
+def test_a_detail_that_is_the_same_writes_nothing_where_a_later_list_agrees(run: Run) -> None:
+    """The list record changed where the detail says nothing: the row holds already what both say."""
+    run.load(call("c1", 0), seen=5)
+    run.load_detail(call("c1", 0, transcript="hello"), seen=6)
+    run.load(call("c1", 0, why="hung up"), seen=7)
+    before = run.call("c1")
+
+    assert run.load_detail(call("c1", 0, transcript="hello"), seen=8, due=at(9)) == Loaded(unchanged=1)
+    assert run.call("c1") == before | {"detail_due_at": at(9)}
+
+
 def test_the_next_date_is_told_by_what_the_call_became(run: Run) -> None:
     """`due` is given the derived call and the decoded detail."""
     run.load(call("c1", 0, status="talking"), seen=5)

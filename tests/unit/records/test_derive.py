@@ -168,13 +168,14 @@ CALL = {"id": "a", "created_at": "2026-05-01T10:00:00Z", "status": "completed"}
         ({"transcript": "listed"}, {"transcript": "asked"}, -MINUTE, "listed"),
         ({"transcript": "listed"}, {}, MINUTE, "listed"),
         ({}, {"transcript": "asked"}, -MINUTE, "asked"),
-        ({"transcript": "listed"}, {"transcript": None}, MINUTE, None),
-        ({"transcript": None}, {"transcript": "asked"}, -MINUTE, None),
+        ({"transcript": "listed"}, {"transcript": None}, MINUTE, "listed"),
+        ({"transcript": None}, {"transcript": "asked"}, -MINUTE, "asked"),
+        ({"transcript": None}, {"transcript": None}, MINUTE, None),
         ({"transcript": "listed"}, {"transcript": 5}, MINUTE, None),
     ],
 )
 def test_the_later_observation_counts(record: Any, detail: Any, later: timedelta, transcript: str | None) -> None:
-    """A field that both records know comes from the later one, null included; one that only one knows from that one."""
+    """A field that both records know comes from the later one; one that only one knows from that one; a null knows nothing."""
     assert derived(KROSAI, CALL | record, CALL | detail, later=later).call.transcript == transcript
 
 
