@@ -185,3 +185,9 @@ class ForeignOrganization(ConnectionFailed):
     """A record belongs to another organisation than the pinned one."""
 
     code = "foreign_organization"
+
+
+class NothingUsable(ConnectionFailed):
+    """The provider listed records, and none of them could become a call."""
+
+    code = "nothing_usable"

@@ -126,13 +126,15 @@ def _lateness(settings: Settings, row: status.Row) -> dict[str, Any]:
 
 
 def _proof(row: status.Row) -> str | None:
-    """Return how the last audit reads: what is known of what the provider counts, and how long ago that was so."""
+    """Return how the last audit reads: what was held, and rejected, of what the provider counts, and how long ago."""
     if row["audited_at"] is None:
         return None
     ago = f"{_largest_unit(SystemClock().now() - row['audited_at'])} ago"
     if row["audit_provider_count"] is None:
         return f"{row['audit_verdict']}, {ago}"
-    counts = f"{row['audit_known_count']:,} of {row['audit_provider_count']:,} calls, {ago}"
+    rejected = row["audit_known_count"] - row["audit_held_count"]
+    beside = f"{rejected:,} rejected, " if rejected else ""
+    counts = f"{row['audit_held_count']:,} of {row['audit_provider_count']:,} calls, {beside}{ago}"
     return counts if row["audit_verdict"] in ("complete", "repaired") else f"{row['audit_verdict']}: {counts}"
 
 

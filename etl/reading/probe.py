@@ -1,24 +1,56 @@
-"""The one request that shows whether a credential is accepted (`etl check`), and what the provider counts in its answer."""
+"""Knows the one request that shows whether a credential is accepted, what the provider counts, and whether it can be read."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from etl.provider import Ask
+from etl.errors import NothingUsable
+from etl.provider import Agents, Ask
+from etl.reading.api import Answer
 from etl.reading.orders import way_of
 from etl.reading.source import Source
+from etl.records.identify import identify
 
 
 def probe(source: Source, *, until: datetime, span: timedelta) -> str | None:
-    """Request the smallest page that needs the credential; return the provider's count (calls of a day, all calls, agents)."""
+    """
+    Ask for the smallest page that needs the credential; return what the provider counts (a day, all calls, agents).
+
+    Raises NothingUsable where the page holds records, but none that could become a call, or an agent.
+    """
     provider = source.provider
     agents, listing = provider.agents, provider.listing
     if agents is not None:
         answer = source.api.get_list(agents.path, agents.params(Ask(number=1, size=1)), agents.records)
+        _check_agents(source, agents, answer)
         total = agents.facts(answer.fields, answer.headers).total
         return f"{total:,} agent{'' if total == 1 else 's'}" if total is not None else None
     way = way_of(provider)
     ask = way.probe(until=until, span=span)
     answer = source.api.get_list(listing.path, listing.styles[0].params(ask), listing.records)
+    _check_calls(source, answer)
     total = listing.facts(answer.fields, answer.headers).total
     return None if total is None else f"{total:,} {way.probed}"
+
+
+def _check_calls(source: Source, answer: Answer) -> None:
+    provider = source.provider
+    records = [identify(provider, text, cleaned=False) for text in answer.records]
+    reasons = {record.rejection.value for record in records if record.rejection is not None}
+    if reasons and all(record.rejection is not None for record in records):
+        raise NothingUsable(
+            f"the provider lists calls, but what it shows could not become one ({', '.join(sorted(reasons))}).",
+            safe="Nothing was stored.",
+            hint=f"A record must be an object with an id in {provider.call_id} and a time in {provider.cursor}, as ISO 8601. "
+            "Check base_url, and ask the provider what has changed.",
+        )
+
+
+def _check_agents(source: Source, agents: Agents, answer: Answer) -> None:
+    values = [identify(source.provider, text, cleaned=False).value for text in answer.records]
+    if values and not any(agents.agent(value) for value in values):
+        raise NothingUsable(
+            "the provider lists agents, but what it shows could not become one.",
+            safe="Nothing was stored.",
+            hint="An agent must be an object with an id. Check base_url, and ask the provider what has changed.",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from etl.errors import FORBIDDEN, AnchorNotMet, AuthenticationFailed, ConnectionFailed, NotFound
+from etl.errors import FORBIDDEN, AnchorNotMet, AuthenticationFailed, ConnectionFailed, NotFound, NothingUsable
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.details import read_details
@@ -27,13 +27,30 @@ def sync_connection(account: Account, *, want: Want, connect: Connect, given: Su
     def read(run: Run) -> None:
         with connected(account, run=run, want=want, connect=connect, given=given, outcome=outcome) as task:
             _sync_streams(task)
-            read_details(task)
+            unusable = _unusable(task)
+            read_details(task)  # of the calls held, whatever the lists were worth
+            if unusable is not None:
+                raise unusable
 
     def sync() -> None:
         carry_out(read, account, kind=RunKind.SYNC, given=given, outcome=outcome)
 
     under_lock(sync, warehouse=given.warehouse, outcome=outcome)
     return outcome
+
+
+def _unusable(task: Task) -> NothingUsable | None:
+    """Return the error of a run whose lists showed records of which none could become a call; None if all is well."""
+    counters = task.counters
+    if not counters.rejected or counters.inserted or counters.updated or counters.unchanged:
+        return None
+    provider = task.account.provider
+    return NothingUsable(
+        f"none of the {counters.rejected:,} records that the provider, {provider.title}, listed could become a call.",
+        safe="The records are kept with their reasons; the calls held stay as they were.",
+        hint=f"A record must be an object with an id in {provider.call_id} and a time in {provider.cursor}, as ISO 8601. See: "
+        f"etl rejects {task.connection}",
+    )
 
 
 def _sync_streams(task: Task) -> None:

@@ -208,7 +208,7 @@ def test_a_cursor_of_another_century_takes_no_part_in_claims(stage: Stage, provi
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_list_without_one_usable_cursor_ends(stage: Stage, provider: str) -> None:
-    """The provider renames its time: every record is kept as a reject, and the run ends within a few requests."""
+    """The provider renames its time: every record is kept, and the run ends within a few requests as one that brought nothing."""
     key = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at"}[provider]
     stage.settings = {provider: {"per_page": 4}}
     for minutes in range(10):
@@ -218,6 +218,8 @@ def test_a_list_without_one_usable_cursor_ends(stage: Stage, provider: str) -> N
 
     outcome = stage.sync(provider)
 
-    assert (outcome.status, stage.ids(provider)) == (RunStatus.SUCCEEDED, set())
+    assert (outcome.status, stage.ids(provider)) == (RunStatus.FAILED, set())
+    assert outcome.error is not None
+    assert outcome.error.code == "nothing_usable"
     assert [row["reason"] for row in stage.rejects(provider)] == ["bad_cursor"] * 10
     assert len(stage.pages(provider)) <= 10

@@ -148,3 +148,32 @@ def test_rejects_of_an_unknown_connection_are_refused(stage: Stage, tmp_path: Pa
     ended = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path).run("rejects", "pairings")
 
     assert (ended.code, ended.lines[0]) == (2, "There is no connection 'pairings'.")
+
+
+def test_an_account_of_which_no_record_can_be_read_is_no_success(stage: Stage, tmp_path: Path) -> None:
+    """Every cursor is a number: check and sync fail, and both say what was expected."""
+    records = [{"id": f"c{index}", "created_at": 1_772_000_000} for index in range(3)]
+    stage.history.add_records("krosai", records, at=START - 3 * HOUR)
+    program = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path)
+
+    synced, checked = program.run("sync", NAMES["krosai"]), program.run("check")
+
+    assert (synced.code, checked.code) == (1, 1)
+    for told in (synced, checked):
+        assert "a time in created_at, as ISO 8601" in " ".join((told.out + told.err).split())
+    assert stage.rows("SELECT status, error_code, inserted FROM sync.runs") == [
+        {"status": "failed", "error_code": "nothing_usable", "inserted": 0}
+    ]
+
+
+def test_rejects_are_not_told_as_calls_held(stage: Stage, tmp_path: Path) -> None:
+    """The provider counts three calls of which none has an id: the status says that none is held."""
+    stage.history.add_records("krosai", [{"created_at": "2026-03-01T08:00:00Z", "n": n} for n in range(3)], at=START - 4 * HOUR)
+    program = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path)
+    program.run("sync", NAMES["krosai"])
+    program.run("audit", NAMES["krosai"])
+
+    (row,) = program.run("status", "--json").json["connections"]
+
+    assert (row["calls"], row["audit_held_count"], row["audit_provider_count"]) == (0, 0, 3)
+    assert "0 of 3 calls, 3 rejected, " in program.run("status").out

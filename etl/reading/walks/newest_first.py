@@ -54,6 +54,7 @@ class _Walk:
         self.progress = Progress()
         self.furthest = 0  # the page furthest down that was not a repeat
         self.stale = 0  # pages in a row without a new id, whatever the way of asking
+        self.redealt = 0  # the same, of pages that hold calls of one instant only
         self.suspect = False  # whether the page before was not served where it belongs, so that the next one may not join it
         self.said_end = False  # whether the page before said that it was the last
         self.size = served(page, pages.size)
@@ -75,9 +76,9 @@ class _Walk:
                 yield from scan(self.pages, claims_from=None)
                 return
             if self._stands_still(page):
-                given_up = not self._all_tied(page) and self.pages.give_up_style()
+                given_up = self.pages.give_up_style()
                 self.stale += not given_up
-                ignored = self.stale > (TRIES if self._all_tied(page) else 1)
+                ignored = self.stale > 1
                 yield self._step(page, Spans(), notes=(Note.PAGE_IGNORED,) if ignored else ())
                 if ignored:
                     return
@@ -106,9 +107,14 @@ class _Walk:
 
     def _stands_still(self, page: Page) -> bool:
         """Whether a page further down than any before brings no new id, which no arrivals explain."""
+        if self.progress.fresh:
+            self.redealt = 0
         if self.number <= self.furthest or not page.records or self.progress.fresh:
             return False
-        return self.before is None or self.progress.unexplained > 0 or self._all_tied(page)
+        if self._all_tied(page):
+            self.redealt += 1
+            return self.redealt > TRIES  # until then the tie decides whether all its calls were seen
+        return self.before is None or self.progress.unexplained > 0
 
     def _all_tied(self, page: Page) -> bool:
         """Whether a page holds only calls of the current instant, which each request may order differently."""

@@ -27,13 +27,15 @@ _STATUS = text(
            (SELECT count(*) FROM sync.schema_drift d WHERE d.connection = c.connection) AS drift,
            (SELECT max(l.max_lateness) FROM sync.runs l WHERE l.connection = c.connection
                AND l.started_at > now() - interval '30 days') AS max_lateness,
-           a.audited_at, a.audit_verdict, a.audit_provider_count, a.audit_known_count
+           a.audited_at, a.audit_verdict, a.audit_provider_count, a.audit_known_count,
+           a.audit_held_count
     FROM sync.connections c
     LEFT JOIN public.data_freshness f USING (connection)
     LEFT JOIN LATERAL (SELECT * FROM sync.runs r WHERE r.connection = c.connection ORDER BY r.id DESC LIMIT 1) r ON true
     LEFT JOIN LATERAL (
         SELECT max(checked_at) AS audited_at, sum(provider_count)::bigint AS audit_provider_count,
                (sum(warehouse_count) + sum(rejected_count))::bigint AS audit_known_count,
+               sum(warehouse_count)::bigint AS audit_held_count,
                (array_agg(verdict ORDER BY array_position(ARRAY['mismatch', 'unverifiable', 'repaired', 'complete'], verdict)))[1]
                    AS audit_verdict
         FROM sync.audits a

@@ -270,3 +270,45 @@ def test_a_setting_that_disagrees_with_the_pin_sends_no_request() -> None:
 
     assert (outcome.status, codes(outcome), scene.api.log) == (RunStatus.FAILED, ["failed"], [])
     assert scene.run.error_code == "failed"
+
+
+# Records that are of no use
+
+
+def bad(call_id: str) -> dict[str, JSON]:
+    """Return a record whose cursor is a number."""
+    return call(call_id, -60) | {"created": 1_772_000_000}
+
+
+def test_a_run_fails_if_none_of_its_records_could_become_a_call() -> None:
+    """The rejects are kept, and the error says what a record must have."""
+    scene = Scene(WITHOUT_DETAIL)
+    scene.add(bad("c1"), bad("c2"))
+
+    outcome = scene.sync()
+
+    assert (outcome.status, codes(outcome)) == (RunStatus.FAILED, ["nothing_usable"])
+    assert (scene.ids, len(scene.shelf.rejects)) == (set(), 2)
+    assert outcome.error is not None
+    assert outcome.error.exit_code == 1
+    assert outcome.error.happened == "none of the 2 records that the provider, Acme, listed could become a call."
+    assert "an id in id and a time in created" in outcome.error.hint
+
+
+def test_one_call_that_is_held_unchanged_is_enough() -> None:
+    """What a run reads again is of use, though nothing about it is new."""
+    scene = Scene(WITHOUT_DETAIL)
+    scene.add(call("c1", -60))
+    scene.sync()
+    scene.add(bad("c2"))
+    scene.later(HOUR / 4)
+
+    outcome = scene.sync()
+
+    assert (outcome.status, codes(outcome)) == (RunStatus.SUCCEEDED, [])
+    assert (outcome.counters.unchanged, outcome.counters.rejected) == (1, 1)
+
+
+def test_an_account_without_calls_is_no_failure() -> None:
+    """Nothing listed is nothing unusable."""
+    assert Scene(WITHOUT_DETAIL).sync().status is RunStatus.SUCCEEDED
