@@ -39,8 +39,8 @@ def derive(
     Return the row, children and drift that follow from one call's records; a pure function of its arguments.
 
     A key that both records hold is taken from the later observation, or from the detail if both are equally old; but a null says
-    nothing, so it never displaces the other record's value. An object or a list is one value, taken whole from one record; only a
-    field that has a column of its own is looked for inside the objects of both.
+    nothing, so it never displaces the other record's value, nor does a late part that is empty (it has not arrived). An object or
+    a list is one value, taken whole from one record; only a field with its own column is looked for inside the objects of both.
     `first_seen_at` and `last_changed_at` default to `observed_at`. `content_hash` is the list record's digest.
     Raises ValueError for a record with a `rejection`, and for a detail that is not an object or comes without its instant.
     """
@@ -54,7 +54,12 @@ def derive(
         if not isinstance(detail.value, dict) or detail_observed_at is None:
             raise ValueError("a detail is an object observed at an instant")
         earlier, later = (listed, detail.value) if detail_observed_at >= observed_at else (detail.value, listed)
-        merged = earlier | {key: value for key, value in later.items() if value is not None or key not in earlier}
+        late = provider.late_parts
+        merged = earlier | {
+            key: value
+            for key, value in later.items()
+            if earlier.get(key) is None or not (value is None or (key in late and value in ("", [])))
+        }
     row = BLANK.copy()
     fill(plan.fields, row, merged, earlier, notes, "")
     note_unknown(plan.shape, merged, notes, "")

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from etl.model import CallRow, Context, Derived, DriftNote, Record
+from etl.model import OPEN_STATUSES, CallRow, Context, Derived, DriftNote, Record
 from etl.provider import Provider
 from etl.records.columns import in_bulk
 from etl.records.content import same_content
 from etl.records.derive import derive
-from etl.records.differences import Family, differing_columns, differing_kinds, differing_places, families
+from etl.records.differences import KINDS, Family, differing_columns, differing_kinds, differing_places, families
 from etl.records.identify import identify, identify_all, is_detail_of
 from etl.records.rows import HeldCalls, Rewrite, Stored
 
@@ -103,9 +103,13 @@ def derived_again(provider: Provider, row: CallRow, record: Record, *, currency:
 def changed(
     provider: Provider, context: Context, record: Record, held: Stored, *, observed_at: datetime, due_at: datetime | None
 ) -> Derived | None:
-    """Derive a held call from a list record with different bytes; None if the record says the same."""
+    """
+    Derive a held call from a list record; None if the row is already as the record has it.
+
+    A record that is the same as before is still news where a detail that was observed after it says otherwise.
+    """
     if same_content(provider, identify(provider, held.raw.encode(), cleaned=False).value, record.value):
-        return None
+        return _seen_again(provider, context, record, held, observed_at=observed_at, due_at=due_at)
     detail = own_detail(provider, record.call_id or "", held.detail)
     return derive(
         provider,
@@ -117,6 +121,36 @@ def changed(
         detail_due_at=due_at,
         last_changed_at=observed_at,
     )
+
+
+def _seen_again(
+    provider: Provider, context: Context, record: Record, held: Stored, *, observed_at: datetime, due_at: datetime | None
+) -> Derived | None:
+    """
+    Derive a held call from the list record that is held, seen again after a detail; None if that changes nothing.
+
+    A call that it reopens is asked for; else the detail stays as due as it was, so that a list and details that never agree cost
+    no requests. Volatile values are always different, and no reason to write.
+    """
+    detail = own_detail(provider, record.call_id or "", held.detail)
+    asked_at = held.detail_observed_at
+    if detail is None or asked_at is None or not held.observed_at <= asked_at < observed_at:
+        return None
+    was = with_detail(provider, context, held, detail, observed_at=asked_at)
+    entry = derive(
+        provider,
+        context,
+        record,
+        observed_at=observed_at,
+        detail=detail,
+        detail_observed_at=asked_at,
+        last_changed_at=observed_at,
+    )
+    volatile = {field.column for field in provider.fields if field.key in provider.volatile}
+    if _same_children(was, entry) and volatile.issuperset(differing_columns(was.call, entry.call)):
+        return None
+    reopened = entry.call.status in OPEN_STATUSES and held.detail_due_at is None
+    return entry._replace(call=entry.call._replace(detail_due_at=due_at if reopened else held.detail_due_at))
 
 
 def with_detail(provider: Provider, context: Context, held: Stored, detail: Record, *, observed_at: datetime) -> Derived:
@@ -148,11 +182,11 @@ def holds_what_it_says(
         return True
     was = with_detail(provider, context, held, before, observed_at=held.detail_observed_at)
     becomes = with_detail(provider, context, held, before, observed_at=observed_at)
-    return not differing_columns(was.call, becomes.call) and (was.participants, was.messages, was.events) == (
-        becomes.participants,
-        becomes.messages,
-        becomes.events,
-    )
+    return _same_children(was, becomes) and not differing_columns(was.call, becomes.call)
+
+
+def _same_children(one: Derived, other: Derived) -> bool:
+    return all(getattr(one, kind) == getattr(other, kind) for kind in KINDS)
 
 
 def own_detail(provider: Provider, call_id: str, text: str | None) -> Record | None:

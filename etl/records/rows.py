@@ -52,13 +52,14 @@ NOTHING = Draft(records=(), drift=Counter())
 
 
 class Stored(NamedTuple):
-    """The held records of one call as JSON text, and when they were observed."""
+    """The held records of one call as JSON text, when they were observed, and when the detail is due."""
 
     raw: str
     observed_at: datetime
     content_hash: bytes
     detail: str | None
     detail_observed_at: datetime | None
+    detail_due_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

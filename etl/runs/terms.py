@@ -146,7 +146,7 @@ class Compared(NamedTuple):
 
     new: Sequence[Record]  # not held
     elsewhere: Sequence[Record]  # held in another stream
-    differing: Sequence[tuple[Record, Stored]]  # held with other bytes
+    differing: Sequence[tuple[Record, Stored]]  # held with other bytes, or with a detail that says otherwise
     open_ids: frozenset[str]
 
 

@@ -60,6 +60,44 @@ def test_a_detail_that_is_the_same_still_makes_the_row_what_it_says(run: Run) ->
     assert [row["status"] for row in run.rows("call_history")] == ["in_progress", "completed", "in_progress"]
 
 
+def test_the_same_list_record_seen_after_a_detail_is_an_observation(run: Run) -> None:
+    """There and back again: the list said 300, the detail 301, and now the list says 300: so does the row. Then all is quiet."""
+    run.load(call("c1", 0, seconds=300), call("c2", 0, seconds=5), seen=5)
+    run.load_detail(call("c1", 0, seconds=301, transcript="hello"), seen=6)
+    run.load_detail(call("c2", 0, seconds=5, transcript="hi"), seen=6)
+    quiet = run.call("c2")
+
+    again = (call("c1", 0, seconds=300), call("c2", 0, seconds=5))
+    assert run.load(*again, seen=7, due=at(7)) == Loaded(updated=1, unchanged=1)
+    held = run.call("c1")
+    assert (held["duration_seconds"], held["transcript"], held["detail_due_at"]) == (300, "hello", None)
+    assert (held["observed_at"], held["detail_observed_at"], held["last_changed_at"]) == (at(7), at(6), at(7))
+    assert run.call("c2") == quiet
+    before = run.rows("calls")
+    assert run.load(*again, seen=8, due=at(8)) == Loaded(unchanged=2)
+    assert run.rows("calls") == before
+
+
+def test_a_call_that_the_same_list_record_reopens_is_asked_for(run: Run) -> None:
+    """Nothing stays open with nothing due."""
+    run.load(call("c1", 0, status="talking"), seen=5)
+    run.load_detail(call("c1", 0), seen=6)
+
+    run.load(call("c1", 0, status="talking"), seen=7, due=at(7))
+    assert (run.call("c1")["status"], run.dues()) == ("in_progress", ["c1"])
+
+
+def test_a_disagreement_of_no_column_writes_nothing(run: Run) -> None:
+    """An address that was signed anew, a late part that is empty, a key that nobody reads."""
+    listed = call("c1", 0, recording="https://example.com/1", transcript="", other=1)
+    run.load(listed, seen=5)
+    run.load_detail(call("c1", 0, recording="https://example.com/2", transcript="hello", other=2), seen=6)
+    before = run.rows("calls")
+
+    assert run.load(listed, seen=7, due=at(7)) == Loaded(unchanged=1)
+    assert run.rows("calls") == before
+
+
 def test_a_detail_that_is_the_same_writes_nothing_where_a_later_list_agrees(run: Run) -> None:
     """The list record changed where the detail says nothing: the row holds already what both say."""
     run.load(call("c1", 0), seen=5)

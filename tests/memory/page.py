@@ -51,7 +51,7 @@ class MemoryPage:
                 (record, _stored(one))
                 for record in records
                 if (one := held.get(record.call_id)) and one.call.stream == stream
-                if one.call.content_hash != record.digest and one.call.observed_at <= observed_at
+                if (one.call.content_hash != record.digest or one.call.detail is not None) and one.call.observed_at <= observed_at
             ],
             open_ids=frozenset(one.call.call_id for one in held.values() if one and one.call.status in OPEN_STATUSES),
         )
@@ -220,7 +220,7 @@ def _text(value: Any) -> Any:
 
 def _stored(held: Derived) -> Stored:
     call = held.call
-    return Stored(call.raw, call.observed_at, call.content_hash, call.detail, call.detail_observed_at)
+    return Stored(call.raw, call.observed_at, call.content_hash, call.detail, call.detail_observed_at, call.detail_due_at)
 
 
 def _later(held: CallRow, new: CallRow) -> bool:

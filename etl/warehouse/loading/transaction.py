@@ -42,7 +42,7 @@ class Page:
         self._run_id = run_id
         self._driver = driver_of(connection)
         self._loader = Loader(connection, account.connection)
-        self._glimpsed = Glimpse({}, frozenset())  # of the stream being loaded, what was looked up already
+        self._glimpsed = Glimpse({})  # of the stream being loaded, what was looked up already
         self._right: list[tuple[Collection[str], str, datetime, Rejection | None]] = []
         self._state: dict[str, object] = {}
         self._counted: dict[str, object] = {}
@@ -50,7 +50,15 @@ class Page:
         self.met_rejects = False  # whether a record of this page could not become a row
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
-        return compare(self._driver, self._account.connection, records, self._glimpsed, stream=stream, observed_at=observed_at)
+        return compare(
+            self._driver,
+            self._account.connection,
+            records,
+            self._glimpsed,
+            stream=stream,
+            observed_at=observed_at,
+            volatile=self._account.provider.volatile,
+        )
 
     def held(self, call_ids: Collection[str]) -> dict[str, Stored]:
         return held(self._driver, self._account.connection, call_ids)
@@ -97,7 +105,9 @@ class Page:
     def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
         if not read:
             return Absent(0, frozenset())
-        self._glimpsed = held_in(self._driver, self._account.connection, stream=stream, spans=read)
+        self._glimpsed = held_in(
+            self._driver, self._account.connection, stream=stream, spans=read, volatile=self._account.provider.volatile
+        )
         call_ids = self._glimpsed.hashes.keys()
         return Absent(len(call_ids), frozenset(call_ids).difference(*seen))
 

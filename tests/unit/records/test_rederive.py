@@ -268,7 +268,7 @@ def test_nothing_held() -> None:
 
 def stored(call: CallRow) -> Stored:
     """Return the records of a held call."""
-    return Stored(call.raw, call.observed_at, call.content_hash, call.detail, call.detail_observed_at)
+    return Stored(call.raw, call.observed_at, call.content_hash, call.detail, call.detail_observed_at, call.detail_due_at)
 
 
 def test_a_record_with_other_bytes_and_the_same_content_changes_nothing() -> None:

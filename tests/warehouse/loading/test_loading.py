@@ -162,6 +162,26 @@ def test_the_same_bytes_are_not_written_again(krosai: Held, *, glimpsed: bool) -
     assert krosai.ask("SELECT call_id, xmin::text, ctid::text FROM calls ORDER BY 1") == before
 
 
+@pytest.mark.parametrize("glimpsed", [True, False])
+def test_the_same_bytes_are_written_where_a_detail_said_otherwise_meanwhile(krosai: Held, *, glimpsed: bool) -> None:
+    """There and back again, whichever look-up finds it: only the call in dispute is written, and then it is quiet."""
+    krosai.load(call(1, duration=300), call(2, duration=5))
+    krosai.load_detail("c1", call(1, duration=301), at=SEEN + MINUTE)
+    krosai.load_detail("c2", call(2, duration=5, transcript="hello"), at=SEEN + MINUTE)
+    second = "SELECT xmin::text, ctid::text FROM calls WHERE call_id = 'c2'"
+    before = krosai.ask(second)
+    read = Spans([(SEEN - timedelta(days=1), SEEN)]) if glimpsed else NOWHERE
+
+    again = (call(1, duration=300), call(2, duration=5))
+    assert krosai.load(*again, at=SEEN + 2 * MINUTE, seen=read) == Loaded(updated=1, unchanged=1)
+    assert krosai.ask("SELECT call_id, duration_seconds, transcript FROM calls ORDER BY 1") == [
+        ("c1", 300, None),
+        ("c2", 5, "hello"),
+    ]
+    assert krosai.load(*again, at=SEEN + 3 * MINUTE, seen=read) == Loaded(unchanged=2)
+    assert krosai.ask(second) == before
+
+
 def test_the_same_content_is_not_written_again(krosai: Held) -> None:
     """Keys in another order, a number in another form, a presigned address that was signed again."""
     krosai.load(call(1, latency_ms=40, recording_url="https://recordings.example.com/1?signed=1"))
