@@ -51,12 +51,12 @@ def test_example_reads_a_call() -> None:
 
 
 def test_example_keeps_what_only_one_record_knows() -> None:
-    """Inside a nested object, too, a key that the later record does not hold comes from the earlier one."""
+    """Inside a nested object, too, a key that the later record does not hold, or holds as null, comes from the earlier one."""
     listed = {"uid": "a1", "state": "done", "created": "2026-11-21T10:00:00Z", "caller": {"number": "+14155550100"}}
     provider = acme()
     record = identify(provider, json.dumps(listed).encode(), cleaned=False)
     context = Context(connection="made_up", stream="calls", currency="EUR", run_id=1)
-    for caller, expected in (({}, "+14155550100"), ({"number": "+14155550101"}, "+14155550101"), (None, None)):
+    for caller, expected in (({}, "+14155550100"), ({"number": "+14155550101"}, "+14155550101"), (None, "+14155550100")):
         detail = identify(provider, json.dumps(listed | {"caller": caller}).encode(), cleaned=False)
         derived = derive(provider, context, record, observed_at=SEEN, detail=detail, detail_observed_at=SEEN)
         assert derived.call.from_address == expected
