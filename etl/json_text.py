@@ -22,7 +22,7 @@ import msgspec
 LEVELS = 100
 """The number of levels that are decoded together."""
 
-_LONG_INTEGER = 300  # digits; Python does not read much longer integers, and no column could hold one
+_LONG_INTEGER = 300  # digits; no column could hold more, and Python refuses integers of more than 4,300
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
 _PRIVATE = range(0xE000, 0xF8FF)
 _EXACT = 15  # the number of significant digits that every float can hold
@@ -103,7 +103,8 @@ def same(one: object, other: object) -> bool:
     while pairs:
         one, other = pairs.pop()
         if isinstance(one, msgspec.Raw) or isinstance(other, msgspec.Raw):
-            if encoded(one) != encoded(other):  # only one may be folded: how deep we decode depends on the stack
+            # How deep a text is decoded depends on the room left on the stack, so one of the two may be decoded further.
+            if encoded(one) != encoded(other):
                 return False
         elif isinstance(one, dict) and isinstance(other, dict):
             if one.keys() != other.keys():

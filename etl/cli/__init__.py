@@ -9,7 +9,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     Run the command line and exit: 0 done, 1 something failed, 2 bad usage or configuration, 3 another run is at work.
 
-    Interrupted by the user, it exits with 130; whatever was committed stays.
+    If the user interrupts it, it exits with 130; what was committed stays.
     """
     sys.exit(run(arguments))
 

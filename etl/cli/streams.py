@@ -24,11 +24,11 @@ class _Patient(io.FileIO):
 
     def write(self, data: object) -> int:
         try:
-            while (written := super().write(data)) is None:  # type: ignore[arg-type]  # a buffer, whatever its kind
+            while (written := super().write(data)) is None:  # type: ignore[arg-type]  # a buffer of any type
                 select.select([], [self], [])  # another program has made the terminal non-blocking
         except OSError as error:
             self.failed = self.failed or error
-            return memoryview(data).nbytes  # type: ignore[arg-type]  # a buffer, whatever its kind
+            return memoryview(data).nbytes  # type: ignore[arg-type]  # a buffer of any type
         return written
 
 
