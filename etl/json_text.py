@@ -1,5 +1,5 @@
 """
-Decodes and encodes JSON text, whatever numbers it holds and however deeply it is nested.
+Decodes and encodes JSON text with numbers of any length and nesting of any depth.
 
 A number with more digits than a float can hold is a `LongNumber`: a float that keeps its original text.
 
@@ -22,10 +22,10 @@ import msgspec
 LEVELS = 100
 """The number of levels that are decoded together."""
 
-_LONG_INTEGER = 300  # digits; beyond, Python would not read it as an integer, and no column could hold it
+_LONG_INTEGER = 300  # digits; no column could hold more, and Python refuses integers of more than 4,300
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
 _PRIVATE = range(0xE000, 0xF8FF)
-_EXACT = 15  # so many significant digits any float holds
+_EXACT = 15  # the number of significant digits that every float can hold
 
 
 Sliced = TypeVar("Sliced")
@@ -38,14 +38,14 @@ class LongNumber(float):
     text: str
 
     def __new__(cls, text: str) -> Self:
-        """Remember the text."""
+        """Make the float, and keep the text."""
         number = super().__new__(cls, text)
         number.text = text
         return number
 
 
 def number(text: str) -> float:
-    """Return the float that a number is written as; one with too many digits for it remembers its text."""
+    """Return the number as a float; a `LongNumber` if it may have more digits than a float can hold."""
     return float(text) if len(text) <= _EXACT else LongNumber(text)
 
 
@@ -64,9 +64,9 @@ _check = msgspec.json.Decoder(msgspec.Raw).decode
 
 def decoded(text: bytes) -> object:
     """
-    Return the decoded text; None where nothing can read it. Numbers that no type can hold become infinite.
+    Return the decoded text, or None if it is not JSON. Numbers too large for any type become infinite.
 
-    Of text that is too deep, what lies below `LEVELS` levels is a `msgspec.Raw` in canonical form.
+    In text that is too deep, containers below `LEVELS` levels are returned as `msgspec.Raw` in canonical form.
     """
     try:
         return _value(text)
@@ -82,14 +82,14 @@ def decoded(text: bytes) -> object:
 
 
 def _exactly(value: object) -> object:
-    """Return a number as the decimal it was written as, anything else as it is."""
+    """Return a float as the decimal that was written, anything else unchanged."""
     if isinstance(value, LongNumber):
         return Decimal(value.text)
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
 def check(text: bytes) -> None:
-    """Raise ValueError (msgspec.DecodeError is one) where the text is not JSON, however deep it is."""
+    """Raise ValueError (msgspec.DecodeError is one) if the text is not JSON, at any depth."""
     try:
         _check(text)
     except RecursionError:
@@ -98,12 +98,13 @@ def check(text: bytes) -> None:
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two decoded values are equal as JSON has it: true is not 1, 1.0 is 1, and the order of keys is nothing."""
+    """Whether two decoded values are equal as JSON: true is not 1, 1.0 is 1, and the order of keys does not matter."""
     pairs = [(one, other)]
     while pairs:
         one, other = pairs.pop()
         if isinstance(one, msgspec.Raw) or isinstance(other, msgspec.Raw):
-            if encoded(one) != encoded(other):  # one of them may have been decoded with more room left to recurse in
+            # How deep a text is decoded depends on the room left on the stack, so one of the two may be decoded further.
+            if encoded(one) != encoded(other):
                 return False
         elif isinstance(one, dict) and isinstance(other, dict):
             if one.keys() != other.keys():
@@ -122,7 +123,7 @@ def same(one: object, other: object) -> bool:
 
 
 def sliced(take: Callable[[bytes], Sliced], text: bytes) -> tuple[Sliced, Callable[[bytes], bytes]]:
-    """Return what `take` makes of the text, folded where it is too deep, and what brings a slice of that back to what it was."""
+    """Return `take(text)`, with the text folded if it is too deep, and a function that unfolds a slice of the result."""
     try:
         return take(text), bytes
     except RecursionError:
@@ -131,22 +132,22 @@ def sliced(take: Callable[[bytes], Sliced], text: bytes) -> tuple[Sliced, Callab
 
 
 class Folded(NamedTuple):
-    """Text whose deep containers are cut out: in the place of each stands a string of `mark` and its number."""
+    """Text whose deep containers are cut out. Each is replaced by a string that consists of `mark` and the container's number."""
 
     text: bytes
     mark: str
-    pieces: list[bytes]  # those that stand in the text itself, as they were
+    pieces: list[bytes]  # the original text of containers cut out of `text` itself; empty for inner ones
     canonical: list[msgspec.Raw]
 
     def restored(self, part: bytes) -> bytes:
-        """Return a part of the folded text with everything back in its place."""
+        """Return a part of the folded text with the original containers put back."""
         mark = self.mark.encode()
         if mark not in part:
             return part
         return re.sub(b'"%s([0-9]+)"' % mark, lambda found: self.pieces[int(found[1])], part)
 
     def filled(self, value: Any) -> Any:
-        """Return a value decoded from folded text with what was cut out in its place. Raises ValueError for one as a key."""
+        """Return a value decoded from folded text, with the containers put back. Raises ValueError if one stands as a key."""
         if isinstance(value, str):
             return self.canonical[int(value.removeprefix(self.mark))] if value.startswith(self.mark) else value
         if isinstance(value, list):
@@ -168,7 +169,7 @@ class _Piece:
 
 
 def fold(text: bytes) -> Folded:
-    """Cut out what is too deep, from the inside outwards. Raises ValueError where brackets or what was cut out are not JSON."""
+    """Cut out deep containers, the innermost first. Raises ValueError if brackets do not match or a container is not JSON."""
     mark = _unused_mark(text)
     folded = Folded(b"", mark, [], [])
     above = [_Piece(0, 0)]
@@ -201,7 +202,7 @@ def fold(text: bytes) -> Folded:
 
 
 def _unused_mark(text: bytes) -> str:
-    """Return a character that the text does not hold, not even escaped."""
+    """Return a character that the text does not contain, not even escaped."""
     lowered = text.lower()
     for code in _PRIVATE:
         if chr(code).encode() not in text and b"\\u%04x" % code not in lowered:
@@ -210,7 +211,7 @@ def _unused_mark(text: bytes) -> str:
 
 
 def _value(text: bytes) -> Any:
-    """Decode; numbers that no type can hold become infinite. Raises ValueError and RecursionError."""
+    """Decode the text; numbers too large for any type become infinite. Raises ValueError and RecursionError."""
     try:
         return _decode(text)
     except msgspec.MsgspecError:

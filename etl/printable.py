@@ -1,8 +1,8 @@
 """
-Which characters must not reach a terminal as they are, and how they are shown instead.
+Escapes characters that must not reach a terminal unchanged.
 
-A provider, a database or a file may put anything into a text: sequences that clear the screen, a carriage return that writes
-over what stood there, marks that turn the reading order round.
+Text from a provider, a database or a file may contain anything: sequences that clear the screen, a carriage return that lets text
+overwrite what was there, or marks that reverse the reading order.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _IN_LINES = re.compile(f"(?!\n)[{_UNFIT}]")
 
 
 def printable(text: str) -> str:
-    r"""Return the text as one line that a terminal only shows: `\x1b` stands for an escape character, `\n` for a line end."""
+    r"""Return the text as one line that is safe to print: an escape character is shown as `\x1b`, a line end as `\n`."""
     return _IN_A_LINE.sub(_escape, text)
 
 
 def printable_lines(text: str) -> str:
-    """Return the text as lines that a terminal only shows; for texts whose line ends are ours."""
+    """Return the text as lines that are safe to print; for text whose line ends are our own."""
     return _IN_LINES.sub(_escape, text)
 
 
 def json_safe(document: str) -> str:
-    """Return a JSON document that means the same and that a terminal only shows; its line ends stay."""
+    """Return an equivalent JSON document that is safe to print; its line ends are kept."""
     return _IN_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 

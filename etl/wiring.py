@@ -44,7 +44,7 @@ SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
 
 
 def settings_of(invocation: Invocation) -> Settings:
-    """Load the configuration and set the log up. Raises UsageError."""
+    """Load the configuration and set up logging. Raises UsageError."""
     from etl.log import configure
 
     path, verbose = invocation
@@ -68,7 +68,7 @@ class Opened:
         return schema.is_empty(self.database)
 
     def ensure_schema(self, settings: Settings) -> bool:
-        """Migrate an empty warehouse and return True; raise WarehouseError where it has an older or newer schema."""
+        """Migrate an empty warehouse and return True; raise WarehouseError if its schema is older or newer."""
         from etl.warehouse import schema
 
         if not schema.is_empty(self.database):
@@ -107,7 +107,7 @@ def open_warehouse(settings: Settings) -> Iterator[Opened]:
 
 
 def require_warehouse(opened: Opened) -> None:
-    """Raise WarehouseError unless the warehouse has the schema that this program works on."""
+    """Raise WarehouseError unless the warehouse has the schema version that this program needs."""
     from etl.warehouse.schema import require_newest
 
     try:

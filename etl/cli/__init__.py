@@ -9,13 +9,13 @@ def main(arguments: list[str] | None = None) -> None:
     """
     Run the command line and exit: 0 done, 1 something failed, 2 bad usage or configuration, 3 another run is at work.
 
-    Interrupted by the user, it exits with 130; whatever was committed stays.
+    If the user interrupts it, it exits with 130; what was committed stays.
     """
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit code. Nothing but an exit code leaves it, whatever happens."""
+    """Run the command line and return the exit code. No exception leaves this function."""
     from etl.cli import streams
 
     streams.take_over()
@@ -52,7 +52,7 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted. What was committed stays; the next sync continues there.\n")
         return 130
-    except Exception as error:  # noqa: BLE001 - the last resort: sentences before anything else
+    except Exception as error:  # noqa: BLE001 - the last resort: a message, not a traceback
         from etl.cli.faults import show_fault
 
         show_fault(error, verbose=any(argument in ("-v", "--verbose") for argument in arguments))

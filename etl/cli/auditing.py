@@ -97,7 +97,7 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
 
 
 def exit_code(outcomes: Sequence[AuditOutcome]) -> int:
-    """Return the exit code: of 2, 1, 3 and 0 the first that is there; a mismatch that stands is 1."""
+    """Return the exit code: the first of 2, 1, 3 and 0 that occurred; a mismatch that was not repaired counts as 1."""
     errors = [outcome.error.exit_code for outcome in outcomes if outcome.error]
     return worst_code([*errors, *(1 for outcome in outcomes if outcome.stands)])
 

@@ -16,7 +16,7 @@ from etl.wiring import Invocation, Opened, account, connector, open_warehouse, s
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at: what was found, or the error."""
+    """The result of one check: what was found, or the error."""
 
     subject: str
     text: str
@@ -24,7 +24,7 @@ class Finding(NamedTuple):
 
 
 def check_everything(invocation: Invocation, *, as_json: bool) -> int:
-    """Look at everything, however much is wrong; return the exit code of what weighs most."""
+    """Run all checks even if some fail, and return the most serious exit code."""
     settings = settings_of(invocation)
     chosen = settings.choose()
     findings = [Finding("configuration", f"{len(chosen)} connection{'' if len(chosen) == 1 else 's'}")]

@@ -35,7 +35,7 @@ FROM call_participants WHERE email IS NOT NULL GROUP BY email ORDER BY hours DES
 
 
 def serve_sandbox(*, port: int, seed: int) -> None:
-    """Serve the sandbox until Ctrl-C. Raises UsageError where the port is taken."""
+    """Serve the sandbox until Ctrl-C. Raises UsageError if the port cannot be used."""
     from etl.sandbox import serve
 
     try:
@@ -51,7 +51,7 @@ def serve_sandbox(*, port: int, seed: int) -> None:
 
 
 def run_demo() -> int:
-    """Run the whole thing in a folder that goes away with it: sandbox, embedded server, first sync, second sync, questions."""
+    """Run the whole demonstration in a temporary folder: sandbox, embedded server, first sync, second sync, questions."""
     from etl.config import load
     from etl.log import configure
     from etl.sandbox import Sandbox, config, demo_history
@@ -59,7 +59,7 @@ def run_demo() -> int:
 
     with tempfile.TemporaryDirectory(prefix="call-warehouse-demo-") as folder, Sandbox(demo_history()) as sandbox:
         place = Path(folder)
-        place.chmod(0o755)  # the embedded server runs under an account of its own where we are root
+        place.chmod(0o755)  # if we are root, the embedded server runs under another account
         file = place / "config.toml"
         file.write_text(f'[warehouse]\ndata_dir = "{place / "warehouse"}"\n\n{config(sandbox)}', encoding="utf-8")
         settings = load(file, {name: value for name, value in os.environ.items() if not name.startswith("ETL_")})

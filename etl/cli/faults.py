@@ -1,4 +1,4 @@
-"""What a user reads when the program itself is at fault: sentences first, a traceback only on request."""
+"""What a user reads when the program itself has a fault: a message, and a traceback only on request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def show_fault(error: Exception, *, verbose: bool) -> None:
-    """Tell of an error that nobody expected. What it says is shown masked, and only with its traceback: it may hold a secret."""
+    """Report an unexpected error. Its text may contain a secret, so it is masked, and shown only together with the traceback."""
     from etl.cli.output import show_error
 
     again = "" if verbose else " To see where it comes from, run it again with --verbose: etl --verbose …"
@@ -34,13 +34,13 @@ def show_fault(error: Exception, *, verbose: bool) -> None:
 
 
 def _place(error: Exception) -> str:
-    """Return the innermost line of ours that the error came through."""
+    """Return the innermost line of this package in the traceback."""
     ours = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(PACKAGE)]
     return f"etl/{Path(ours[-1].filename).relative_to(PACKAGE).as_posix()}, line {ours[-1].lineno}" if ours else "no line of ours"
 
 
 def _lines(error: Exception) -> Iterator[str]:
-    """Yield the traceback, its causes included: source lines as they are, and what the errors say masked."""
+    """Yield the traceback with its causes: source lines unchanged, and the errors' texts masked."""
     shown: BaseException | None = error
     while shown is not None:
         yield f"{type(shown).__name__}: {redacted(str(shown))}"

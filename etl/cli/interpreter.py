@@ -7,8 +7,8 @@ import sys
 
 SWITCH_INTERVAL = 0.00005
 """
-Seconds after which a thread at work lets another one in. A thread that loads waits for the database a dozen times a page; at
-Python's usual 5 ms it would stand behind the one that decodes the next page each time, and the database be idle.
+Seconds after which a running thread lets another one run. A loading thread waits for the database a dozen times per page. With
+Python's default of 5 ms it would wait each time for the thread that decodes the next page, while the database is idle.
 """
 
 ALLOCATIONS = 100_000
@@ -19,7 +19,7 @@ of them in a cycle, and they are freed with the next page.
 
 
 def set_up() -> None:
-    """Set the running interpreter up; what has been imported is left out of every search for cycles from now on."""
+    """Set up the running interpreter. Objects that exist already, such as modules, are excluded from the search for cycles."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     gc.set_threshold(ALLOCATIONS, 50, 50)

@@ -13,15 +13,16 @@ from etl.printable import json_safe, printable, printable_lines
 
 
 def show_error(error: EtlError) -> None:
-    """Tell on standard error what happened, what is safe, and what to do next."""
+    """Print on standard error what happened, what is safe, and what to do next."""
     show_errors([error])
 
 
 def show_errors(errors: Iterable[EtlError]) -> None:
     """
-    Tell the errors of several connections.
+    Print the errors of several connections on standard error.
 
-    What the database failed at is no connection's own: it names none, and is told once however many met it.
+    A failure of the database concerns no single connection: it is shown without a name, and once even if several connections met
+    it.
     """
     from rich.console import Console
     from rich.text import Text
@@ -46,7 +47,7 @@ def error_document(error: EtlError) -> dict[str, str]:
 
 
 def worst_code(codes: Iterable[int]) -> int:
-    """Return the exit code of several things that ended with these: of 2, 1, 3 and 0 the first that is there."""
+    """Return the most serious of several exit codes: the first of 2, 1, 3 and 0 that occurs."""
     found = set(codes)
     return next((code for code in (2, 1, 3) if code in found), 0)
 
@@ -58,12 +59,12 @@ def show_json(document: JSON) -> None:
 
 
 def say(line: str = "") -> None:
-    """Print a line for the user; whatever stands in it, it stays one line."""
+    """Print one line for the user; line ends within it are escaped."""
     say_lines(printable(line))
 
 
 def say_lines(text: str) -> None:
-    """Print a text of several lines, all of them our own."""
+    """Print a text of several lines whose line ends are our own."""
     sys.stdout.write(printable_lines(text) + "\n")
     sys.stdout.flush()
 
@@ -74,7 +75,7 @@ def warn(line: str) -> None:
 
 
 def plain(value: object) -> JSON:
-    """Return what JSON shows of a value that it has no form for."""
+    """Return the JSON form of a value that JSON has no type for."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, date):

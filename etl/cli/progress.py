@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Silence:
-    """Shows nothing."""
+    """A watcher that shows nothing."""
 
     def stream_started(self, connection: str, stream: str) -> None:
         """Do nothing."""
@@ -29,7 +29,7 @@ class Silence:
 
 
 class Bars:
-    """A bar for each stream at work; those finished leave, so that a thousand agents do not fill the screen."""
+    """Shows a bar for each running stream. Finished ones are removed, so that a thousand agents do not fill the screen."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -39,7 +39,7 @@ class Bars:
 
     def stream_started(self, connection: str, stream: str) -> None:
         """Add a bar."""
-        name = connection if stream == "calls" else printable(f"{connection} {stream}")  # an agent's id is the provider's
+        name = connection if stream == "calls" else printable(f"{connection} {stream}")  # an agent's id comes from the provider
         with self._lock:
             self._tasks[connection, stream] = self._progress.add_task(name, total=None)
 
@@ -58,7 +58,7 @@ class Bars:
 
 @contextmanager
 def watching(*, quiet: bool) -> Iterator[Watcher]:
-    """Show bars on standard error where that is a terminal; nothing otherwise."""
+    """Show bars on standard error if it is a terminal, else nothing."""
     if quiet or not sys.stderr.isatty():
         yield Silence()
         return

@@ -16,7 +16,7 @@ from etl.wiring import Invocation, Opened, account, open_warehouse, require_ware
 
 
 def replay_connections(invocation: Invocation, names: tuple[str, ...], *, as_json: bool) -> int:
-    """Replay the chosen connections, show what that changed, and return the exit code. No credential is needed."""
+    """Replay the chosen connections, show what changed, and return the exit code. No credential is needed."""
     settings = settings_of(invocation)
     chosen = settings.named(names)
     with open_warehouse(settings) as opened:

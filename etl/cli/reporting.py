@@ -29,10 +29,10 @@ RUN_COLUMNS = {
     "error_code": "error",
 }
 SPARE = ("late", "requests", "took", "records", "rejected")
-"""What is left out first where the terminal is too narrow."""
+"""The columns that are left out first if the terminal is too narrow."""
 
 NEAR = 0.8
-"""The share of the lookback from which on lateness is worth a warning."""
+"""Calls that come later than this share of the lookback lead to a warning."""
 
 WHY = {
     Why.NOT_READ_YET: "no run has come so far; the next ones go on.",
@@ -106,7 +106,7 @@ def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_
         require_warehouse(opened)
         rows = status.run_history(opened.database, connection, limit=limit)
     if not rows and connection is not None:
-        settings.choose((connection,))  # raises where it is neither configured nor known from earlier
+        settings.choose((connection,))  # raises if it is neither configured nor in the warehouse
     if as_json:
         show_json({"runs": rows})
         return
@@ -118,7 +118,7 @@ def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_
 
 
 def _lateness(settings: Settings, row: status.Row) -> dict[str, Any]:
-    """Return the lookback that is configured for a connection, and whether calls come nearly as late as it reaches."""
+    """Return the lookback of a connection, and whether calls come so late that it is nearly too short."""
     connection = settings.connections.get(row["connection"])
     lookback = account(row["connection"], connection).lookback if connection is not None else None
     late = row["max_lateness"]

@@ -1,4 +1,4 @@
-"""Sets a warehouse up: a configuration to fill in, and the newest schema."""
+"""Sets up a warehouse: a configuration to fill in, and the newest schema."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from etl.wiring import Invocation, open_warehouse, settings_of
 
 
 def write_config(path: Path) -> None:
-    """Write a commented configuration that only its owner can read, since tokens go into it; never over another file."""
+    """Write a commented configuration that only its owner can read, as it will hold tokens. Never overwrites a file."""
     from etl.config import example
 
     try:

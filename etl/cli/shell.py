@@ -16,11 +16,11 @@ from etl.warehouse.reports import asking
 from etl.wiring import Invocation, Opened, open_warehouse, settings_of
 
 GUARD = "-c default_transaction_read_only=on"
-"""A guard rail for psql and not a lock: `SET default_transaction_read_only = off` lets it write."""
+"""Protects against mistakes in psql, not against intent: `SET default_transaction_read_only = off` lets it write."""
 
 
 def ask(invocation: Invocation, query: str, *, as_json: bool) -> None:
-    """Run one query that only reads, and show its rows."""
+    """Run one read-only query, and show its rows."""
     with open_warehouse(settings_of(invocation)) as opened:
         columns, rows, superuser = asking.ask(opened.database, query)
     if superuser and opened.bin_dir is None:
@@ -39,10 +39,10 @@ def open_psql(invocation: Invocation) -> int:
     """Open psql on the warehouse, set to read unless told otherwise, and return its exit code."""
     with open_warehouse(settings_of(invocation)) as opened:
         program = _psql(opened)
-        # Ctrl-C is psql's own: it cancels a query there.
+        # Ctrl-C is left to psql, where it cancels a query.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            # The address holds the password: in the environment other users cannot see it.
+            # The address contains the password. Other users cannot read it in the environment.
             surroundings = {**os.environ, **libpq_environment(opened.conninfo)}
             surroundings["PGOPTIONS"] = f"{surroundings.get('PGOPTIONS', '')} {GUARD}".strip()
             return subprocess.run([program], env=surroundings, check=False).returncode  # noqa: S603 - found below

@@ -1,7 +1,7 @@
 """
-Makes standard output and standard error streams that never stop the work.
+Replaces standard output and standard error by streams whose failures never stop the work.
 
-They may be closed, full, a pipe that nobody reads, or of an encoding that cannot hold a name; a sync goes on all the same.
+They may be closed, full, a pipe that nobody reads, or have an encoding that lacks a character. A sync must go on nevertheless.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import sys
 from typing import TextIO
 
 _NOBODY_LISTENS = frozenset({errno.EPIPE, errno.EIO})
-"""The reader has gone, as `head` does, or the terminal was closed: nothing that the user would want to hear of."""
+"""The reader has ended, as `head` does, or the terminal was closed. Neither is worth an error message."""
 
 
 class _Patient(io.FileIO):
-    """A file that takes whatever is written: what cannot be kept is dropped, and `failed` says why."""
+    """A file that accepts everything: what cannot be written is dropped, and `failed` holds the first reason."""
 
     failed: OSError | None = None
 
     def write(self, data: object) -> int:
         try:
-            while (written := super().write(data)) is None:  # type: ignore[arg-type]  # a buffer, whatever its kind
-                select.select([], [self], [])  # another program has made the terminal one that does not wait
+            while (written := super().write(data)) is None:  # type: ignore[arg-type]  # a buffer of any type
+                select.select([], [self], [])  # another program has made the terminal non-blocking
         except OSError as error:
             self.failed = self.failed or error
-            return memoryview(data).nbytes  # type: ignore[arg-type]  # a buffer, whatever its kind
+            return memoryview(data).nbytes  # type: ignore[arg-type]  # a buffer of any type
         return written
 
 
 def take_over() -> None:
-    """Replace the streams of this process; those that a test has put in their place are left alone."""
-    for number in range(3):  # a socket must not become "standard error" because that was closed
+    """Replace the streams of this process; streams that a test has substituted are left alone."""
+    for number in range(3):  # a socket opened later must not get the number of a closed stream
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
     if sys.stdout is None or sys.stdout is sys.__stdout__:
         sys.stdout = _patient(1, sys.stdout)
     if sys.stderr is None or sys.stderr is sys.__stderr__:
@@ -46,7 +46,7 @@ def take_over() -> None:
 
 
 def failure(stream: TextIO) -> OSError | None:
-    """Return why something written to `stream` was lost; None where nothing was, or nobody listened."""
+    """Return why output to `stream` was lost; None if nothing was lost, or if the reader had ended."""
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
     failed = raw.failed if isinstance(raw, _Patient) else None
     return None if failed is None or failed.errno in _NOBODY_LISTENS else failed
@@ -57,6 +57,6 @@ def _patient(number: int, before: TextIO | None) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=before.encoding if before is not None else "utf-8",
-        errors="backslashreplace",  # what the encoding cannot hold is shown by its number
+        errors="backslashreplace",  # characters that the encoding lacks are shown as escapes
         line_buffering=number == 2 or raw.isatty(),
     )

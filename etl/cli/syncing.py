@@ -81,7 +81,7 @@ def run_syncs(
 
 
 def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None:
-    """Show what each connection brought, and below it everything that has to be told."""
+    """Show what each connection loaded, and below it all remarks and errors."""
     show_table(
         ("connection", "status", "new", "changed", "unchanged", "rejected", "requests"),
         [
@@ -111,7 +111,7 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """Return the exit code of several outcomes: of 2, 1, 3 and 0 the first that is there."""
+    """Return the exit code of several outcomes: the first of 2, 1, 3 and 0 that occurred."""
     return worst_code(outcome.error.exit_code for outcome in outcomes if outcome.error)
 
 
@@ -142,7 +142,7 @@ def _instant(option: str, value: str | None) -> datetime | None:
 
 @contextmanager
 def interruptible() -> Iterator[Event]:
-    """Let the first Ctrl-C (or SIGTERM) end the syncs after the page at hand, and the second at once."""
+    """Let the first Ctrl-C (or SIGTERM) end the syncs after the current page, and the second one at once."""
     stop = Event()
 
     def ask_to_stop(*_: object) -> None:
@@ -160,7 +160,7 @@ def interruptible() -> Iterator[Event]:
 
     try:
         before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: whoever called decides about signals
+    except ValueError:  # not the main thread: signals are left to the caller
         before = {}
     try:
         yield stop

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 GUTTER = 2
 NARROWEST = 16
-"""Texts fold into no fewer columns than this; a table that would still be too wide shows its rows one below the other."""
+"""The minimum width of a column with folded text. If the table is still too wide, its rows are shown one below the other."""
 
 
 def show_table(
@@ -75,7 +75,7 @@ def _draw(
 
 
 def _draw_rows(console: Console, heads: Sequence[str], cells: list[list[str]], *, title: str | None) -> None:
-    """Show each row by itself, every value behind its name."""
+    """Show each row by itself, with one line per value, after its name."""
     from rich.table import Table
     from rich.text import Text
 
@@ -97,7 +97,7 @@ def _total(widths: Sequence[int], kept: Sequence[int]) -> int:
 
 
 def shown(value: object) -> str:
-    """Return how a value reads in a table: instants in UTC by the second, durations by their largest units."""
+    """Return a value as text for a table: instants in UTC by the second, durations by their largest units."""
     if value is None:
         return "-"
     if isinstance(value, datetime):

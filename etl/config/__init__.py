@@ -17,14 +17,14 @@ __all__ = ["ConnectionSettings", "HttpSettings", "Settings", "WarehouseSettings"
 
 def load(path: Path | None, environ: Mapping[str, str], *, container_secrets: Path = CONTAINER_SECRETS) -> Settings:
     """
-    Return the settings of the file at `path` (None: `$ETL_CONFIG`, else `./config.toml`, which may be absent),
-    of the secrets directory (`$ETL_SECRETS_DIR`, else the containers') and of the environment; what is named later counts.
+    Return the settings of the file at `path` (None: `$ETL_CONFIG`, else `./config.toml`, which may be absent), of the secrets
+    directory (`$ETL_SECRETS_DIR`, else the containers') and of the environment. A later source overrides an earlier one.
 
-    Raises UsageError with every problem, each with its place and without any value.
+    Raises UsageError that lists every problem with its place, but never a value.
     """
     found = gather(path, environ, container_secrets=container_secrets)
     problems = list(found.problems)
-    # What begins with _ is an argument of the settings' own constructor, and no key of ours.
+    # A name that begins with _ is an argument of pydantic's constructor, not a key of the configuration.
     problems += [f"{key}: unknown key; known are {', '.join(Settings.model_fields)}" for key in found.tree if key[:1] == "_"]
     try:
         settings = Settings(**{key: value for key, value in found.tree.items() if key[:1] != "_"})

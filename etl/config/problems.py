@@ -33,11 +33,11 @@ _SENTENCES = {
     "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be at most {le:g}",
 }
-_KEY = "[key]"  # what pydantic appends where a table's key itself is wrong
+_KEY = "[key]"  # pydantic appends this if the key of a table is itself wrong
 
 
 def describe(error: ValidationError, origins: Mapping[tuple[str, ...], str]) -> list[str]:
-    """Return one line per problem, in the order of the sections; `origins` names the places of what is not from the file."""
+    """Return one line per problem, in the order of the sections; `origins` names the sources of values not from the file."""
     return list(dict.fromkeys(_lines(error, origins)))
 
 
@@ -60,7 +60,7 @@ def _sentence(detail: ErrorDetails, keys: tuple[str, ...]) -> str:
 
 
 def _known(keys: tuple[str, ...]) -> list[str]:
-    """Return the keys that may stand in the table at `keys`."""
+    """Return the known keys of the table at `keys`."""
     if keys and keys[0] == "connections":
         return list(ConnectionSettings.model_fields)
     model: type[BaseModel] = Settings

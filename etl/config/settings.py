@@ -26,11 +26,11 @@ Text = Annotated[str, Field(min_length=1)]
 
 _PASSWORDS = (
     re.compile(r"://[^:/@]*:([^@]*)@"),
-    re.compile(r"://[^:/@]*:(.*)@"),  # with an @ in it, as somebody may have written it
+    re.compile(r"://[^:/@]*:(.*)@"),  # a password that contains an unescaped @
     re.compile(r"[?&](?:ssl)?password=([^&]*)"),
 )
 """
-Where an address holds a password. Not read as a standard address: what cannot be parsed must be masked all the same.
+Where an address may contain a password. These are patterns, because an address that cannot be parsed must be masked too.
 """
 
 
@@ -39,7 +39,7 @@ class _Section(BaseModel):
 
 
 class WarehouseSettings(_Section):
-    """Where the calls go. Without `url` it is the embedded server, and only that needs `data_dir`, `bin_dir` and `run_as`."""
+    """Where the calls go. Without `url` the embedded server is used; `data_dir`, `bin_dir` and `run_as` are for it only."""
 
     url: SecretStr | None = None
     reporting_timezone: Annotated[str, AfterValidator(values.zone)] = "UTC"
@@ -64,7 +64,7 @@ class HttpSettings(_Section):
 
 
 class ConnectionSettings(_Section):
-    """One account at one provider. What is None was left out: the provider's own facts decide."""
+    """One account at one provider. None means that the key is left out; then the provider's own facts apply."""
 
     provider: str  # first, since other settings depend on it
     token: SecretStr | None = None
@@ -124,8 +124,8 @@ class Settings(BaseSettings):
     """
     The whole configuration; secrets are masked in `repr`.
 
-    What it is made of is gathered by `etl.config.sources`, which knows where each value came from; the process's environment
-    is never read behind its back.
+    `etl.config.sources` gathers the values and records where each came from. Reading the environment is left to it, not to
+    pydantic.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -143,12 +143,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what was gathered, and nothing else."""
+        """Use only the values passed in, so that pydantic reads neither the environment nor files."""
         return (init_settings,)
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Every secret that is configured, for whoever has to mask them: tokens, the database's address and its passwords."""
+        """All configured secrets, to be masked in logs: tokens, database passwords, and the address that contains one."""
         known = {one.token.get_secret_value() for one in self.connections.values() if one.token}
         if self.warehouse.url:
             url = self.warehouse.url.get_secret_value()
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
         return frozenset(known - {""})
 
     def named(self, names: tuple[str, ...] = ()) -> dict[str, ConnectionSettings]:
-        """Return the connections of these names (none: all), whether they have credentials or not. Raises UsageError."""
+        """Return the connections of these names (none: all), with or without credentials. Raises UsageError if one is unknown."""
         unknown = [name for name in names if name not in self.connections]
         if unknown:
             near = get_close_matches(unknown[0], self.connections, n=1)
@@ -172,7 +172,7 @@ class Settings(BaseSettings):
         """
         Return the connections of these names (none: all), each with the credentials that its provider requires.
 
-        Raises UsageError that lists everything that is missing.
+        Raises UsageError that lists all missing credentials.
         """
         if not self.connections:
             raise UsageError(

@@ -20,14 +20,14 @@ PREFIX = "ETL_"
 CONFIG, SECRETS_DIR, TESTS = "ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_"
 DEFAULT_FILE = Path("config.toml")
 CONTAINER_SECRETS = Path("/run/secrets")
-"""Where containers find their secrets by convention."""
+"""The directory where containers find their secrets by convention."""
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z][A-Za-z0-9_]*)\s*=\s*(?=[^=\s])")
 _SECTION = re.compile(r"(warehouse|http|connections)__(.+)")
 
 
 class Setting(NamedTuple):
-    """One value (always text) outside the file: the keys that lead to it, and what to call the place."""
+    """One value (always text) from outside the file: its keys, and the name of its source for messages."""
 
     keys: tuple[str, ...]
     value: str
@@ -36,7 +36,7 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Everything that was found: the merged tree, what each key that is not from the file came from, and what was wrong."""
+    """Everything that was found: the merged tree, the source of each value that is not from the file, and the problems."""
 
     tree: dict[str, JSON]
     origins: Mapping[tuple[str, ...], str]
@@ -45,7 +45,7 @@ class Found:
 
 def gather(path: Path | None, environ: Mapping[str, str], *, container_secrets: Path = CONTAINER_SECRETS) -> Found:
     """
-    Read the file, then the secrets, then the environment; what is read later counts.
+    Read the file, then the secrets, then the environment. A later source overrides an earlier one.
 
     `path` is the file that was asked for; None: `$ETL_CONFIG`, else `./config.toml`, which may be absent.
     Raises UsageError for a file that cannot be read.
@@ -94,7 +94,7 @@ def _document(path: Path) -> dict[str, JSON]:
             safe="Nothing was started.",
             hint='Text stands in quotes: token = "…"',
         ) from None  # the cause may hold the whole document, tokens included
-    except ValueError:  # a number of thousands of digits
+    except ValueError:  # a number with thousands of digits
         raise UsageError(
             f"The configuration file {path} holds a number that is too large to read.",
             safe="Nothing was started.",
@@ -106,7 +106,7 @@ def _document(path: Path) -> dict[str, JSON]:
 
 
 def _secrets(environ: Mapping[str, str], container_secrets: Path, problems: list[str]) -> Iterator[Setting]:
-    """Yield what the files of the secrets directory hold; files that do not begin with one of our sections are not ours."""
+    """Yield the values in the secrets directory. Files whose names do not begin with one of our sections are ignored."""
     given = environ.get(SECRETS_DIR)
     folder = Path(given).expanduser() if given else container_secrets
     if not folder.is_dir():
@@ -139,10 +139,10 @@ def _secrets(environ: Mapping[str, str], container_secrets: Path, problems: list
 
 def _environment(environ: Mapping[str, str], problems: list[str]) -> Iterator[Setting]:
     """
-    Yield what the variables hold; an empty one counts as not set.
+    Yield the values of the environment variables; an empty one counts as not set.
 
-    One of our prefix that nobody knows is a problem if it is nearly one of ours, or has the form of ours (`__`); else it is
-    somebody else's: a Kubernetes Service called `etl` brings `ETL_PORT`, `ETL_SERVICE_HOST` and their kin.
+    An unknown variable with our prefix is a problem only if it resembles one of ours or has their form (`__`). Others have
+    another origin: a Kubernetes Service called `etl` sets `ETL_PORT`, `ETL_SERVICE_HOST` and similar ones.
     """
     for name, value in sorted(environ.items()):
         upper = name.upper()
@@ -157,7 +157,7 @@ def _environment(environ: Mapping[str, str], problems: list[str]) -> Iterator[Se
 
 
 def _keys(name: str) -> tuple[str, ...] | None:
-    """Return the keys that `connections__pairing__token` means; a connection's name may hold `__` itself, a key does not."""
+    """Return the keys in a name like `connections__pairing__token`. A connection's name may contain `__`, a key may not."""
     found = _SECTION.fullmatch(name)
     if found is None:
         return None
@@ -169,7 +169,7 @@ def _keys(name: str) -> tuple[str, ...] | None:
 
 
 def _unwrapped(value: str) -> str:
-    """Return a value without the quotes that it would have in a shell or in TOML, and that Docker, say, leaves around it."""
+    """Return a value without enclosing quotes. A shell or TOML would remove them, but Docker, for example, does not."""
     quote, inner = value[:1], value[1:-1]
     quoted = len(value) > 1 and quote in "\"'" and value[-1] == quote and quote not in inner
     return inner.strip() if quoted else value
@@ -181,7 +181,7 @@ def _near(name: str) -> str:
 
 
 def _meant(name: str) -> str | None:
-    """Return the variable of ours that one without a meaning was probably to be: a letter is wrong, or a `_` is missing."""
+    """Return the variable of ours that was probably meant by an unknown one with a wrong letter or a missing `_`."""
     for key in sorted(ConnectionSettings.model_fields, key=len, reverse=True):
         if found := re.fullmatch(rf"{PREFIX}CONNECTIONS?_(\w+?)_+{key}", name, re.IGNORECASE):
             return f"{PREFIX}CONNECTIONS__{found[1].strip('_')}__{key}".upper()
@@ -193,7 +193,7 @@ def _meant(name: str) -> str | None:
 
 
 def _put(tree: dict[str, JSON], setting: Setting) -> None:
-    """Set one value in the tree; where the file has no table on the way, the complaint about that is left to the model."""
+    """Set one value in the tree. If the file has a value where a table should be, the model reports it."""
     place = tree
     for key in setting.keys[:-1]:
         below = place.setdefault(key, {})

@@ -12,7 +12,7 @@ from etl import addresses
 from etl.provider import Limit
 
 LONGEST = timedelta(days=36_500)
-"""Beyond this a duration is a typing error, and date arithmetic would overflow."""
+"""The longest duration. A longer one is a typing error, and date arithmetic with it could overflow."""
 
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _DURATION = re.compile(r"([0-9]{1,10})([smhd])")
@@ -30,7 +30,7 @@ _SCHEMES = frozenset({"postgresql+psycopg", "postgresql", "postgres"})
 
 
 def duration(value: object) -> timedelta:
-    """Return what `90s`, `15m`, `24h` or `8d` means; more than nothing, at most 100 years."""
+    """Return the duration that `90s`, `15m`, `24h` or `8d` stands for; more than zero and at most 36,500 days."""
     if isinstance(value, timedelta):
         return value
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -53,7 +53,7 @@ def duration_text(value: timedelta) -> str:
 
 
 def instant(value: object) -> datetime:
-    """Return the instant that a date (its midnight UTC) or a date with a time (UTC, unless it has an offset) means."""
+    """Return the instant that a date (midnight UTC) or a date with a time (UTC unless it has an offset) stands for."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())
@@ -70,7 +70,7 @@ def instant(value: object) -> datetime:
 
 
 def zone(value: str) -> str:
-    """Return the name of a time zone that exists."""
+    """Return the name of a time zone; it must exist."""
     name = value.strip()
     try:
         ZoneInfo(name)
@@ -84,7 +84,7 @@ def zone(value: str) -> str:
 
 
 def rate(value: object) -> Limit:
-    """Return the limit that `60/min`, `10/s`, `1000/h` or `5000/day` means."""
+    """Return the limit that `60/min`, `10/s`, `1000/h` or `5000/day` stands for."""
     if isinstance(value, Limit):
         return value
     found = _RATE.fullmatch(value.strip().lower()) if isinstance(value, str) else None
@@ -94,12 +94,12 @@ def rate(value: object) -> Limit:
 
 
 def base_url(value: str) -> str:
-    """Return an address that paths can be appended to, without the blanks around it; see `etl.addresses.base_url`."""
+    """Return an address that paths can be appended to, without surrounding blanks; see `etl.addresses.base_url`."""
     return addresses.base_url(value.strip())
 
 
 def token(value: str) -> str:
-    """Return a credential that a header can carry, without the blanks around it."""
+    """Return a credential that fits into a header, without surrounding blanks."""
     given = value.strip()
     if not given:
         raise ValueError("is empty")
@@ -112,14 +112,14 @@ def token(value: str) -> str:
 
 
 def name(value: str) -> str:
-    """Return what a connection may be called."""
+    """Return the name of a connection if it is valid."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value):
         raise ValueError("a connection's name has small letters, digits and _, begins with a letter and is no longer than 63")
     return value
 
 
 def database_url(value: str) -> str:
-    """Return the address of a Postgres database; what else is wrong with it, the warehouse says."""
+    """Return the address of a Postgres database. Only its beginning is checked here, the rest when the warehouse is opened."""
     given = value.strip()
     scheme, mark, _ = given.partition("://")
     if not mark or scheme not in _SCHEMES:
@@ -128,7 +128,7 @@ def database_url(value: str) -> str:
 
 
 def number(value: object) -> object:
-    """Return what is given, unless it is a truth value, which would pass for 0 or 1."""
+    """Return the value unchanged. Raises ValueError for true and false, which pydantic would accept as 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("must be a number")  # noqa: TRY004  # pydantic lists ValueErrors only
     return value
@@ -150,14 +150,14 @@ def folder(value: Path) -> Path:
 
 
 def agents(value: object) -> object:
-    """Return the list that a text means (`a, b`, or JSON's form), as the environment gives it; anything else as it is."""
+    """Return the list in a text from the environment (`a, b`, or a JSON list); anything else unchanged."""
     if not isinstance(value, str):
         return value
     return [part.strip().strip("\"'") for part in value.strip().removeprefix("[").removesuffix("]").split(",")]
 
 
 def schedule(value: str) -> str:
-    """Return a cron expression of five fields (minute, hour, day of month, month, day of week)."""
+    """Return a valid cron expression of five fields (minute, hour, day of month, month, day of week)."""
     fields = value.split()
     if len(fields) != len(_CRON):
         raise ValueError('must be a cron expression of five fields like "*/15 * * * *"')

@@ -1,1 +1,1 @@
-"""The HTTP room: knows how to ask an API for JSON, patiently and within its limits; knows no provider, no loop, no SQL."""
+"""Requests JSON from an API, with retries and within its rate limits. Depends on no provider, no walk and no SQL."""

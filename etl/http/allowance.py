@@ -1,9 +1,9 @@
 """
-Computes when the next request may be sent so that the server never counts too many. Pure arithmetic, without a clock.
+Computes when the next request may be sent so that the server never counts more than its limit. Pure arithmetic, without a clock.
 
 The server counts a request when it arrives, which is some time between our sending it and our receiving the answer. So a
-request occupies its place from the moment it is sent until a whole window after its answer was received: then it left the
-server's window too, whenever it arrived. What a server says itself (`Quota`) can only narrow this.
+request occupies its place from the moment it is sent until a whole window after its answer was received. By then it has left the
+server's window too, no matter when it arrived. What the server itself reports (`Quota`) can only make this stricter.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from etl.model import JSON
 from etl.provider import Limit
 
 MARGIN = 1.001
-"""A window is taken for a thousandth longer than it is: two clocks that are being adjusted do not run alike."""
+"""Windows are lengthened by a thousandth, because two clocks that are being adjusted run at slightly different speeds."""
 
 LONGEST_PAUSE = timedelta(days=1)
-"""A pause that is longer was asked for by a clock that is wrong, or is asked about again after a day."""
+"""The longest pause that is kept. A longer one comes from a wrong clock, or the server asks for it again after a day."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -32,14 +32,14 @@ _SAME_WINDOW = timedelta(seconds=1)
 
 
 class DaySpent(EtlError):
-    """The day's budget is spent; for whoever knows the connection to say so."""
+    """The day's budget is spent. The caller knows the connection and turns this into an error for the user."""
 
 
 class Allowance:
     """
-    The requests that may still be sent: by the rolling windows of `limits`, by `daily` requests in a UTC day, by the server.
+    How many requests may still be sent: by rolling windows (`limits`), by a UTC day's budget (`daily`) and by the server.
 
-    Every method is told the time; `now` may jump in both directions, which costs at most one window.
+    The caller passes the time, `now`, to each method. It may jump in both directions, which costs at most one window.
     """
 
     def __init__(self, *, limits: Iterable[Limit], daily: int | None) -> None:
@@ -55,7 +55,7 @@ class Allowance:
 
     def wait(self, now: datetime) -> timedelta | None:
         """
-        Return how long to wait before the next request, zero for not at all; None: until one of those in flight has ended.
+        Return how long to wait before the next request, or None: wait until a request in flight has ended.
 
         Raises DaySpent.
         """
@@ -76,13 +76,13 @@ class Allowance:
         return max(free_at, self._paused_until or now) - now
 
     def sent(self, now: datetime) -> None:
-        """A request is on its way."""
+        """Record that a request is being sent."""
         self._look_at(now)
         self._in_flight += 1
         self._count += 1
 
     def answered(self, now: datetime, quota: Quota | None) -> None:
-        """A request was answered, and the answer said this of what is left."""
+        """Record that a request was answered, and what the answer said about the requests left."""
         self._end(now)
         if quota is None or quota.resets_at > now + LONGEST_WAIT or self._explains(quota, now):
             return
@@ -90,30 +90,31 @@ class Allowance:
         if known is None or quota.window >= known.window + _SAME_WINDOW:
             self._quota = quota
         elif quota.window > known.window - _SAME_WINDOW and quota.remaining < known.remaining:
-            # Answers overtake each other. The least that was said came last, and what it did not count is still in flight.
+            # Answers may overtake each other. The lowest number is the latest, and requests that it does not count are in flight.
             self._quota = quota
 
     def lost(self, now: datetime) -> None:
-        """A request ended without an answer; it may have been counted."""
+        """Record that a request ended without an answer. The server may have counted it."""
         self._end(now)
         if self._quota is not None:
             self._quota = replace(self._quota, remaining=self._quota.remaining - 1)
 
     def unsent(self, now: datetime) -> None:
-        """A request has certainly not arrived."""
+        """Record that a request certainly did not reach the server."""
         self._look_at(now)
         self._in_flight -= 1
         self._count = max(0, self._count - 1)
 
     def pause(self, until: datetime) -> None:
-        """Let nothing be sent before this instant."""
+        """Send nothing before this instant."""
         self._paused_until = max(until, self._paused_until or until)
 
     def _explains(self, quota: Quota, now: datetime) -> bool:
         """
-        Whether our own requests account for all that a limit kept here has lost, so that the server says nothing new.
+        Whether our own requests explain the server's count of a limit that we keep ourselves, so that it tells us nothing new.
 
-        Its window ends at a whole second by a clock that we know to a second: to wait for it would halve a limit per second.
+        The server's window ends at a whole second of a clock that we know only to a second. Waiting for that end as well would
+        halve the speed under a limit per second.
         """
         for limit in self.limits:
             if limit.requests == quota.limit and quota.resets_at <= now + limit.per + 2 * _SAME_WINDOW:
@@ -124,7 +125,7 @@ class Allowance:
     # ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def memory(self, now: datetime) -> JSON:
-        """Return what a later run must know; what is in flight counts as answered now, what has left every window not at all."""
+        """Return what a later run must know. Requests in flight count as answered now; those outside all windows are left out."""
         self._look_at(now)
         longest = max((limit.per for limit in self.limits), default=timedelta()) * MARGIN
         recent = self._done[bisect_right(self._done, now - longest) :]
@@ -137,7 +138,7 @@ class Allowance:
         }
 
     def remember(self, memory: JSON, now: datetime) -> None:
-        """Add what `memory` returned, of an earlier run or of another process; what makes no sense is left out."""
+        """Add what `memory` returned in an earlier run or another process. Values that make no sense are ignored."""
         self._look_at(now)
         if not isinstance(memory, dict):
             return
@@ -146,7 +147,7 @@ class Allowance:
         if paused_until is not None and now < paused_until <= now + LONGEST_PAUSE:
             self.pause(paused_until)
         told = Counter(min(instant, now) for value in _list(answered) if (instant := _instant(value)) is not None)
-        for instant, times in told.items():  # what both know is one request, not two
+        for instant, times in told.items():  # an instant that both memories hold is one request, not two
             for _ in range(times - self._done.count(instant)):
                 self._keep(instant)
         stored = _date(day)
@@ -157,7 +158,7 @@ class Allowance:
             self._day = stored
 
     def restrict(self, *, limits: Iterable[Limit], daily: int | None) -> None:
-        """Observe these limits as well: another connection shares the account."""
+        """Keep these limits as well, because another connection shares the account."""
         self.limits |= frozenset(limits)
         self._kept = max((limit.requests for limit in self.limits), default=0)
         self.daily = min((given for given in (self.daily, daily) if given is not None), default=None)
@@ -165,7 +166,7 @@ class Allowance:
     # ── Bookkeeping ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _look_at(self, now: datetime) -> None:
-        """Bring everything into line with the clock: a new day, what has passed, and what a clock set back left ahead."""
+        """Adjust to the clock: start a new day, drop what has passed, and move instants that now lie in the future to now."""
         if not _is_current(self._day, now):
             self._day, self._count = now.astimezone(UTC).date(), self._in_flight
         ahead = len(self._done)
@@ -208,5 +209,5 @@ def _date(value: JSON) -> date | None:
 
 
 def _is_current(day: date, now: datetime) -> bool:
-    """Whether it is today (UTC), or tomorrow: another machine's clock is a little ahead at midnight."""
+    """Whether `day` is today (UTC) or tomorrow, since around midnight another machine's clock may be slightly ahead."""
     return 0 <= (day - now.astimezone(UTC).date()).days <= 1

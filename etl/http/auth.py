@@ -1,4 +1,4 @@
-"""The credentials of one connection: how they are sent, and how they are kept out of every text."""
+"""The credentials of one connection: how they are sent, and how they are kept out of messages and logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from etl.errors import UsageError
 from etl.provider import Provider
 
 SAID_LENGTH = 200
-"""At most so many characters of a provider's own words are shown."""
+"""The maximum number of characters shown of a provider's own words."""
 
 _READ_LENGTH = 4000
 _GRAM = 6
@@ -67,11 +67,11 @@ class Credentials:
 
     @property
     def settings(self) -> str:
-        """The names of the settings that were sent, for a message."""
+        """The names of the settings whose values are sent, for use in a message."""
         return " and ".join(self._settings)
 
     def headers(self) -> Mapping[str, str]:
-        """Return the headers as they are sent."""
+        """Return the headers with the credentials, as they are sent."""
         return self._headers
 
     def clean(self, text: str) -> str:
@@ -83,7 +83,7 @@ class Credentials:
         return text if len(text) <= SAID_LENGTH else text[: SAID_LENGTH - 1] + "…"
 
     def without(self, text: str) -> str:
-        """Return the text without the words that hold a secret or a good part of one."""
+        """Return the text with `[secret]` in place of each word that contains a secret or a longer part of one."""
         return " ".join("[secret]" if self._betrays(word) else word for word in text.split(" "))
 
     def _betrays(self, word: str) -> bool:

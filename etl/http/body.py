@@ -1,8 +1,8 @@
 """
 Splits a response body into records as raw JSON text, without decoding them.
 
-What no JSON decoder or database accepts but providers do send is mended inside strings and literals only, so every number
-keeps its digits and nothing that was cut off is ever completed:
+Providers send text that no JSON decoder or database accepts. It is repaired inside strings and literals only, so that every
+number keeps its digits and a body that was cut off is never completed:
 
     raw control characters in strings     escaped, the value stays as it is
     NUL, lone surrogates, broken UTF-8    U+FFFD takes their place, the record counts as cleaned
@@ -49,7 +49,7 @@ Taken = TypeVar("Taken")
 
 
 class Unreadable(Exception):
-    """The body is not JSON, not even leniently."""
+    """The body is not JSON, even after repair."""
 
 
 class WebPage(Unreadable):
@@ -57,7 +57,7 @@ class WebPage(Unreadable):
 
 
 class Unexpected(Exception):
-    """The body is JSON without what was asked for; `value` is the whole of it, decoded."""
+    """The body is JSON but lacks the requested list or object. `value` is the whole body, decoded."""
 
     def __init__(self, value: JSON) -> None:
         super().__init__("JSON without what was asked for")
@@ -69,8 +69,8 @@ class Body:
     """
     The records as JSON text, the other top-level fields decoded, and which records had to be cleaned.
 
-    `envelope` is what may tell that the body is an error after all: the fields, or the record where the body is the record;
-    None where the body is a list. `departures` is what departs from what every such API documents, and was understood.
+    `envelope` is the part that may show the body to be an error after all: the fields, or the record if the body is the record,
+    or None if the body is a list. `departures` lists what differs from the documented form but was understood.
     """
 
     records: tuple[bytes, ...]
@@ -85,9 +85,9 @@ class Body:
 
 def read_list(body: bytes, keys: tuple[str, ...], *, content_type: str = "") -> Body:
     """
-    Slice the list under the first of `keys` that holds one, or the body itself where there are no keys.
+    Slice the list under the first of `keys` that holds one, or the body itself if `keys` is empty.
 
-    Null in its place is an empty list. Raises Unreadable and Unexpected.
+    Null in place of the list counts as an empty list. Raises Unreadable and Unexpected.
     """
     return _read(body, lambda text: _list_in(text, keys), content_type)
 
@@ -98,7 +98,7 @@ def read_one(body: bytes, key: str | None, *, content_type: str = "") -> Body:
 
 
 def no_content() -> Body:
-    """Return what HTTP 204 says of a list: it is empty."""
+    """Return the empty list that HTTP 204 stands for."""
     return Body(records=(), departures=frozenset({departure("status", Drift.OUT_OF_RANGE, "204")}))
 
 
@@ -152,12 +152,12 @@ def _read(body: bytes, take: Callable[[_Text], Body], content_type: str) -> Body
 
 
 def _attempts(body: bytes, take: Callable[[_Text], Taken]) -> Taken:
-    """Take what is wanted from the text as it is or, where that fails, from the mended one."""
+    """Apply `take` to the text as it is or, if that fails, to the repaired text."""
     if not body:
         raise Unreadable("an empty body")
-    has_nul = b"\\" in body and b"\\u0000" in body  # one byte is found ten times as fast as six
+    has_nul = b"\\" in body and b"\\u0000" in body  # searching for one byte is ten times as fast as for six
     if not has_nul and _is_utf8(body):
-        with suppress(ValueError, RecursionError):  # the lenient way decides
+        with suppress(ValueError, RecursionError):  # then try again with the repaired text
             return take(_Text(raw=body))
     try:
         return take(_Text.mended(body))
@@ -179,11 +179,11 @@ def _is_utf8(body: bytes) -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Text:
     """
-    What should be JSON.
+    Text that should be JSON.
 
-    Where it was mended, `lost` is the character that stands for what was removed, `slash` the one for a backslash that begins
-    no escape, and `nothing` the string that stands for null: the body itself uses none of the three, so that they tell which
-    records were touched.
+    In repaired text, `lost` is the character that replaces what was removed, `slash` the one that replaces a backslash that
+    begins no escape, and `nothing` the string that replaces NaN and Infinity. The body itself contains none of the three, so they
+    show which records were changed.
     """
 
     raw: bytes
@@ -199,7 +199,7 @@ class _Text:
         return cls(raw=raw, lost=lost.encode(), slash=slash.encode(), nothing=f'"{nothing}"'.encode())
 
     def object_fields(self) -> dict[str, bytes]:
-        """Return the body's top-level fields. Raises Unexpected where it is no object."""
+        """Return the body's top-level fields. Raises Unexpected if the body is not an object."""
         try:
             found, whole = json_text.sliced(_OBJECT.decode, self.raw)
         except msgspec.ValidationError:
@@ -221,7 +221,7 @@ class _Text:
         return Body(records=clean, fields=fields, cleaned=touched, envelope=fields or None)
 
     def value(self, raw: bytes) -> JSON:
-        """Decode one value; a number beyond all floats is null."""
+        """Decode one value; a number too large for a float becomes null."""
         raw = self._clean(raw)
         try:
             return _VALUE.decode(raw)
@@ -231,16 +231,16 @@ class _Text:
             return json_text.decoded(raw)
 
     def _clean(self, raw: bytes) -> bytes:
-        """Put the final text in the place of the three stand-ins."""
+        """Replace the three placeholders by their final text."""
         if not self.lost or not any(sign in raw for sign in (self.lost, self.slash, self.nothing)):
             return raw
         clean = raw.replace(self.nothing, b"null").replace(self.slash, b"\\\\").replace(self.lost, _REPLACEMENT.encode())
-        json_text.check(clean)  # refuses a bare NaN that stood where only a key may stand
+        json_text.check(clean)  # rejects a bare NaN that stood where only a key is allowed
         return clean
 
 
 def _unused(text: str, count: int) -> list[str]:
-    """Return so many characters that the text does not hold."""
+    """Return `count` characters that the text does not contain."""
     free = list(islice((chr(code) for code in _PRIVATE if chr(code) not in text), count))
     if len(free) < count:
         raise Unreadable("a body that uses every private character")
@@ -248,7 +248,7 @@ def _unused(text: str, count: int) -> list[str]:
 
 
 def _mend(literal: str, *, lost: str, slash: str, nothing: str) -> str:
-    """Mend one string, or one literal that JSON does not have."""
+    """Repair one string, or replace one literal that JSON lacks (NaN, Infinity)."""
     if not literal.startswith('"'):
         return f'"{nothing}"'
     if not _SUSPECT.search(literal):

@@ -1,4 +1,4 @@
-"""Translates httpx's failures into our own words."""
+"""Maps httpx's exceptions to causes in our own words."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ CAUSES: tuple[tuple[type[Exception], Cause], ...] = (
     (httpx.StreamError, CLIENT),
     (httpx.CookieConflict, CLIENT),
 )
-"""What may pass: the first that fits counts."""
+"""Failures that may be temporary; the first match decides."""
 
 MISUSES = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
-"""What will not pass: the request itself cannot be sent."""
+"""Failures that a retry cannot cure, because the request itself cannot be sent."""
 
 NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, *MISUSES)
 _REASONS = (
@@ -67,11 +67,11 @@ _CERTIFICATES = {
     **dict.fromkeys((9, 10, -67818, 0x800B0101), EXPIRED),
     **dict.fromkeys((62, 64, -67602, 0x800B010F), OTHER_NAME),
 }
-"""What is wrong with a certificate, by the codes of OpenSSL, macOS and Windows; anything else is the authority."""
+"""What is wrong with a certificate, by the codes of OpenSSL, macOS and Windows; any other code means an untrusted authority."""
 
 
 def cause_of(error: Exception) -> Cause:
-    """Say in our words why an attempt failed; the error's own text is not used, since it may hold an address."""
+    """Return why an attempt failed, in our own words. The error's own text is not used, because it may contain an address."""
     cause = next((cause for kind, cause in CAUSES if isinstance(error, kind)), CLIENT)
     if cause is UNREACHABLE:
         link: BaseException | None = error

@@ -16,23 +16,23 @@ _WIDE = (
     (b"\xfe\xff", "utf-16"),
 )
 _NOT_BY_BYTE = re.compile(r"utf[-_]?(16|32|7)|iso2022|hz")
-"""In these, bytes that look like ASCII are not."""
+"""Charsets in which a byte that looks like ASCII may be part of another character."""
 
 
 class Characters(NamedTuple):
-    """A body as UTF-8 (where it is broken, so it stays), and the charset it was declared and found to be in, if another."""
+    """A body as UTF-8 (broken bytes stay as they are), and the declared charset it was decoded from, if it was another one."""
 
     text: bytes
     charset: str | None = None
-    marks: int = 0  # byte-order marks and blanks among them that stood before it
+    marks: int = 0  # the number of byte-order marks before the text
 
 
 def as_utf8(body: bytes, content_type: str) -> Characters:
     """
-    Return the body in UTF-8, without what stands before the JSON.
+    Return the body in UTF-8, without byte-order marks and white space before the JSON.
 
-    JSON is UTF-8, and what is valid UTF-8 is taken for it, whatever was declared: many servers declare
-    ISO-8859-1 by habit, and text in another charset is next to never valid UTF-8. Otherwise the declared charset counts.
+    JSON is UTF-8, and a body that is valid UTF-8 is read as such even if another charset is declared: many servers declare
+    ISO-8859-1 by habit, and text in another charset is almost never valid UTF-8. Otherwise the declared charset is used.
     """
     wide = next((name for mark, name in _WIDE if body.startswith(mark)), None)
     declared = wide or _declared(content_type)
@@ -40,7 +40,7 @@ def as_utf8(body: bytes, content_type: str) -> Characters:
         try:
             return _without_marks(_text(body, declared).encode("utf-8", "surrogatepass"), None if wide else declared)
         except UnicodeError:
-            pass  # it is not what it was declared to be: what cannot be read in it is replaced later
+            pass  # it is not in the declared charset; unreadable bytes are replaced later
     return _without_marks(body, None)
 
 
@@ -52,7 +52,7 @@ def _without_marks(body: bytes, charset: str | None) -> Characters:
 
 
 def _declared(content_type: str) -> str | None:
-    """Return the codec of the declared charset, None where it is UTF-8, ASCII, absent, or nothing that Python knows."""
+    """Return the codec of the declared charset, or None if it is UTF-8, ASCII, absent, or unknown to Python."""
     if "charset" not in content_type.lower():
         return None
     header = Message()
@@ -61,14 +61,14 @@ def _declared(content_type: str) -> str | None:
         codec = codecs.lookup(str(header.get_content_charset() or ""))
     except (LookupError, ValueError):
         return None
-    is_text = getattr(codec, "_is_text_encoding", True)  # there are codecs of bytes too, such as base64
+    is_text = getattr(codec, "_is_text_encoding", True)  # Python also has codecs from bytes to bytes, such as base64
     return codec.name if is_text and codec.name not in ("utf-8", "ascii", "utf-8-sig") else None
 
 
 def _text(body: bytes, charset: str) -> str:
     if charset == "iso8859-1":
         try:
-            return body.decode("cp1252")  # what is declared so is in truth this, which holds more letters, as browsers know
+            return body.decode("cp1252")  # browsers do the same: text declared so is in fact cp1252
         except UnicodeDecodeError:
             pass
     return body.decode(charset)

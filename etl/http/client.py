@@ -1,9 +1,9 @@
 """
 The client of one account: waits for the rate limit, sends a request, interprets the answer, and retries.
 
-    _ask        until there is an answer, or no patience left
-    _attempt    one slot of the allowance, one exchange
-    _understood one answer, or why it is none
+    _ask        repeats the request until it is answered or the retries are used up
+    _attempt    waits for the rate limit and sends the request once
+    _understood turns the response into an answer, or raises why it is none
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ NOT_ASKED_FOR = Cause(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpOptions:
-    """The settings of section `[http]`: `timeout` of one step of a request, attempts and waits, the cap of a response."""
+    """The settings of section `[http]`. `timeout` applies to each network step of a request, not to the request as a whole."""
 
     timeout: timedelta
     max_attempts: int
@@ -72,7 +72,7 @@ class Client:
     """
     `etl.reading.api.Api` over HTTP. `credentials` maps the settings that the provider's headers name to their values.
 
-    A context manager; safe to share by threads. Raises UsageError where the address or a credential cannot be used.
+    A context manager; safe to share between threads. Raises UsageError if the address or a credential cannot be used.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Client:
         return self._ask(_Question(path=path, params={}, read=lambda body, kind: read_one(body, record, content_type=kind)))
 
     def check_link(self, url: str) -> None:
-        """Raise ForeignLink where a link of the provider, which is never followed, leads to another host or port."""
+        """Raise ForeignLink if a link sent by the provider leads to another host or port. Such links are never followed."""
         try:
             check_link_unfollowed(url, self._base_url)
         except ForeignLink as foreign:
@@ -156,17 +156,17 @@ class Client:
 
     @property
     def retries(self) -> int:
-        """Requests sent again so far."""
+        """How many of the requests sent so far were retries."""
         return self._retries
 
     def request_log(self) -> JSON:
-        """What the limiter and the daily budget must remember across runs."""
+        """Return what the limiter and the daily budget must remember across runs."""
         return self._limiter.memory()
 
-    # ── The staircase ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Asking, step by step ────────────────────────────────────────────────────────────────────────────────────────
 
     def _ask(self, question: _Question) -> Answer:
-        """Ask until there is an answer, or no patience left."""
+        """Repeat the request until it is answered or the retries are used up."""
         patience = Patience(
             max_attempts=self._options.max_attempts,
             backoff=self._options.backoff,
@@ -182,7 +182,7 @@ class Client:
                 self._wait_after(failure, patience)
 
     def _attempt(self, question: _Question, *, again: bool) -> Answer:
-        """Send once, when the allowance has room."""
+        """Wait for the rate limit, then send the request once."""
         slot = self._limiter.acquire(self._connection)
         try:
             with self._lock:
@@ -194,7 +194,7 @@ class Client:
         return self._understood(reply, question)
 
     def _understood(self, reply: Reply, question: _Question) -> Answer:
-        """Return the answer in a reply, or raise what the reply comes to."""
+        """Return the answer in a reply, or raise the error that the reply amounts to."""
         if 300 <= reply.status < 400:
             raise self._refusals.of_redirect(reply)
         if not 200 <= reply.status < 300:
@@ -234,18 +234,18 @@ class Client:
         return question.read(reply.body, reply.headers.get("content-type", ""))
 
     def _refusal(self, reply: Reply, body: JSON) -> Exception | None:
-        """Return what a reply comes to, None for a success. A provider may send an error with HTTP 200."""
+        """Return the error that a reply amounts to, or None for a success. A provider may send an error with HTTP 200."""
         failure = self._provider.failure(reply.status, body)
         if failure is None and 200 <= reply.status < 300:
             return None
         return self._refusals.of_error(reply, body, failure, now=self._clock.now())
 
     def _wait_as_told(self, refusal: Throttled, patience: Patience) -> None:
-        """Let nobody who shares the account send before the provider wants it. Raises BudgetSpent where that takes too long."""
+        """Pause everyone who shares the account for as long as the provider asks. Raises BudgetSpent if that is too long."""
         wait = patience.after_throttle(refusal.wait)
         if wait is None:
             if refusal.wait is not None:
-                self._limiter.pause(refusal.wait)  # the next run must not ask before its time either
+                self._limiter.pause(refusal.wait)  # the next run must not ask too early either
             asked = in_words(refusal.wait) if refusal.wait and refusal.wait > LONGEST_WAIT else "ever longer"
             raise BudgetSpent(
                 f"{self._provider.title} says that there were too many requests, and wants us to wait {asked}.",
@@ -256,7 +256,7 @@ class Client:
         self._log("request.throttled", attempt=patience.attempts, cause="http_429", wait=wait)
 
     def _wait_after(self, failure: Failed, patience: Patience) -> None:
-        """Wait before the next attempt. Raises ProviderUnavailable where there is none."""
+        """Wait before the next attempt. Raises ProviderUnavailable if there is no further attempt."""
         wait = patience.after_failure(failure.wait)
         if wait is None:
             if failure.wait is not None:
@@ -275,5 +275,5 @@ class Client:
 
 
 def _is_page(reply: Reply) -> bool:
-    """Whether a body that is no JSON was sent as a web page; JSON that was cut off may be declared so too."""
+    """Whether a body that is not JSON is a web page. Cut-off JSON may be declared HTML too, and is none."""
     return "html" in reply.headers.get("content-type", "").lower() and reply.body.lstrip()[:1] not in (b"", b"{", b"[")

@@ -12,16 +12,16 @@ PART_BYTES = 1_048_576
 
 _GZIP = ("gzip", "x-gzip")
 _UNKNOWN_TO_US = ("br", "zstd", "compress", "x-compress", "deflate", "dcb", "dcz")
-"""Codings that are registered, and that we never say we accept; any other word (`UTF-8`, `none`) is no coding at all."""
+"""Registered codings that we do not read and never offer to accept; any other word (`UTF-8`, `none`) is no coding at all."""
 _MAGIC = b"\x1f\x8b"
 
 
 def decoded(chunks: Iterator[bytes], encoding: str, *, note: Callable[[str], None]) -> Iterator[bytes]:
     """
-    Yield the decompressed body in parts of at most `PART_BYTES`, whatever it grows to. Raises Failed.
+    Yield the decompressed body in parts of at most `PART_BYTES`, however large it is. Raises Failed.
 
-    What departs from HTTP and is read all the same is told to `note`: `unknown` for a word that is no coding, `trailing` for
-    bytes behind a compressed body.
+    `note` is called for departures from HTTP that do not prevent reading: with `unknown` for a word that is no coding, and with
+    `trailing` for bytes after a compressed body.
     """
     words = [word.strip().lower() for word in encoding.split(",")]
     if any(word in _UNKNOWN_TO_US for word in words):
@@ -46,7 +46,7 @@ def _gunzipped(chunks: Iterator[bytes], note: Callable[[str], None]) -> Iterator
     for chunk in chunks:
         rest, kept = kept + chunk, b""
         while rest:
-            if member.eof:  # a gzip file may have several members; whatever else follows one is no part of it
+            if member.eof:  # a gzip file may have several members; other bytes after one do not belong to it
                 if rest == _MAGIC[:1]:
                     kept = rest
                     break
@@ -64,6 +64,6 @@ def _gunzipped(chunks: Iterator[bytes], note: Callable[[str], None]) -> Iterator
 
 
 def _drain(chunks: Iterator[bytes]) -> None:
-    """Read on to the end: only then is it known that nothing was cut off, and the connection can be used again."""
+    """Read to the end: only then do we know that nothing was cut off, and only then can the connection be used again."""
     for _ in chunks:
         pass

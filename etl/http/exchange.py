@@ -1,4 +1,4 @@
-"""One attempt: sends a request and reads a response of bounded size, with httpx's failures in our own words. Never retries."""
+"""One attempt: sends a request, reads a response of bounded size, and translates httpx's errors. Never retries."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 POOL = httpx.Limits(max_connections=16, max_keepalive_connections=8)
 
 WHOLE_RESPONSE = 10
-"""A response as a whole may take so many times the timeout: one that trickles would else hold a run for days."""
+"""The time limit for a whole response, in multiples of the timeout. Without it a response that trickles in could take days."""
 
 ERROR_BYTES = 65_536
-"""More of an error's body is not read."""
+"""The maximum size of an error's body; a longer one is ignored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """
-    A response as it came: `body` is decompressed; of an error it is empty where it was too long or broke off.
+    A response as it came. `body` is decompressed; for an error it is empty if it was too long or broke off.
 
-    `departures` is what was not as HTTP has it, and was read all the same.
+    `departures` lists what did not conform to HTTP but could be read.
     """
 
     status: int
@@ -55,7 +55,7 @@ class Reply:
 
 
 class Exchange:
-    """The connection to one origin; safe to share by threads. Credentials go nowhere else, cookies are not kept."""
+    """The connection to one origin; safe to share between threads. Credentials go nowhere else, cookies are not kept."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Exchange:
                 transport=transport,
                 follow_redirects=False,
                 proxy=proxy.url if proxy is not None else None,
-                trust_env=False,  # whether a proxy is asked is decided above
+                trust_env=False,  # `proxy_for` above has decided about the proxy
             )
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             # The error's text may hold the proxy's password, so it is not chained.
@@ -109,7 +109,7 @@ class Exchange:
         """
         Send one GET and read its response; end the slot as soon as the head of the response is there.
 
-        Raises Failed where it may pass, ResponseTooLarge, and UsageError where the request cannot be sent at all.
+        Raises Failed for a failure that may be temporary, ResponseTooLarge, and UsageError if the request cannot be sent at all.
         """
         try:
             return self._get(path, params, slot)
@@ -146,7 +146,7 @@ class Exchange:
             )
 
     def _body(self, response: httpx.Response, headers: Mapping[str, str], odd: set[str]) -> bytes:
-        """Read the body as far as the cap. Raises ResponseTooLarge and Failed."""
+        """Read the body, up to the maximum size. Raises ResponseTooLarge and Failed."""
         if response.status_code == httpx.codes.NO_CONTENT:
             return b""
         announced = _length(headers)
@@ -158,7 +158,7 @@ class Exchange:
             parts.append(part)
             size += len(part)
             if size > self._cap:
-                parts.clear()  # the error's traceback would keep them, and smaller pages are asked for next
+                parts.clear()  # else the error's traceback keeps them in memory while smaller pages are read
                 raise self._too_large()
         return b"".join(parts)
 
@@ -174,7 +174,7 @@ class Exchange:
         return bytes(body)
 
     def _raw(self, response: httpx.Response, announced: int | None) -> Iterator[bytes]:
-        """Yield what comes over the wire. Raises Failed where it takes too long, or ends before what was announced."""
+        """Yield the bytes as received. Raises Failed if this takes too long, or if their number is not the one announced."""
         deadline = self._clock.now() + self._timeout * WHOLE_RESPONSE
         received = 0
         for chunk in cast("httpx.SyncByteStream", response.stream):
@@ -194,7 +194,7 @@ class Exchange:
 
 
 class _OwnOrigin(httpx.Auth):
-    """Adds the credentials to requests that go to the configured origin, whatever else may happen."""
+    """Adds the credentials to requests that go to the configured origin, and to no others."""
 
     def __init__(self, base_url: str, credentials: Credentials) -> None:
         self._origin = origin(base_url)

@@ -25,10 +25,10 @@ _KEY = secrets.token_bytes(32)
 
 class Limiter:
     """
-    Lets requests go when the provider's allowance has room for them: first come, first served, by any number of threads.
+    Makes requests wait until the provider's allowance has room for them: first come, first served, for any number of threads.
 
-    `limit` None means no known limit (the server's headers still count), `daily` the budget of a UTC day; `memory` is what
-    `memory()` of an earlier run returned, and anything else is nothing. Waiting is `clock.sleep`.
+    `limit` None means that no limit is known (the server's headers still count); `daily` is the budget of a UTC day. `memory` is
+    what `memory()` returned in an earlier run; any other value is ignored. Waiting is done by `clock.sleep`.
     """
 
     def __init__(self, *, limit: Limit | None, daily: int | None, clock: Clock, memory: JSON = None) -> None:
@@ -41,9 +41,9 @@ class Limiter:
 
     def acquire(self, connection: str) -> Slot:
         """
-        Wait for a place and take it. Every slot must be ended, in one of its three ways.
+        Wait for a place and take it. Every slot must be ended by one of its three methods.
 
-        Raises BudgetSpent where the day's budget is spent, or the next place is further away than `LONGEST_WAIT`.
+        Raises BudgetSpent if the day's budget is spent, or if the wait is clearly longer than `LONGEST_WAIT`.
         """
         with self._turn.taken():
             while True:
@@ -55,7 +55,7 @@ class Limiter:
                 self._clock.sleep(wait.total_seconds())
 
     def pause(self, wait: timedelta) -> None:
-        """Let nobody send anything for this long, also in later runs: the server said so. After a day it is asked again."""
+        """Send nothing for this long, in later runs too, because the server asked for it. A pause lasts at most a day."""
         with self._changed:
             self._allowance.pause(self._clock.now() + min(wait, LONGEST_PAUSE))
 
@@ -65,13 +65,13 @@ class Limiter:
             return self._allowance.memory(self._clock.now())
 
     def join(self, *, limit: Limit | None, daily: int | None, memory: JSON) -> None:
-        """Observe another connection's limits as well, and add what it remembers."""
+        """Keep another connection's limits as well, and add its memory."""
         with self._changed:
             self._allowance.restrict(limits=[limit] if limit else [], daily=daily)
             self._allowance.remember(memory, self._clock.now())
 
     def _take(self, connection: str) -> Slot | timedelta:
-        """Take a place, or return how long to wait for one; wait here while only an answer can make room."""
+        """Take a place, or return how long to wait for one. While only the end of a request can make room, wait for it here."""
         with self._changed:
             try:
                 while (wait := self._allowance.wait(now := self._clock.now())) is None:
@@ -107,7 +107,7 @@ class Limiter:
 
 
 class Slot:
-    """One request's place. It is ended once; further endings do nothing."""
+    """One request's place in the allowance. Only the first call that ends it has an effect."""
 
     def __init__(self, limiter: Limiter, *, sent_at: datetime) -> None:
         self._limiter = limiter
@@ -115,17 +115,17 @@ class Slot:
         self.sent_at = sent_at
 
     def answered(self, headers: Mapping[str, str], date: datetime | None) -> None:
-        """The head of a response was received."""
+        """End the slot: the head of a response was received."""
         if self._ends():
             self._limiter._answered(self.sent_at, headers, date)  # noqa: SLF001 - a slot is a part of its limiter
 
     def lost(self) -> None:
-        """The request ended without an answer and may have arrived."""
+        """End the slot: there was no answer, but the request may have arrived."""
         if self._ends():
             self._limiter._lost()  # noqa: SLF001 - as above
 
     def unsent(self) -> None:
-        """The request has certainly not arrived."""
+        """End the slot: the request certainly did not arrive."""
         if self._ends():
             self._limiter._unsent()  # noqa: SLF001 - as above
 
@@ -135,7 +135,7 @@ class Slot:
 
 
 class Limiters:
-    """The limiters of one process: one for each account, however many connections use it."""
+    """The limiters of one process: one per account, shared by all connections that use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -151,7 +151,7 @@ class Limiters:
         clock: Clock,
         memory: JSON = None,
     ) -> Limiter:
-        """Return the account's limiter. Where there is one already, it observes these limits as well and learns this memory."""
+        """Return the account's limiter. If it exists already, it keeps these limits as well and adds this memory."""
         with self._lock:
             known = self._limiters.get((provider_name, token_fingerprint))
             if known is None:
@@ -164,12 +164,12 @@ class Limiters:
 
 
 def fingerprint(token: str) -> str:
-    """Return a name for a token that means nothing outside this process and does not lead back to it."""
+    """Return a name for a token that is valid in this process only and from which the token cannot be found."""
     return hmac.digest(_KEY, token.strip().encode(), "sha256").hex()
 
 
 def in_words(wait: timedelta) -> str:
-    """Say a length of some minutes or hours, rounded up: `3 hours`."""
+    """Return a wait in whole minutes or hours, rounded up: `3 hours`."""
     length, unit = (3600, "hours") if wait > timedelta(minutes=90) else (60, "minutes")
     return f"{-int(-wait.total_seconds() // length)} {unit}"
 

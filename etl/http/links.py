@@ -26,10 +26,10 @@ def check_same_origin(url: str, base_url: str) -> None:
 
 def check_link_unfollowed(url: str, base_url: str) -> None:
     """
-    Raise ForeignLink where `url`, an address of a page that nobody follows, leads to another host or port.
+    Raise ForeignLink if `url`, a link to a page that is never followed, leads to another host or port.
 
-    Behind a proxy that ends TLS many servers write `http://` into their own links, and some have a scheme of their own: neither
-    says that the provider has moved. Credentials go to `base_url` alone, whatever a link says.
+    Behind a proxy that ends TLS, many servers write `http://` into their own links, and some use a scheme of their own. Neither
+    means that the provider has moved. Credentials are sent to `base_url` only, no matter what a link says.
     """
     target, own = origin(absolute(url, base_url)), origin(base_url)
     if target is None and _OTHER_SCHEME.match(url):
@@ -40,7 +40,7 @@ def check_link_unfollowed(url: str, base_url: str) -> None:
 
 
 def absolute(url: str, base_url: str) -> str:
-    """Resolve a link against the address it was found at; what is no address becomes the empty string."""
+    """Resolve a link against the address it was found at; text that is no address becomes the empty string."""
     try:
         return "" if _UNSAFE.search(url) else urljoin(base_url, url)
     except ValueError:
@@ -48,7 +48,7 @@ def absolute(url: str, base_url: str) -> str:
 
 
 def origin(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port, or None where the text is no http address."""
+    """Return scheme, host and port, or None if the text is no http or https address."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -72,7 +72,7 @@ def shown_origin(url: str) -> str:
 
 def check_base_url(base_url: str, *, connection: str, allow_http: bool) -> None:
     """
-    Raise UsageError where `base_url` is no address that credentials may be sent to.
+    Raise UsageError if `base_url` is not an address that credentials may be sent to.
 
     Plain http is accepted for this machine only, unless `allow_http`.
     """

@@ -28,10 +28,10 @@ class Proxy(NamedTuple):
 
 def proxy_for(base_url: str, environment: Mapping[str, str] | None = None) -> Proxy | None:
     """
-    Return the proxy that requests to `base_url` go through, None for none; this machine is never asked through one.
+    Return the proxy for requests to `base_url`, or None. Requests to this machine never use one.
 
     `environment` is what `urllib` makes of the variables (and of the system's settings, on macOS and Windows): `https`, `http`,
-    `all`, `no`. Raises UsageError where NO_PROXY holds what cannot be read and a proxy is set.
+    `all`, `no`. Raises UsageError if a proxy is set and NO_PROXY cannot be read.
     """
     found = urllib.request.getproxies() if environment is None else environment
     scheme = urlsplit(base_url).scheme.lower()
@@ -44,7 +44,7 @@ def proxy_for(base_url: str, environment: Mapping[str, str] | None = None) -> Pr
 
 def _is_exempt(base_url: str, no_proxy: str) -> bool:
     """
-    Whether NO_PROXY names the address: `*`; a domain, which stands for all below it; an address; a network (`10.0.0.0/8`).
+    Whether NO_PROXY names the address: `*`; a domain with all its subdomains; an address; a network (`10.0.0.0/8`).
 
     A name is compared with names and a network with addresses only: nothing is looked up, as curl does it. A port behind a name
     or an address (`example.com:8443`) limits it to that port.
@@ -53,7 +53,7 @@ def _is_exempt(base_url: str, no_proxy: str) -> bool:
     host = (parts.hostname or "").rstrip(".")
     port = parts.port or _PORTS.get(parts.scheme.lower(), 0)
     address = _address(host)
-    found = [_matches(entry, host, address, port) for entry in _BETWEEN.split(no_proxy) if entry]  # each, to be checked
+    found = [_matches(entry, host, address, port) for entry in _BETWEEN.split(no_proxy) if entry]  # validates all
     return any(found)
 
 
@@ -62,7 +62,7 @@ def _matches(entry: str, host: str, address: ipaddress.IPv4Address | ipaddress.I
         return True
     if "/" in entry:
         network = _network(entry)
-        return address is not None and address in network  # of the other version: never
+        return address is not None and address in network  # False if one is IPv4 and the other IPv6
     name, wanted = _port_of(entry)
     if wanted not in (None, port):
         return False
@@ -74,7 +74,7 @@ def _matches(entry: str, host: str, address: ipaddress.IPv4Address | ipaddress.I
 
 
 def _port_of(entry: str) -> tuple[str, int | None]:
-    """Split off the port; an IPv6 address has one behind its brackets only."""
+    """Split off the port; an IPv6 address can only have one after its brackets."""
     name, colon, port = entry.rpartition(":")
     is_port = colon and port.isascii() and port.isdigit() and (":" not in name or name.endswith("]"))
     return (name, int(port)) if is_port else (entry, None)

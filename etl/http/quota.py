@@ -1,4 +1,4 @@
-"""Reads `X-RateLimit-*` headers, and how the server's clock relates to ours."""
+"""Reads `X-RateLimit-*` headers, and estimates the difference between the server's clock and ours."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LARGEST_EPOCH = timedelta(days=365 * 300)  # more than this is in milliseconds
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
     """
-    What a response says of the requests left: `remaining` until `resets_at`, by our clock and rather too late than too early.
+    What a response says about the requests left: `remaining` until `resets_at`, which is by our clock and, if in doubt, too late.
 
-    `window` tells the server's windows apart; `limit` is how many requests one holds, if it says so.
+    `window` identifies the server's window; `limit` is the number of requests per window, if the server says so.
     """
 
     remaining: int
@@ -31,10 +31,10 @@ class Quota:
 
 class ServerClock:
     """
-    How far the server's clock is ahead of ours, as closely as its `Date` headers tell.
+    How far the server's clock is ahead of ours, as precisely as its `Date` headers allow.
 
     A `Date` is cut to whole seconds, so one response leaves an uncertainty of a second and its latency; several narrow it
-    down. Contradictory ones (a clock was set) leave the newest alone.
+    down. If they contradict each other, a clock was set, and only the newest counts.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class ServerClock:
             self._least, self._most = max(least, self._least), min(most, self._most)
 
     def ours(self, theirs: datetime) -> datetime:
-        """Return the latest instant of our clock at which the server's may show `theirs`; the same where none was heard."""
+        """Return the latest instant of our clock at which the server's may show `theirs`; unchanged if no `Date` was seen."""
         return theirs - (self._least or timedelta())
 
     def theirs(self, ours: datetime) -> datetime:
@@ -62,7 +62,7 @@ def quota(headers: Mapping[str, str], clock: ServerClock, *, now: datetime) -> Q
     """
     Read `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix time; also in milliseconds, or seconds from now).
 
-    None where they are absent or make no sense: more left than allowed, nothing allowed at all, a reset in the past or more
+    Return None if they are absent or make no sense: more left than allowed, nothing allowed at all, a reset in the past or more
     than a day ahead. `headers` has lower-case names, `now` is our clock.
     """
     limit, remaining = seconds(headers.get("x-ratelimit-limit")), seconds(headers.get("x-ratelimit-remaining"))

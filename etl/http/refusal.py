@@ -1,4 +1,4 @@
-"""Decides what follows from an unsuccessful answer: wait, retry, or an error in one clear sentence."""
+"""Decides what to do after an unsuccessful answer: wait, retry, or end with an error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HINT = "Check base_url; if it is right, ask the provider."
 
 
 class Refusals:
-    """What the answers of one connection come to that are no success."""
+    """Turns the unsuccessful answers of one connection into exceptions."""
 
     def __init__(self, provider: Provider, credentials: Credentials, *, base_url: str, connection: str) -> None:
         self._provider = provider
@@ -55,9 +55,9 @@ class Refusals:
 
     def of_error(self, reply: Reply, body: JSON, failure: Failure | None, *, now: datetime) -> Exception:
         """
-        Return what an error comes to: Throttled, Failed, or the error to end with.
+        Return the exception for an error: Throttled, Failed, or the error to end with.
 
-        `failure` is what the provider file made of the decoded `body`; its own status counts more than the response's.
+        `failure` is what the provider's file read from the decoded `body`; its status takes precedence over the response's.
         """
         status = (failure.status if failure else None) or reply.status
         said = self._said(failure)
@@ -86,7 +86,7 @@ class Refusals:
         )
 
     def _said(self, failure: Failure | None) -> str:
-        """Return the provider's own words, fit to be shown."""
+        """Return the provider's own words, cleaned for display."""
         if failure is None:
             return ""
         code = f"[{failure.code}]" if failure.code and failure.code != failure.message else ""

@@ -12,17 +12,17 @@ from email.utils import parsedate_to_datetime
 from etl.model import JSON
 
 LONGEST_WAIT = timedelta(minutes=15)
-"""Who has to wait longer than this ends the run instead; the next one continues."""
+"""The longest wait within a run. If a longer one is needed, the run ends and the next run continues."""
 
 MOST_THROTTLES = 100
-"""So often one request may be answered 429; none of them counts as a failed attempt."""
+"""The number of 429 answers at which a request is given up. They do not count as failed attempts."""
 
 _FIRST_THROTTLE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """Why an attempt failed: a word for logs, what happened as the end of a sentence, and what the user may look at."""
+    """Why an attempt failed: a word for logs, what happened (as the end of a sentence), and a hint for the user."""
 
     word: str
     happened: str
@@ -30,7 +30,7 @@ class Cause:
 
 
 class Throttled(Exception):
-    """The provider answered 429; `wait` is what it asks for, if it does."""
+    """The provider answered 429; `wait` is the wait it asks for, or None."""
 
     def __init__(self, wait: timedelta | None) -> None:
         super().__init__("throttled")
@@ -38,7 +38,7 @@ class Throttled(Exception):
 
 
 class Failed(Exception):
-    """An attempt failed in a way that may pass; `wait` is what the provider asks for, if it does."""
+    """An attempt failed in a way that may pass; `wait` is the wait the provider asks for, or None."""
 
     def __init__(self, cause: Cause, *, wait: timedelta | None = None) -> None:
         super().__init__(cause.word)
@@ -47,7 +47,7 @@ class Failed(Exception):
 
 
 class Patience:
-    """What is left to one request: the attempts it may still make, and how long it may still wait."""
+    """Counts the attempts and the waiting time of one request, and decides when to give up."""
 
     def __init__(self, *, max_attempts: int, backoff: timedelta, max_backoff: timedelta, chance: random.Random) -> None:
         self._max_attempts = max_attempts
@@ -60,15 +60,15 @@ class Patience:
 
     @property
     def attempts(self) -> int:
-        """Attempts made so far, all of them in vain."""
+        """The number of attempts made so far, all of them unsuccessful."""
         return self.failures + self.throttles
 
     def after_failure(self, asked: timedelta | None) -> timedelta | None:
         """
-        Return how long to wait after a failed attempt; None: give up.
+        Return how long to wait after a failed attempt, or None to give up.
 
-        It doubles with each failure, between half of it and all of it by chance, up to `max_backoff`; what the provider asks
-        for counts where it is longer, and ends the attempts where it is longer than `LONGEST_WAIT`.
+        The backoff doubles with each failure up to `max_backoff`, and the wait is a random part of it, at least half. A longer
+        wait that the provider asks for replaces it; if that is longer than `LONGEST_WAIT`, the request is given up.
         """
         self.failures += 1
         if self.failures >= self._max_attempts or (asked is not None and asked > LONGEST_WAIT):
@@ -77,10 +77,10 @@ class Patience:
 
     def after_throttle(self, asked: timedelta | None) -> timedelta | None:
         """
-        Return how long to wait after a 429: what the provider asks for and up to a tenth more; None: it takes too long.
+        Return how long to wait after a 429: what the provider asks for plus up to a tenth, or None if that takes too long.
 
-        Where it asks for nothing, the wait doubles from a second to `max_backoff`. All waits of one request together may
-        last `LONGEST_WAIT`.
+        If it asks for nothing, the wait doubles from a second up to `max_backoff`. All such waits of one request together may
+        last `LONGEST_WAIT` plus a tenth.
         """
         self.throttles += 1
         if asked:
@@ -97,9 +97,9 @@ class Patience:
 
 def asked_wait(headers: Mapping[str, str], body: JSON, *, now: datetime) -> timedelta | None:
     """
-    Return the wait that a response asks for: by `Retry-After` (seconds, fractions, an HTTP date) or `retry_after` in the body.
+    Return the wait that a response asks for in `Retry-After` (seconds, fractions, an HTTP date) or in the body's `retry_after`.
 
-    `now` is the server's clock where it is known. None where nothing is asked, or nothing that makes sense.
+    `now` is by the server's clock if that is known. Return None if no wait is given, or none that makes sense.
     """
     given = headers.get("retry-after", "").strip()
     wait = seconds(given)
@@ -111,7 +111,7 @@ def asked_wait(headers: Mapping[str, str], body: JSON, *, now: datetime) -> time
 
 
 def seconds(value: JSON) -> timedelta | None:
-    """Read a number of seconds, given as a number or as text; None for anything else, also for what no calendar holds."""
+    """Read a number of seconds, given as a number or as text; None for anything else, also for what a timedelta cannot hold."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

@@ -16,11 +16,11 @@ from etl.errors import UsageError
 
 def trusted(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     """
-    Return the trust for https: `SSL_CERT_FILE` and `SSL_CERT_DIR` where set, else what the system trusts, on every system.
+    Return the TLS context for https: it trusts `SSL_CERT_FILE` and `SSL_CERT_DIR` if set, else what the system trusts.
 
-    httpx alone would trust certifi only, and so refuse a company's own authority that the system trusts; here certifi serves
-    systems that have no certificates, such as a slim container. Raises UsageError where a variable names what cannot be read:
-    OpenSSL would silently trust nobody.
+    httpx by default trusts only certifi, and so refuses a company's own authority that the system trusts. Here certifi is used
+    only on systems without certificates, such as a slim container. Raises UsageError if a variable names something that cannot be
+    read, because OpenSSL would silently trust nobody.
     """
     file, directory = environment.get("SSL_CERT_FILE"), environment.get("SSL_CERT_DIR")
     if file or directory:
@@ -32,12 +32,12 @@ def trusted(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
 
 
 def unused() -> ssl.SSLContext:
-    """Return a context for plain http, where none is asked for: loading certificates takes time."""
+    """Return an empty context for plain http, which needs no certificates; loading them would take time."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _named(file: str | None, directory: str | None) -> ssl.SSLContext:
-    """Trust these and nobody else: truststore would add the system's directory to a file on Linux, and read neither elsewhere."""
+    """Trust only these. truststore would add the system's directory to a file on Linux, and ignore both variables elsewhere."""
     try:
         if directory and not any(Path(part).is_dir() for part in directory.split(os.pathsep)):
             raise FileNotFoundError(directory)
@@ -56,7 +56,7 @@ def _system_has_any(context: truststore.SSLContext) -> bool:
     """Whether the system has certificates at all; macOS and Windows always do."""
     if sys.platform in {"darwin", "win32"}:
         return True
-    # truststore looks for them at the first use; the object that it makes then shows what was found.
+    # truststore looks for certificates at the first use; the context of the object created then shows what was found.
     used = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost").context
-    folder = ssl.get_default_verify_paths().capath  # OpenSSL reads it when a certificate is checked, not before
+    folder = ssl.get_default_verify_paths().capath  # OpenSSL only reads this folder when it checks a certificate
     return used.cert_store_stats()["x509_ca"] > 0 or (bool(folder) and any(Path(folder).glob("*.[0-9]")))

@@ -18,7 +18,7 @@ class Answer:
     `records` holds each record's JSON text as UTF-8, valid on its own and free of NUL characters and lone surrogates;
     `cleaned` the indexes of those that had to be cleaned. `fields` holds the body's other top-level keys, decoded.
     `headers` has lower-case names. `date` is the server's clock (`Date` header), `sent_at` ours when the attempt was sent.
-    `departures` is what was not as HTTP, JSON or the provider have it, and was understood all the same.
+    `departures` lists what differs from HTTP, JSON or the provider's documentation but was understood.
     """
 
     records: tuple[bytes, ...]
@@ -37,8 +37,8 @@ class Api(Protocol):
         """
         Request a page, with its records under the first of the keys `records` that is present (empty: the body is the list).
 
-        Null in its place, or a response without content, is an empty list. A body without such a list is retried like an
-        unreadable one. Raises the family of `ConnectionFailed`, `BudgetSpent`.
+        Null in place of the list, or a response without content, counts as an empty list. A body without the list is retried like
+        an unreadable one. Raises ConnectionFailed and its subclasses, and BudgetSpent.
         """
         ...
 
@@ -47,7 +47,7 @@ class Api(Protocol):
         ...
 
     def check_link(self, url: str) -> None:
-        """Raise ForeignLink where a link of the provider, which nobody follows, leads to another host or port than configured."""
+        """Raise ForeignLink if a provider's link, which is never followed, leads to another host or port than configured."""
         ...
 
     @property
@@ -57,9 +57,9 @@ class Api(Protocol):
 
     @property
     def retries(self) -> int:
-        """Requests sent again so far."""
+        """How many of the requests sent so far were retries."""
         ...
 
     def request_log(self) -> JSON:
-        """What the limiter and the daily budget must remember between runs."""
+        """Return what the limiter and the daily budget must remember between runs."""
         ...

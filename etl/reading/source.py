@@ -37,7 +37,7 @@ class Page:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids on the page in its order, without records that have none."""
+        """The ids on the page in its order; records without an id are left out."""
         return tuple(record.call_id for record in self.records if record.call_id is not None)
 
 
@@ -53,7 +53,7 @@ class Capabilities:
 
     @classmethod
     def remembered(cls, stored: JSON, *, now: datetime) -> Capabilities:
-        """Read stored findings; none if they are older than `RELOOK`, from the future, or unreadable."""
+        """Read stored findings; return empty ones if they are older than `RELOOK`, from the future, or unreadable."""
         try:
             checked_at = instant(stored["checked_at"])
             found = cls(
@@ -84,13 +84,13 @@ class Source:
     def __init__(self, provider: Provider, api: Api) -> None:
         self.provider = provider
         self.api = api
-        self._form = 0  # which form of an id was answered last: the provider is likely to know the next by the same
+        self._form = 0  # the form of id that worked last, which is likely to work for the next call too
         self._departures: Counter[DriftNote] = Counter()
-        self._noting = Lock()  # details are asked for by several threads
+        self._noting = Lock()  # several threads request details
         self.ahead = timedelta()  # how far the provider's clock was ahead of ours when it last told the time
 
     def departures(self) -> Mapping[DriftNote, int]:
-        """Return what answers so far, and since this was last asked, had that departs from the documents; each with its count."""
+        """Return how answers since the last call departed from the documentation, each departure with its count."""
         with self._noting:
             found, self._departures = self._departures, Counter()
         return found
@@ -153,7 +153,7 @@ class Source:
         return tally.read(identify(self.provider, answer.records[0], cleaned=False).value)
 
     def agents(self) -> tuple[AgentRow, ...]:
-        """Return all agents, each once. Raises PagingBroken if the list does not end."""
+        """Return all agents without duplicates. Raises PagingBroken if the list does not end."""
         agents = self.provider.agents
         if agents is None:
             return ()
@@ -178,8 +178,8 @@ class Pager:
     """
     Requests the pages of one stream in the first way that works: styles in their order, page sizes from the largest.
 
-    A way that is refused with 400 or 422 before any page was served is given up for the next one. `give_up_style` does the same
-    for a way that is answered wrongly (the page number ignored, the order not kept).
+    A way that is refused with 400 or 422 before it served any page is replaced by the next one. `give_up_style` does the same
+    for a way whose answers are wrong (the page number is ignored, or the order is not kept).
     """
 
     def __init__(self, source: Source, *, stream: str, found: Capabilities, per_page: int | None) -> None:
@@ -202,8 +202,9 @@ class Pager:
         """
         Whether page `number` was refused because the list ends with the page before it, `last`; `size` is that of a full page.
 
-        Some APIs answer an error where others answer an empty page; others refuse to page at all, or to page so deep. So the
-        same place is asked for once more, by a smaller page that must hold the end of the list and be the shorter for it.
+        After the end of a list some APIs answer with an error instead of an empty page. But an error may also mean that the API
+        does not page at all, or not so deep. So the end of the list is requested again with a smaller page size, where it must
+        stand on a page that is not full.
         """
         reached = (number - 2) * size + len(last.records)
         if reached <= SURELY_ONE_PAGE < self.size:
@@ -219,7 +220,7 @@ class Pager:
         return len(page.records) == reached % smaller and page.ids[-1:] != () and page.ids[-1] in last.ids
 
     def smaller(self) -> bool:
-        """Ask for pages of a quarter of the size from now on; False where a page holds one record already."""
+        """Request pages of a quarter of the size from now on. Return False if the size is one already."""
         if self.size <= 1:
             return False
         self._sizes = self._all_sizes = (max(1, self.size // 4),)

@@ -1,4 +1,4 @@
-"""Repeats a transaction that lost against another one, by a deadlock or a serialization failure."""
+"""Repeats a transaction that failed by a deadlock or a serialization failure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 def repeated(transaction: Callable[[], Result], *, clock: Clock) -> Result:
-    """Do a whole transaction, again where it collided; nothing of the attempts before is there. Raises the last Collided."""
+    """Run a whole transaction, and repeat it if it collided; failed attempts were rolled back. Raises the last Collided."""
     for attempt in range(ATTEMPTS - 1):
         try:
             return transaction()

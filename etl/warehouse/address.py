@@ -1,4 +1,4 @@
-"""The forms of a database's address: one host or several, for the engine, for libpq's programs, and for showing."""
+"""Converts a database's address, with one host or several, for SQLAlchemy's engine, for libpq's programs and for messages."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ _HINT = "Write warehouse.url as postgresql+psycopg://user@host:5432/database, or
 
 def parse_url(url: str) -> URL:
     """
-    Return the address in the form the engine takes; `postgresql://`, `postgres://` and `postgresql+psycopg://` are accepted.
+    Return the address in the form that SQLAlchemy's engine takes; `postgresql://`, `postgres://` and `postgresql+psycopg://` are
+    accepted.
 
-    Several hosts (`host1:5432,host2:5432`) become options, as the engine wants them. Raises UsageError, which never shows the
-    address: it may hold a password.
+    Several hosts (`host1:5432,host2:5432`) become options, as the engine requires. Raises UsageError, which never shows the
+    address, because it may contain a password.
     """
     several = _SEVERAL.fullmatch(url)
     try:
@@ -69,7 +70,7 @@ def parse_url(url: str) -> URL:
 
 
 def shown(url: URL) -> str:
-    """Return an address for messages: with its hosts, without its password and without options, which may hold one."""
+    """Return the address for messages: with its hosts, without its password, and without options, which may contain one."""
     plain = url.set(query={})
     hosts, ports = (str(url.query.get(name, "")).split(",") for name in ("host", "port"))
     named = [host for host in hosts if host and not host.startswith("/")]
@@ -86,7 +87,7 @@ def _told(host: str, port: str) -> str:
 
 
 def libpq_environment(conninfo: str) -> dict[str, str]:
-    """Return the variables by which psql and its kin reach a database: other users can read a command line, not these."""
+    """Return environment variables for psql and similar programs. Other users can read a command line, but not these."""
     given = conninfo_to_dict(conninfo)
     return {_VARIABLES[key]: str(value) for key, value in given.items() if key in _VARIABLES and value is not None}
 

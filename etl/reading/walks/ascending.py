@@ -48,7 +48,7 @@ class _Walk:
         self.came_from: datetime | None = None  # the previous request's `since`
         self.expected: range | None = None  # the totals that the previous page leads us to expect
         self.tries = 0
-        self.met = False  # whether any record came: an answer that is empty throughout claims nothing
+        self.met = False  # whether any record came; without one nothing is claimed
         self.notes: tuple[Note, ...] = ()
 
     def steps(self) -> Iterator[Step]:
@@ -102,7 +102,7 @@ class _Walk:
 
     def _go_on(self, page: Page, following: datetime) -> None:
         """
-        Move the window's start, and work out the next total from the records left behind.
+        Move the window's start, and work out the next page's total from the records left behind.
 
         A record without a cursor counts as left behind if one left behind follows it, and as kept if it follows one kept.
         """
@@ -118,7 +118,7 @@ class _Walk:
         self.came_from, self.since = self.since, following
 
     def _total_disagrees(self, page: Page) -> bool:
-        """Whether the total shows that a call came or went between two pages, so that the walk should look back."""
+        """Whether the total shows that a call came or went between two pages, so that the walk should go back one page."""
         if self.expected is None or page.facts.total is None:
             return False
         if page.facts.total in self.expected:

@@ -1,8 +1,8 @@
 """
-Decides whether a list has ended: only if everything that its page says agrees.
+Decides whether a list has ended. It has only if all statements on its last page agree.
 
-What a page says of itself proves nothing alone. A total may count one page only, or stop at a limit; "no more" may be wrong, and
-so may a page's own number. Where two statements disagree, the walk reads on as far as any of them allows.
+No single statement of a page can be trusted. A total may count one page only, or stop at a limit; "no more" may be wrong, and so
+may a page's own number. If two statements disagree, the walk reads on as long as one of them says that there is more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from etl.reading.source import Page
 
 
 class Ending(NamedTuple):
-    """Whether the list ends with a page (`here`), and whether everything it says agrees (`surely`)."""
+    """Whether the list ends with a page (`here`), and whether all statements on the page agree (`surely`)."""
 
     here: bool
     surely: bool
@@ -22,10 +22,11 @@ class Ending(NamedTuple):
 
 def ends(page: Page, *, number: int, size: int, reached: int | None = None) -> Ending:
     """
-    Tell whether the list ends with this page: nothing says that more follows, and the page is not full, or it is empty.
+    Return whether the list ends with this page: it is empty, or it is not full and nothing on it says that more follows.
 
-    `reached` is how many calls stand up to the end of this page, by what was seen; left out, by its number. Raises PagingBroken
-    where the provider promises more for ever: an empty page that says that another follows.
+    `reached` is the number of calls from the start of the list to the end of this page, as far as they were seen; by default it
+    is computed from the page's number. Raises PagingBroken for an empty page that says that another follows, since such a list
+    may never end.
     """
     total, more = page.facts.total, page.facts.more
     place = (number - 1) * size + len(page.records)
@@ -37,14 +38,15 @@ def ends(page: Page, *, number: int, size: int, reached: int | None = None) -> E
                 safe="What was read before is kept; the mark stands where nothing is missing below it.",
                 hint="Run the sync again; if it persists, report it to the provider.",
             )
-        return Ending(here=True, surely=total is None or total <= place)  # "more" was followed, and found to be wrong
+        # If the page before said that more follows, this empty page shows that it was wrong.
+        return Ending(here=True, surely=total is None or total <= place)
     if not says_end(page, reached=reached) or len(page.records) >= size:
         return Ending(here=False, surely=False)
     return Ending(here=True, surely=total is None or total >= reached)
 
 
 def says_end(page: Page, *, reached: int) -> bool:
-    """Whether a page says that it is the last, and nothing on it says otherwise; being full is no statement."""
+    """Whether a page says that it is the last and does not contradict itself. Whether it is full does not matter."""
     total, more = page.facts.total, page.facts.more
     if total is None and more is None:
         return False
@@ -52,7 +54,7 @@ def says_end(page: Page, *, reached: int) -> bool:
 
 
 def served(page: Page, asked: int) -> int:
-    """Return how large a list's pages are, by its first one: as it says, else as many as it holds, unless it is the last."""
+    """Return the size of a list's pages, judged by the first: what it states, or its length unless it is the last."""
     if page.facts.size:
         return page.facts.size
     return asked if says_end(page, reached=len(page.records)) else len(page.records) or asked

@@ -53,9 +53,9 @@ class _Walk:
         self.before: tuple[Page, Outline] | None = None
         self.progress = Progress()
         self.furthest = 0  # the page furthest down that was not a repeat
-        self.stale = 0  # pages in a row without a new id, whatever the way of asking
-        self.redealt = 0  # the same, of pages that hold calls of one instant only
-        self.suspect = False  # whether the page before was not served where it belongs, so that the next one may not join it
+        self.stale = 0  # pages in a row without a new id, counted across styles
+        self.redealt = 0  # the same for pages that hold only calls of one instant
+        self.suspect = False  # whether the previous page came from another place, so that the next may not follow on it
         self.said_end = False  # whether the page before said that it was the last
         self.size = served(page, pages.size)
         self.tie = Tie()
@@ -106,14 +106,14 @@ class _Walk:
             page = following
 
     def _stands_still(self, page: Page) -> bool:
-        """Whether a page further down than any before brings no new id, which no arrivals explain."""
+        """Whether a page further down than all before has no new id although new arrivals do not explain its repeats."""
         if self.progress.fresh:
             self.redealt = 0
         if self.number <= self.furthest or not page.records or self.progress.fresh:
             return False
         if self._all_tied(page):
             self.redealt += 1
-            return self.redealt > TRIES  # until then the tie decides whether all its calls were seen
+            return self.redealt > TRIES  # until then `Tie` decides whether all calls of the instant were seen
         return self.before is None or self.progress.unexplained > 0
 
     def _all_tied(self, page: Page) -> bool:
@@ -121,7 +121,7 @@ class _Walk:
         return all(record.cursor == self.tie.instant for record in page.records)
 
     def _distrust(self, shape: Outline) -> None:
-        """Go on below a page that was not served where it belongs: the next one need not join what is read."""
+        """Go on below a page that came from the wrong place in the list. The next page need not follow on what was read."""
         self.suspect = True
         if shape.last is not None:
             self.bound = min(self.bound, shape.last)
@@ -129,7 +129,7 @@ class _Walk:
         self.number += 1
 
     def _joined(self, page: Page, shape: Outline) -> tuple[Note, ...]:
-        """Leave a gap above a page that shares no call with one that was not served where it belongs."""
+        """Leave a gap between a page that came from the wrong place and the next one, unless the two share a call."""
         suspect, self.suspect = self.suspect, bool(self.progress.unexplained)
         if not suspect or self.progress.joined or shape.first is None:
             return ()
@@ -139,9 +139,9 @@ class _Walk:
 
     def _next_page(self, page: Page) -> Page | None:
         """
-        Ask for the page wanted; None where the provider refuses every way to ask for another than the first.
+        Request page `self.number`; return None if the provider refuses all styles for any page but the first.
 
-        Behind the end of the list some APIs answer an error: then it is an empty page. `page` is the one read last.
+        After the end of the list some APIs answer with an error, which is taken for an empty page. `page` is the last one read.
         """
         while True:
             try:
@@ -182,7 +182,7 @@ class _Walk:
         )
 
     def _read(self, page: Page, shape: Outline, *, tie_proven: bool, notes: tuple[Note, ...]) -> tuple[Step, bool]:
-        """Claim the slice of a page that joins what is read, and choose the next page."""
+        """Claim the slice of a page that follows on what was read, and choose the next page."""
         bound = self.bound
         self.landing, self.back = False, 1
         if page.records:
@@ -216,7 +216,7 @@ class _Walk:
         return step, False
 
     def _ended(self, page: Page) -> Ending:
-        """Tell whether the list ends here; nothing is sure unless as many calls were seen as the total counts."""
+        """Return whether the list ends here. The end is not sure until as many calls were seen as the total counts."""
         ended = ends(page, number=self.number, size=self.size, reached=self.progress.reached)
         if not ended.surely or (self.progress.whole and not self.progress.contradicted):
             return ended
@@ -226,7 +226,7 @@ class _Walk:
         """
         Accept an empty page as the end of the list only if the page before it, requested again, still shows calls.
 
-        An outage that begins during the walk looks the same; it would set the horizon to where it began.
+        An outage that begins during the walk also looks like an empty page, and the horizon would be set to where it began.
         """
         if page.records or not ended.here or self.lowest_seen is None or self.said_end:
             return ended

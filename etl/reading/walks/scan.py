@@ -21,7 +21,7 @@ PASSES = 50
 """The maximum number of times a list is read."""
 
 STALE_PAGES = 40
-"""After two passes and this many pages without anything new, what is missing is given up."""
+"""After two passes and this many pages without anything new, the scan gives up on what is missing."""
 
 
 def scan(
@@ -43,7 +43,7 @@ def scan(
             try:
                 page = pages.page(number, since=since, until=until)
             except ProviderRefused as refusal:
-                # Behind the end of the list some APIs answer an error.
+                # After the end of the list some APIs answer with an error.
                 if last is None or refusal.status not in (*REFUSED, *NO_SUCH_PAGE):
                     raise
                 if not pages.ends_before(number, size=size, last=last, since=since, until=until):
@@ -88,7 +88,7 @@ def scan(
 
 
 class _Tally:
-    """Keeps count of what the passes over one list have seen, to decide whether that is everything."""
+    """Counts what the passes over one list have seen, to decide whether the list was read completely."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
@@ -102,7 +102,7 @@ class _Tally:
         self.totals: list[int] = []
         self.in_pass: set[str] = set()
         self.instants: set[datetime | None] = set()
-        self.fresh = 0  # new ids of the pass on the page at hand
+        self.fresh = 0  # ids on the current page that are new in this pass
         self.stale = 0  # pages in a row without any
         self.contradicted = False  # whether a page showed more calls than its own total counts
 
