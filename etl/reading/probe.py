@@ -1,4 +1,4 @@
-"""Knows the one request that shows whether a credential is accepted, what the provider counts, and whether it can be read."""
+"""The one request that shows whether a credential is accepted, what the provider counts, and whether it can be read."""
 
 from __future__ import annotations
 
