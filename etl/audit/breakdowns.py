@@ -22,7 +22,6 @@ from etl.records.parse import Unfit, instant
 from etl.runs.context import Task
 
 DAY = timedelta(days=1)
-QUARTER = timedelta(minutes=15)
 
 COMPARED_DAYS = 60
 """The number of days from which the time zone of a provider's days is inferred."""

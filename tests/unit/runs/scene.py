@@ -15,10 +15,10 @@ from etl.runs.lifecycle import Surroundings
 from etl.runs.state import StreamState
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, Trigger, Want
+from tests.inline import NoThreads
 from tests.memory.acme import ACME, account
 from tests.memory.api import CALLS, ManualClock, ScriptedApi
 from tests.memory.kept import KeptRun, Shelf
-from tests.memory.threads import NoThreads
 from tests.memory.warehouse import MemoryWarehouse
 
 LINE = "line"

@@ -20,9 +20,9 @@ from etl.runs.replay import replay_connection
 from etl.runs.retrying import Tried
 from etl.runs.rewriting import Rewritten
 from etl.runs.terms import Counters, Outcome, RunKind, RunStatus, Trigger
+from tests.inline import NoThreads
 from tests.memory.acme import account
 from tests.memory.api import ManualClock
-from tests.memory.threads import NoThreads
 from tests.unit.runs.scene import LINE, Watching
 
 FIELD = ("novel", "new_field")
