@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from threading import Event
 from typing import NamedTuple, Protocol
 
 from etl.coverage import Spans
@@ -137,6 +138,14 @@ class RunRegister(Protocol):
         """Mark unfinished runs as crashed, open a run row, and make it the connection's owner (the fence)."""
         ...
 
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        """
+        Make the roll-ups of every touched day of the connection again, in transactions that check the fence.
+
+        What is not made when `stop` is set stays touched, and so is computed when it is read. Raises FenceLost.
+        """
+        ...
+
     def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
         """Close the run row and keep the limiter's request log; None: no request was made, so the old log stays."""
         ...
@@ -154,6 +163,14 @@ class RunWarehouse(RunRegister, Protocol):
         Return a draft in the form that `copy` writes fastest: with its rows encoded, or unchanged.
 
         Does not touch the database, and may run in any thread.
+        """
+        ...
+
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+        """
+        Make the roll-ups of calls of the touched days again, unless these hold more than `written` calls.
+
+        Returns whether they were made. Those of people and pairs are left to `remake`. Raises FenceLost.
         """
         ...
 

@@ -17,6 +17,7 @@ from etl.runs.account import Account
 from etl.warehouse.database import driver_of
 from etl.warehouse.held_calls import read_batch
 from etl.warehouse.loading.history import delete_children
+from etl.warehouse.loading.touched import mark_held
 from etl.warehouse.loading.transaction import Page, page_transaction
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.tables import (
@@ -51,6 +52,7 @@ class MendingPage(Page):
 
     def erase(self, call_ids: Sequence[str]) -> None:
         name = self._account.connection
+        mark_held(self._connection, name, call_ids)
         delete_children(self._connection, name, call_ids)
         self._connection.execute(delete(calls).where(calls.c.connection == name, calls.c.call_id == func.any(texts(call_ids))))
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
+from threading import Event
 from typing import TypeVar
 
 from etl.errors import AlreadyRunning, ConnectionFailed, FenceLost
@@ -76,6 +77,15 @@ class MemoryWarehouse:
         kept = self.connections[connection]
         if request_log is not None and kept.owner_run == run_id:
             kept.shelf.about["request_log"] = stored(request_log)
+
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        """See `RunRegister.remake`; there are no roll-ups here."""
+        self._owned(account, run_id)
+
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+        """See `RunWarehouse.remake_calls`; there are no roll-ups here."""
+        self._owned(account, run_id)
+        return True
 
     def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
         """See `RunWarehouse.remembered`."""

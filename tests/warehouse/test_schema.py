@@ -38,9 +38,25 @@ INSERT INTO sync.rejected_records (connection, stream, record_key, reason, raw_t
 VALUES ('pairing', 'calls', 'k1', 'missing_id', '{}', now(), now());
 INSERT INTO sync.schema_drift (connection, path, kind, first_seen_at, last_seen_at)
 VALUES ('pairing', 'a.b', 'new_field', now(), now());
+INSERT INTO people (email) VALUES ('ada@example.com');
+INSERT INTO numbers (number) VALUES ('+14155550100');
+INSERT INTO sync.touched_days (connection, day) VALUES ('pairing', '2026-05-01');
+INSERT INTO sync.calls_daily VALUES ('pairing', '2026-05-01', '', false, '', 'acme', 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5,
+                                     5, 0, 0, 0, NULL);
+INSERT INTO sync.agent_daily VALUES ('pairing', '2026-05-01', '', '', false, '', 'acme', 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                     5, 5, 0, 0, 0, NULL);
+INSERT INTO sync.calls_hourly VALUES ('pairing', '2026-05-01', '2026-05-01 10:00Z', '', false, 1, 1, 0, 0, 5, 0, 0, 0, 1);
+INSERT INTO sync.lines_hourly VALUES ('pairing', '2026-05-01', '2026-05-01 10:00Z', 1, 0.1);
+INSERT INTO sync.talk_time_daily VALUES ('pairing', '2026-05-01', '', false, 5, 1);
+INSERT INTO sync.talk_time_monthly VALUES ('pairing', '2026-05-01', '', false, 5, 1);
+INSERT INTO sync.person_daily VALUES ('pairing', '2026-05-01', 'ada@example.com', 1, 5, 0, 5, NULL, NULL);
+INSERT INTO sync.pair_weekly VALUES ('pairing', '2026-04-27', 'ada@example.com', 'bea@example.com', 1, 0);
 INSERT INTO sync.audits (connection, stream, range_start, checked_at, range_end, verdict)
 VALUES ('pairing', 'calls', '-infinity', now(), now(), 'unverifiable');
 """
+
+ROLLUPS = ("calls_daily", "agent_daily", "calls_hourly", "lines_hourly", "talk_time_daily", "talk_time_monthly", "person_daily",
+           "pair_weekly")  # fmt: skip
 
 CONSTRAINTS = """
 SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
@@ -141,10 +157,11 @@ def test_one_version_down_and_up_again_with_data(database: Database) -> None:
 
     assert schema.migrate(database) == ("0001", schema.head())
     assert schema.differences(database) == []
-    brought = {"call_events", "call_history", "call_messages", "provider_daily_totals", "sync.audits"}
+    brought = {"call_events", "call_history", "call_messages", "provider_daily_totals", "sync.audits", "people", "numbers"}
+    brought |= {f"sync.{name}" for name in ROLLUPS}
     found = {name.removeprefix("public."): number for name, number in held(database).items()}
     assert {name for name, number in found.items() if number == 0} == brought
-    assert {number for name, number in found.items() if name not in brought} == {1}
+    assert {number for name, number in found.items() if name not in brought} == {1}  # the day of the call that stayed is touched
 
 
 def test_migrating_again_changes_nothing(database: Database) -> None:
@@ -257,11 +274,21 @@ def test_the_view_answers_without_any_right_on_the_machine(database: Database, s
                 connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
             with Database(make_url(database.url).set(username=role).render_as_string(hide_password=False)) as analyst:
                 names = [table.name for table in METADATA.sorted_tables if table.schema is None]
-                for name in (*names, "data_freshness", "deleted_calls"):
+                # The day of the call is now; that of the roll-ups' stored rows is touched, and has no call.
+                for name in (*names, "data_freshness", "deleted_calls", "call_facts"):
                     with analyst.begin() as connection:
                         assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() == 1, name
+                for name in ("call_versions", "call_changes"):
+                    with analyst.begin() as connection:
+                        assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() == 2
+                for name in ROLLUPS:
+                    with analyst.begin() as connection:
+                        assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() == 0
                 with analyst.begin() as connection:
-                    assert connection.execute(text("SELECT count(*) FROM call_versions")).scalar_one() == 2
+                    assert connection.execute(text("SELECT reporting_timezone(), reporting_today() > '2020-01-01'")).one() == (
+                        "UTC",
+                        False,
+                    )
         finally:
             with database.begin() as connection:
                 connection.exec_driver_sql(f"DROP OWNED BY {role}")

@@ -19,7 +19,8 @@ _STATUS = text(
     SELECT c.connection, c.provider,
            r.id AS last_run, r.status AS last_status, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
            r.error_code, r.error_message,
-           f.last_success, f.complete_until AS high_water_mark, f.fresh_until, f.lag, f.gaps, f.unclosable_gaps,
+           f.last_success, f.complete_until AS high_water_mark, f.fresh_until,
+           make_interval(secs => f.lag_seconds) AS lag, f.gaps, f.unclosable_gaps,
            (SELECT count(*) FROM public.calls k WHERE k.connection = c.connection) AS calls,
            (SELECT count(*) FROM public.calls k WHERE k.connection = c.connection
                AND k.status IN ({OPEN})) AS open_calls,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, Interval, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, Interval, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
 from etl.model import Drift, Rejection, Verdict
@@ -22,6 +22,12 @@ connections = Table(
     optional("pinned_organization", Text, "The organisation whose calls this account may hold; a row of another one is refused"),
     required("capabilities", JSONB(), "What was found out about the provider's paging and order, and when", default="{}"),
     required("request_log", JSONB(), "What the request limiter and the daily budget must remember across runs", default="{}"),
+    required(
+        "agents_are_people",
+        Boolean,
+        "Whether the provider says that its agents are people, whose ids and names are then personal",
+        default="false",
+    ),
     schema=MACHINE,
     comment="One row per connection: its owner, and what was found out about its provider",
 )
@@ -77,7 +83,12 @@ runs = Table(
     optional("max_lateness", Interval, "The longest delay with which such a call appeared; null where none was late"),
     optional("error_code", Text, "What kind of failure ended the run, as a stable word; null where none did"),
     optional("error_message", Text, "What went wrong and what to do next; holds no secret and no personal data"),
-    required("kind", Text, "What the run did: sync, repair (etl audit --repair) or replay (etl replay)", default="sync"),
+    required(
+        "kind",
+        Text,
+        "What the run did: sync, repair (etl audit --repair), replay (etl replay) or rebuild (etl rollups rebuild)",
+        default="sync",
+    ),
     one_of("trigger", Trigger),
     one_of("status", RunStatus),
     one_of("kind", RunKind),
@@ -86,6 +97,7 @@ runs = Table(
 )
 
 Index("runs_of_connection", runs.c.connection, runs.c.id.desc())
+Index("runs_with_errors", runs.c.connection, runs.c.id.desc(), postgresql_where=runs.c.error_code.is_not(None))
 
 rejected_records = Table(
     "rejected_records",
@@ -100,7 +112,7 @@ rejected_records = Table(
         "Why the record could not become a call: not_an_object, missing_id, bad_cursor (no usable time), id_too_long, "
         "id_in_two_streams or database_refused",
     ),
-    required("raw_text", Text, "The record as the provider sent it; may hold personal data"),
+    required("raw_text", Text, "Personal: the record as the provider sent it"),
     required("first_seen_at", instant(), "When the record was first seen"),
     required("last_seen_at", instant(), "When the record was last seen"),
     required("sightings", Integer, "How often the record was seen", default="1"),

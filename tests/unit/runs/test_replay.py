@@ -60,6 +60,10 @@ class Scripted:
         self.told.append(("open", kind))
         return 7
 
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        """See `RunRegister`."""
+        self.told.append(("remake",))
+
     def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
         """See `RunRegister`."""
         assert request_log is None
@@ -140,6 +144,7 @@ def test_rejects_come_first_and_then_every_row_stretch_by_stretch() -> None:
         ("rows", ""),
         ("rows", "c5"),
         ("rows", "c9"),
+        ("remake",),
         ("release",),
     ]
 
