@@ -157,6 +157,18 @@ def audit(
     raise typer.Exit(audit_connections(context.obj, tuple(connections or ()), repair=repair, as_json=as_json))
 
 
+rollups = typer.Typer(no_args_is_help=True, help="Make the roll-ups of dashboards again.")
+app.add_typer(rollups, name="rollups", short_help="Make the roll-ups of dashboards again.")
+
+
+@rollups.command("rebuild", short_help="Make all roll-ups again, also for a new reporting time zone.")
+def rebuild(context: typer.Context, *, as_json: Json = False) -> None:
+    """Make all roll-ups again, of every connection that holds calls; takes on a new warehouse.reporting_timezone."""
+    from etl.cli.rebuilding import rebuild_rollups
+
+    raise typer.Exit(rebuild_rollups(context.obj, as_json=as_json))
+
+
 @app.command(short_help="Run a query on the warehouse, or open psql on it.")
 def sql(
     context: typer.Context,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from etl.cli.output import error_document, say, show_error, show_json, worst_code
+from etl.cli.rebuilding import zone_pending
 from etl.config import ConnectionSettings, Settings
 from etl.errors import EtlError
 from etl.reading.probe import probe
@@ -58,8 +59,8 @@ def _schema(opened: Opened, settings: Settings) -> str:
         return "the warehouse is empty; the first `etl sync` makes its schema"
     schema.require_newest(opened.database)
     wanted, kept = settings.warehouse.reporting_timezone, schema.reporting_timezone(opened.database)
-    ignored = f" (warehouse.reporting_timezone says {wanted}, which only an empty warehouse takes on)" if wanted != kept else ""
-    return f"version {schema.head()}, days end at midnight {kept}{ignored}"
+    pending = f" ({zone_pending(wanted)})" if wanted != kept else ""
+    return f"version {schema.head()}, days end at midnight {kept}{pending}"
 
 
 def _credential(settings: Settings, name: str, connection: ConnectionSettings) -> Finding:

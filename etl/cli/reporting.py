@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from etl.cli.output import say, show_json, warn
+from etl.cli.rebuilding import zone_pending
 from etl.cli.table import duration, show_table, shown
 from etl.config import Settings
 from etl.system import SystemClock
@@ -49,9 +50,10 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         rows = status.connections(opened.database)
         streams = status.streams(opened.database)
         found = gaps.gaps(opened.database)
+        remarks = _remarks(settings, status.pending(opened.database))
     rows = [{**row, **_lateness(settings, row)} for row in rows]
     if as_json:
-        show_json({"connections": [{**row, "streams": _streams(row, streams, found)} for row in rows]})
+        show_json({"connections": [{**row, "streams": _streams(row, streams, found)} for row in rows], "remarks": remarks})
         return
     if not rows:
         say("Nothing was synced yet. Run: etl sync")
@@ -97,6 +99,21 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
             )
         if row["error_message"]:
             say(row["error_message"])
+    for remark in remarks:
+        say(remark)
+
+
+def _remarks(settings: Settings, pending: status.Row) -> list[str]:
+    """Return what is left to be done in the warehouse as a whole."""
+    remarks = []
+    if pending["zone"] != settings.warehouse.reporting_timezone:
+        remarks.append(f"Days end at midnight {pending['zone']}: {zone_pending(settings.warehouse.reporting_timezone)}.")
+    if pending["unfilled"]:
+        remarks.append(
+            f"Versions of calls in {', '.join(pending['unfilled'])} were kept before these had columns of their own for when "
+            "they occurred, direction, agent, duration and cost. To fill them in: etl replay"
+        )
+    return remarks
 
 
 def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_json: bool) -> None:

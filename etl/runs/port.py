@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Derived, DriftNote, Record, Rejection
 from etl.reading.walks.way import Held
-from etl.records.rows import Draft, HeldCalls, Rewrite, Stored
+from etl.records.rows import Draft, FilledVersion, HeldCalls, OldVersion, Rewrite, Stored
 from etl.runs.account import Account
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Compared, Counters, DueCall, Outcome, Reject, RunKind, Trigger
@@ -258,6 +258,14 @@ class ReplayPage(PageTransaction, Protocol):
 
     def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
         """Mark these rejects as resolved."""
+        ...
+
+    def unfilled_versions(self, *, limit: int) -> Sequence[OldVersion]:
+        """Return some superseded versions that were kept before the history had columns of its own for what they were."""
+        ...
+
+    def fill_versions(self, versions: Sequence[FilledVersion]) -> None:
+        """Write these columns of superseded versions."""
         ...
 
 

@@ -121,24 +121,43 @@ def set_reporting_timezone(database: Database, zone: str) -> None:
             return
         connection.execute(text("LOCK TABLE calls IN SHARE ROW EXCLUSIVE MODE"))  # no page may commit meanwhile
         present = _reporting_timezone(connection)
-        known = connection.execute(
-            text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :zone)"), {"zone": zone}
-        ).scalar_one()
-        if not known:
-            raise UsageError(
-                f"The database server knows no time zone named '{zone}'.",
-                hint="Write warehouse.reporting_timezone like Europe/Berlin.",
-            )
+        require_zone(connection, zone)
         if connection.execute(text("SELECT EXISTS (SELECT FROM calls)")).scalar_one():
             raise UsageError(
                 f"The warehouse holds calls already, whose days are those of {present}, not of {zone}.",
                 safe="Nothing was changed.",
-                hint="Set warehouse.reporting_timezone back, or start an empty warehouse with the new one.",
+                hint="Set warehouse.reporting_timezone back, or have all days and roll-ups made anew: etl rollups rebuild",
             )
-        quoted = connection.execute(text("SELECT quote_literal(:zone)"), {"zone": zone}).scalar_one()
-        connection.exec_driver_sql(
-            "CREATE OR REPLACE FUNCTION sync.reporting_timezone() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE "
-            f"RETURN {quoted}::text".replace("%", "%%")
+        _replace(connection, zone)
+
+
+def replace_reporting_timezone(connection: Connection, zone: str) -> None:
+    """
+    Replace the time zone in this transaction, whose caller makes the days and roll-ups of held calls anew.
+
+    Raises UsageError if the zone is unknown here or to the server.
+    """
+    require_zone(connection, zone)
+    _replace(connection, zone)
+
+
+def _replace(connection: Connection, zone: str) -> None:
+    quoted = connection.execute(text("SELECT quote_literal(:zone)"), {"zone": zone}).scalar_one()
+    connection.exec_driver_sql(
+        "CREATE OR REPLACE FUNCTION sync.reporting_timezone() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE "
+        f"RETURN {quoted}::text".replace("%", "%%")
+    )
+
+
+def require_zone(connection: Connection, zone: str) -> None:
+    """Raise UsageError unless the server knows the time zone."""
+    known = connection.execute(
+        text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :zone)"), {"zone": zone}
+    ).scalar_one()
+    if not known:
+        raise UsageError(
+            f"The database server knows no time zone named '{zone}'.",
+            hint="Write warehouse.reporting_timezone like Europe/Berlin.",
         )
 
 

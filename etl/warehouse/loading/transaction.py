@@ -204,14 +204,14 @@ class Fenced(NamedTuple):
 
 
 @contextmanager
-def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[Fenced]:
+def behind_fence(database: Database, name: str, run_id: int) -> Iterator[Fenced]:
     """
     Open a transaction in which nobody else writes to the connection; leaving the block commits.
 
     Raises FenceLost where another run has become the connection's owner, WarehouseError where the database fails.
     """
     with database.begin() as connection:
-        now = take(connection, account.connection, run_id)
+        now = take(connection, name, run_id)
         if now is None:
             raise FenceLost(
                 "another run has taken over.",
@@ -227,7 +227,7 @@ PageKind = TypeVar("PageKind", bound=Page)
 @contextmanager
 def page_transaction(database: Database, account: Account, run_id: int, kind: type[PageKind]) -> Iterator[PageKind]:
     """Open a page's transaction behind the fence; leaving the block finishes and commits it. Raises as `behind_fence` does."""
-    with behind_fence(database, account, run_id) as fenced:
+    with behind_fence(database, account.connection, run_id) as fenced:
         page = kind(fenced.connection, account, run_id, now=fenced.now)
         yield page
         page.finish()

@@ -50,6 +50,24 @@ _STATUS = text(
 _STREAMS = text("SELECT connection, stream, high_water_mark, horizon, closed_at FROM sync.state ORDER BY connection, stream")
 
 
+_PENDING = text(
+    """
+    SELECT sync.reporting_timezone() AS zone,
+           ARRAY(
+               SELECT c.connection FROM sync.connections c
+               WHERE EXISTS (SELECT FROM public.call_history h WHERE h.connection = c.connection AND h.occurred_at IS NULL)
+               ORDER BY 1
+           ) AS unfilled
+    """
+)
+
+
+def pending(database: Database) -> Row:
+    """Return the time zone of the warehouse, and the connections with versions whose further columns are still to be filled."""
+    with database.begin() as session:
+        return dict(session.execute(_PENDING).mappings().one())
+
+
 def connections(database: Database) -> list[Row]:
     """Return one row per connection with how it stands."""
     with database.begin() as session:

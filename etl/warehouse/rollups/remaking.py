@@ -8,15 +8,15 @@ touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from itertools import groupby
 from threading import Event
 
 from sqlalchemy import Connection, Date, Table, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from etl.runs.account import Account
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import behind_fence
 from etl.warehouse.tables.rollups import OF_CALLS, pair_weekly, person_daily, talk_time_monthly
@@ -98,35 +98,37 @@ _DAYS_OF_WEEKS = text(
 ).bindparams(_DAYS_OF)
 
 
-def remake(database: Database, account: Account, run_id: int, *, stop: Event) -> None:
+def remake(database: Database, name: str, run_id: int, *, stop: Event) -> None:
     """Make all roll-ups of every touched day of a connection again, unless `stop` is set before. Raises FenceLost."""
-    name = account.connection
     with database.begin() as session:
         if not session.execute(_HAS_TOUCHED, {"connection": name}).scalar_one():
             return
-        days = [(row.day, row.calls) for row in session.execute(_TOUCHED, {"connection": name})]
-        weeks = [(row.week, row.calls) for row in session.execute(_TOUCHED_WEEKS, {"connection": name})]
-        has_people = session.execute(_HAS_PEOPLE, {"connection": name}).scalar_one()
+        parts = list(parts_of(session, name))
+    for part in parts:
+        if stop.is_set():
+            return
+        with behind_fence(database, name, run_id) as (session, _):
+            part(session)
+
+
+def parts_of(session: Connection, name: str) -> Iterator[Callable[[Connection], None]]:
+    """Return what there is to do for the touched days of a connection, each part for a transaction of its own."""
+    days = [(row.day, row.calls) for row in session.execute(_TOUCHED, {"connection": name})]
+    weeks = [(row.week, row.calls) for row in session.execute(_TOUCHED_WEEKS, {"connection": name})]
+    has_people = session.execute(_HAS_PEOPLE, {"connection": name}).scalar_one()
     for chunk in _chunks(days):
-        if stop.is_set():
-            return
-        with behind_fence(database, account, run_id) as (session, _):
-            make_calls(session, name, chunk)
+        yield partial(make_calls, name=name, days=chunk)
     for chunk in _chunks(weeks):
-        if stop.is_set():
-            return
-        with behind_fence(database, account, run_id) as (session, _):
-            make_people(session, name, chunk, there_are_any=has_people)
+        yield partial(make_people, name=name, weeks=chunk, there_are_any=has_people)
 
 
-def remake_calls(database: Database, account: Account, run_id: int, *, written: int) -> bool:
+def remake_calls(database: Database, name: str, run_id: int, *, written: int) -> bool:
     """Make those of calls again, if the touched days hold no more than `written` calls; return whether. Raises FenceLost."""
-    name = account.connection
     with database.begin() as session:
         days = [(row.day, row.calls) for row in session.execute(_TOUCHED, {"connection": name})]
     if not days or sum(calls for _, calls in days) > written:
         return False
-    with behind_fence(database, account, run_id) as (session, _):
+    with behind_fence(database, name, run_id) as (session, _):
         make_calls(session, name, [day for day, _ in days])
     return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +12,7 @@ import pytest
 
 from etl.errors import AlreadyRunning, EtlError, WarehouseError
 from etl.model import JSON
+from etl.records.rows import FilledVersion, OldVersion
 from etl.runs import replay
 from etl.runs.account import Account
 from etl.runs.lifecycle import Surroundings
@@ -38,6 +39,8 @@ class Scripted:
     busy: bool = False
     trouble: EtlError | None = None  # met at the first stretch of rows
     told: list[tuple[object, ...]] = field(default_factory=list)
+    unfilled: list[OldVersion] = field(default_factory=list)
+    filled: list[FilledVersion] = field(default_factory=list)
     departures: Departures | None = None
     closed: tuple[RunStatus, str | None] | None = None
 
@@ -59,6 +62,16 @@ class Scripted:
         """See `RunRegister`."""
         self.told.append(("open", kind))
         return 7
+
+    def unfilled_versions(self, *, limit: int) -> list[OldVersion]:
+        """See `ReplayPage`."""
+        assert limit > 0
+        some, self.unfilled = self.unfilled, []
+        return some
+
+    def fill_versions(self, versions: Sequence[FilledVersion]) -> None:
+        """See `ReplayPage`."""
+        self.filled += versions
 
     def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
         """See `RunRegister`."""
