@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.schema import SchemaItem
 
+from etl import __version__
 from etl.errors import UsageError, WarehouseError
 from etl.warehouse.database import Database
 from etl.warehouse.tables import MACHINE, METADATA
@@ -36,6 +37,8 @@ def migrate(database: Database) -> tuple[str | None, str]:
     newest = head()
     if (before := current(database)) == newest:
         return before, newest
+    if before is not None and _is_newer_and_compatible(database, before):
+        return before, before
     from alembic import command
 
     with database.begin() as connection:
@@ -75,8 +78,11 @@ def is_empty(database: Database) -> bool:
 
 
 def require_newest(database: Database) -> None:
-    """Raise WarehouseError, with what to do, unless the schema has the version that this program works on."""
-    found = _known(current(database))
+    """Raise WarehouseError, with what to do, unless this program works on the schema: on its own version, or a compatible one."""
+    found = current(database)
+    if found is not None and _is_newer_and_compatible(database, found):
+        return
+    found = _known(found)
     if found is None:
         raise WarehouseError(f"The database at {database.address} holds no warehouse yet.", hint="Run: etl migrate")
     if found != head():
@@ -201,6 +207,21 @@ def _current(connection: Connection) -> str | None:
         return None
     found = connection.execute(text("SELECT version_num FROM sync.alembic_version")).scalar_one_or_none()
     return None if found is None else str(found)
+
+
+def _is_newer_and_compatible(database: Database, revision: str) -> bool:
+    """Whether a later program made the schema, and says that this one may still write into it (`sync.compatible_from`)."""
+    if revision in _versions():
+        return False
+    with database.begin() as connection:
+        if connection.execute(text("SELECT to_regprocedure('sync.compatible_from()') IS NULL")).scalar_one():
+            return False
+        oldest = str(connection.execute(text("SELECT sync.compatible_from()")).scalar_one())
+    return _numbered(oldest) <= _numbered(__version__)
+
+
+def _numbered(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def _known(revision: str | None) -> str | None:

@@ -219,14 +219,34 @@ def test_a_user_without_rights_is_told_what_to_grant(powerless: str) -> None:
 
 
 def test_a_newer_database_is_refused(database: Database) -> None:
-    """A version that this program does not know is left alone, and said to be newer."""
+    """A version that this program does not know, and that is not compatible, is left alone, and said to be newer."""
     with database.begin() as connection:
+        connection.exec_driver_sql("DROP FUNCTION sync.compatible_from()")
         connection.exec_driver_sql("UPDATE sync.alembic_version SET version_num = '9999'")
     for attempt in (schema.migrate, schema.require_newest):
         with pytest.raises(WarehouseError) as caught:
             attempt(database)
         assert "version 9999" in caught.value.happened
         assert "Upgrade call-warehouse" in caught.value.hint
+
+
+@pytest.mark.parametrize(("oldest", "accepted"), [("0.0.9", True), ("0.1.0", True), ("0.1.1", False), ("0.10", False)])
+def test_a_newer_database_is_worked_on_if_it_says_that_it_may_be(
+    database: Database, monkeypatch: pytest.MonkeyPatch, oldest: str, accepted: bool
+) -> None:
+    """A later program raises `compatible_from` only where its schema needs something of every writer."""
+    monkeypatch.setattr(schema, "__version__", "0.1.0")
+    with database.begin() as connection:
+        connection.exec_driver_sql("UPDATE sync.alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql(
+            f"CREATE OR REPLACE FUNCTION sync.compatible_from() RETURNS text LANGUAGE sql IMMUTABLE RETURN '{oldest}'::text"
+        )
+    if accepted:
+        schema.require_newest(database)
+        assert schema.migrate(database) == ("9999", "9999")
+    else:
+        with pytest.raises(WarehouseError, match="version 9999"):
+            schema.require_newest(database)
 
 
 def test_an_empty_database_is_no_warehouse(empty_database: Database) -> None:

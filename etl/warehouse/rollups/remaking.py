@@ -27,19 +27,26 @@ CHUNK = 100_000
 _DAYS_OF = bindparam("days", type_=ARRAY(Date))
 
 
+NULLABLE = frozenset({"direction", "currency", "agent_id"})
+"""The parts of keys that may be null in a view, and are the empty text in the stored rows."""
+
+
+def taken_from_view(table: Table) -> str:
+    """Return the columns of a stored roll-up as they are selected from its reading view."""
+    return ", ".join(f"coalesce({column.name}, '')" if column.name in NULLABLE else column.name for column in table.columns)
+
+
 def _copied(table: Table, unit: str) -> tuple[str, str]:
     """Return the statements that delete the stored rows of some days (or weeks), and store what the view says of them."""
-    keys = {column.name for column in table.primary_key.columns}
-    columns = [column.name for column in table.columns]
-    taken = ", ".join(f"coalesce({name}, '')" if name in keys & _NULLABLE else name for name in columns)
+    columns = ", ".join(column.name for column in table.columns)
+    taken = taken_from_view(table)
     where = f"WHERE connection = :connection AND {unit} = ANY(:days)"
     return (
         f"DELETE FROM sync.{table.name} {where}",  # noqa: S608 - names of ours
-        f"INSERT INTO sync.{table.name} ({', '.join(columns)}) SELECT {taken} FROM public.{table.name} {where}",  # noqa: S608
+        f"INSERT INTO sync.{table.name} ({columns}) SELECT {taken} FROM public.{table.name} {where}",  # noqa: S608
     )
 
 
-_NULLABLE = {"direction", "currency", "agent_id"}
 _REMAKE_CALLS = tuple(text(part).bindparams(_DAYS_OF) for table in OF_CALLS for part in _copied(table, "day"))
 _REMAKE_PEOPLE = tuple(text(part).bindparams(_DAYS_OF) for part in _copied(person_daily, "day"))
 _REMAKE_PAIRS = tuple(text(part).bindparams(_DAYS_OF) for part in _copied(pair_weekly, "week"))
@@ -116,9 +123,9 @@ def parts_of(session: Connection, name: str) -> Iterator[Callable[[Connection], 
     days = [(row.day, row.calls) for row in session.execute(_TOUCHED, {"connection": name})]
     weeks = [(row.week, row.calls) for row in session.execute(_TOUCHED_WEEKS, {"connection": name})]
     has_people = session.execute(_HAS_PEOPLE, {"connection": name}).scalar_one()
-    for chunk in _chunks(days):
+    for chunk in chunks_of(days):
         yield partial(make_calls, name=name, days=chunk)
-    for chunk in _chunks(weeks):
+    for chunk in chunks_of(weeks):
         yield partial(make_people, name=name, weeks=chunk, there_are_any=has_people)
 
 
@@ -154,7 +161,8 @@ def make_people(session: Connection, name: str, weeks: Sequence[date], *, there_
     session.execute(_UNTOUCH, {"connection": name, "days": days})
 
 
-def _chunks(counted: Sequence[tuple[date, int]]) -> Iterator[list[date]]:
+def chunks_of(counted: Sequence[tuple[date, int]]) -> Iterator[list[date]]:
+    """Yield days, given with the number of their calls, in lists of about `CHUNK` calls."""
     chunk: list[date] = []
     held = 0
     for day, calls in counted:
