@@ -68,7 +68,7 @@ def synced(set_stage: Callable[[History], Stage]) -> Stage:
 def test_the_analysts_queries_answer(synced: Stage) -> None:
     """Each query runs as the role that operating.md makes for analysts, and has rows to show."""
     queries = blocks("for-analysts.md")
-    assert len(queries) == 13
+    assert len(queries) == 14
     for query in queries:
         with synced.database.begin() as session:
             for statement in statements(granting("analyst")):

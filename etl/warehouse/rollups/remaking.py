@@ -86,6 +86,7 @@ _TOUCHED_WEEKS = text(
     ORDER BY 1
     """
 )
+_ROOM = text("SET LOCAL work_mem TO '64MB'")  # a chunk is sorted in memory
 _HAS_TOUCHED = text("SELECT EXISTS (SELECT FROM sync.touched_days WHERE connection = :connection)")
 _HAS_PEOPLE = text(
     """
@@ -142,6 +143,7 @@ def remake_calls(database: Database, name: str, run_id: int, *, written: int) ->
 
 def make_calls(session: Connection, name: str, days: Sequence[date]) -> None:
     """Make the roll-ups of calls of these touched days again; what is left to be made of them are people and pairs."""
+    session.execute(_ROOM)
     for statement in _REMAKE_CALLS:
         session.execute(statement, {"connection": name, "days": list(days)})
     session.execute(_PEOPLE_ARE_LEFT, {"connection": name, "days": list(days)})
@@ -153,6 +155,7 @@ def make_calls(session: Connection, name: str, days: Sequence[date]) -> None:
 def make_people(session: Connection, name: str, weeks: Sequence[date], *, there_are_any: bool) -> None:
     """Make the roll-ups of people and pairs of these weeks again, whose touched days are then touched no more."""
     days = list(session.execute(_DAYS_OF_WEEKS, {"connection": name, "days": list(weeks)}).scalars())
+    session.execute(_ROOM)
     if there_are_any:
         for statement in _REMAKE_PEOPLE:
             session.execute(statement, {"connection": name, "days": days})
