@@ -435,7 +435,8 @@ FROM (
     WHERE {UNTOUCHED}
     UNION ALL
     SELECT
-        connection, hour, day, max(level)::bigint, (sum(extract(epoch FROM lasts)) FILTER (WHERE begins = 1) / 3600)::numeric(18, 6)
+        connection, hour, day, max(level)::bigint,
+        (sum(extract(epoch FROM lasts)) FILTER (WHERE begins = 1) / 3600)::numeric(18, 6)
     FROM ({_swept("NOT is_test", "is_test", "0")}) AS levels
     GROUP BY connection, day, hour
 ) AS hourly

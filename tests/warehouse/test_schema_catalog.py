@@ -84,7 +84,7 @@ def test_connection_stands_in_every_key_and_unique_index(database: Database) -> 
       AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = indrelid AND attname = 'connection' AND attnum = ANY(indkey))
     ORDER BY 1
     """
-    assert rows(database, query) == [("numbers",), ("people",), ("sync.alembic_version",), ("sync.runs",)]
+    assert rows(database, query) == [("numbers",), ("people",), ("sync.alembic_version",), ("sync.runs",), ("sync.salt",)]
 
 
 def test_connection_is_never_null(database: Database) -> None:

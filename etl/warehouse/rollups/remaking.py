@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import behind_fence
-from etl.warehouse.tables.rollups import OF_CALLS, pair_weekly, person_daily, talk_time_monthly
+from etl.warehouse.tables.rollups import KEYED, OF_CALLS, pair_weekly, person_daily, talk_time_monthly
 
 CHUNK = 100_000
 """The number of calls whose days are made again in one transaction, a single day of more excepted."""
@@ -33,7 +33,14 @@ NULLABLE = frozenset({"direction", "currency", "agent_id"})
 
 def taken_from_view(table: Table) -> str:
     """Return the columns of a stored roll-up as they are selected from its reading view."""
-    return ", ".join(f"coalesce({column.name}, '')" if column.name in NULLABLE else column.name for column in table.columns)
+    return ", ".join(_taken(column.name) for column in table.columns)
+
+
+def _taken(name: str) -> str:
+    if name in KEYED:
+        salted = f"(SELECT salt FROM sync.salt) || convert_to({KEYED[name]}, 'UTF8')"  # noqa: S608 - names of ours
+        return f"coalesce(substr(encode(sha256({salted}), 'hex'), 1, 32), '')"
+    return f"coalesce({name}, '')" if name in NULLABLE else name
 
 
 def _copied(table: Table, unit: str) -> tuple[str, str]:

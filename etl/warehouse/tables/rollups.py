@@ -7,7 +7,7 @@ People read the views of the same names in `public`, which show the stored rows 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, Numeric, Table, Text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, Integer, LargeBinary, Numeric, Table, Text
 
 from etl.warehouse.tables.metadata import MACHINE, METADATA, instant, key, optional, required
 
@@ -117,6 +117,7 @@ agent_daily = Table(
     required("provider", Text, "The provider of the account"),
     *_numbers(*COUNTED),
     optional("cost", Numeric(38, 6), "What these calls cost"),
+    required("agent_key", Text, "Stands for the agent; null for calls without one"),
     schema=MACHINE,
     comment="The stored rows of the view agent_daily",
 )
@@ -191,6 +192,7 @@ person_daily = Table(
     *_numbers("calls", "in_call_seconds", "paired_seconds", "solo_seconds"),
     optional("first_joined_at", instant(), "When the person first joined a call of this day"),
     optional("last_left_at", instant(), "When the person last left a call of this day"),
+    required("person_key", Text, "Stands for the person's e-mail address: the same one has the same key everywhere"),
     schema=MACHINE,
     comment="The stored rows of the view person_daily",
 )
@@ -203,9 +205,29 @@ pair_weekly = Table(
     key("person_a", "Personal: the one's e-mail address, in small letters"),
     key("person_b", "Personal: the other's e-mail address, in small letters"),
     *_numbers("calls", "seconds_together"),
+    required("person_a_key", Text, "Stands for the one's e-mail address"),
+    required("person_b_key", Text, "Stands for the other's e-mail address"),
     schema=MACHINE,
     comment="The stored rows of the view pair_weekly",
 )
+
+salt = Table(
+    "salt",
+    METADATA,
+    Column("one", Boolean, primary_key=True, server_default="true", comment="There is one row"),
+    required("salt", LargeBinary, "32 random bytes that stand in nothing else"),
+    CheckConstraint("one", name="one"),
+    schema=MACHINE,
+    comment="What the keys of the schema masked are hashed with; whoever may read it can find out whose they are",
+)
+
+KEYED = {
+    "agent_key": "connection || ':' || agent_id",
+    "person_key": "person",
+    "person_a_key": "person_a",
+    "person_b_key": "person_b",
+}
+"""The keys that stored roll-ups keep, and what each is the salted hash of, in the columns of the reading view."""
 
 OF_CALLS = (calls_daily, agent_daily, calls_hourly, lines_hourly, talk_time_daily)
 """The roll-ups of calls by day, in the order in which they are made."""
