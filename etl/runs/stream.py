@@ -15,11 +15,13 @@ from etl.reading.source import Page
 from etl.reading.walks import Note, Step
 from etl.reading.walks.way import Attempt, Held
 from etl.runs.context import Task
+from etl.runs.listed import Sighting
 from etl.runs.loading import drafted, load_page
+from etl.runs.moves import is_listed_there
 from etl.runs.port import PageTransaction
 from etl.runs.prefetch import prefetch
 from etl.runs.state import StreamState
-from etl.runs.terms import Counters, Finding, Loaded, Observed
+from etl.runs.terms import Counters, Elsewhere, Finding, Loaded, Observed
 
 log = structlog.get_logger(__name__)
 
@@ -152,7 +154,14 @@ class _Reading:
             self.held, self.missed = held, missed
             task.check_organization(step.records, page)
             absent = self._absent(page, step)
-            loaded = load_page(page, task.account, observed, run_id=task.run_id, covered=self.covered_before)
+            loaded = load_page(
+                page,
+                task.account,
+                observed,
+                run_id=task.run_id,
+                covered=self.covered_before,
+                listed_there=lambda found: self._listed_there(found, observed.observed_at),
+            )
             counters.deleted += self._settle_absent(page, absent, step)
             counters.pages += 1
             counters.records_seen += len(step.records)
@@ -164,8 +173,16 @@ class _Reading:
         self.state = state
         self.mostly_new = 2 * loaded.inserted > len(step.records)
         task.open_seen |= loaded.open_ids
-        if task.account.provider.detail is not None:
+        if task.account.provider.detail is not None or task.account.provider.agents is not None:
             task.listed.page(self.stream, step.records, read=step.read, absent=absent)
+
+    def _listed_there(self, found: Elsewhere, observed_at: datetime) -> bool | None:
+        """Whether the stream that holds a call has listed it in this run, too; None: it has still to be read."""
+        self.task.account_seen = True  # the account's own call, whichever stream has it
+        if is_listed_there(self.task, found):
+            return True
+        waits = self.task.moves.wait(Sighting(self.stream, observed_at, found.record, found))
+        return None if waits else False
 
     def _note(self, note: Note) -> None:
         log.warning("walk.noted", connection=self.task.connection, stream=self.stream, note=note.value)
