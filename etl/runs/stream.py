@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -21,6 +22,7 @@ from etl.runs.moves import is_listed_there
 from etl.runs.port import PageTransaction
 from etl.runs.prefetch import prefetch
 from etl.runs.state import StreamState
+from etl.runs.streams import oldest_wanted
 from etl.runs.terms import Counters, Elsewhere, Finding, Loaded, Observed
 
 log = structlog.get_logger(__name__)
@@ -79,6 +81,7 @@ class _Reading:
         self.stream = stream
         self.state = state
         self.covered_before = state.coverage
+        self.floor = oldest_wanted(task.account, task.want)
         self.way = way_of(task.account.provider)
         self.pager = task.access(stream).pager()
         self.recent: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)
@@ -124,7 +127,11 @@ class _Reading:
     def _drafted(self, step: Step) -> tuple[Step, Observed]:
         """Prepare the rows that will probably be written; runs in a thread while the page before is loaded."""
         task = self.task
-        observed = Observed(stream=self.stream, records=step.records, observed_at=step.sent_at, due_at=task.details_due_at())
+        records = step.records
+        if self.floor is not None:
+            records = tuple(record for record in records if record.cursor is None or record.cursor >= self.floor)
+            step = replace(step, read=step.read.above(self.floor))
+        observed = Observed(stream=self.stream, records=records, observed_at=step.sent_at, due_at=task.details_due_at())
         if self.mostly_new:
             # Pages overlap at their seams, and a page may be requested again.
             known = frozenset[str]().union(*(observed.call_ids & others for others in self.sighted))
@@ -145,7 +152,7 @@ class _Reading:
     def _write(self, step: Step, observed: Observed, before: StreamState) -> None:
         task = self.task
         state = before if step.takes_back else self.state.after(step, lookback=task.account.lookback)
-        self.recent.append(observed.call_ids)
+        self.recent.append(frozenset(record.call_id for record in step.records if record.call_id is not None))
         held, missed = self.held, self.missed
         loaded, absent = Loaded(), frozenset[str]()
 
