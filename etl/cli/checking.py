@@ -11,6 +11,8 @@ from etl.config import ConnectionSettings, Settings
 from etl.errors import EtlError
 from etl.reading.probe import probe
 from etl.reading.source import Source
+from etl.runs.streams import not_begun
+from etl.runs.terms import Want
 from etl.system import system_effects
 from etl.wiring import Invocation, Opened, account, connector, open_warehouse, settings_of
 
@@ -68,7 +70,9 @@ def _credential(settings: Settings, name: str, connection: ConnectionSettings) -
         effects = system_effects()
         with connector(settings, {name: connection}, effects=effects)(one, None) as api:
             total = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
-        return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
+        future = not_begun(one, Want(), now=effects.clock.now())
+        counted = f" and counts {total}" if total else ""
+        return f"{one.provider.title} accepts the credential{counted}" + (f"; {future}" if future else "")
 
     return _attempt(f"connection {name}", ask, connection=name)
 
