@@ -87,14 +87,20 @@ class Opened:
 
 
 @contextmanager
-def open_warehouse(settings: Settings) -> Iterator[Opened]:
-    """Open the configured database, or start (or join) the embedded server. Raises WarehouseError."""
+def open_warehouse(settings: Settings, *, writes: bool = False) -> Iterator[Opened]:
+    """
+    Open the configured database, or start (or join) the embedded server. Raises WarehouseError.
+
+    Who writes says so, and is refused behind a proxy that shares sessions out, before anything is set or written through it.
+    """
     from etl.warehouse.database import Database
 
     wanted = settings.warehouse
     if wanted.url is not None:
         url = wanted.url.get_secret_value()
         with Database(url, sessions=SESSIONS) as database:
+            if writes:
+                database.refuse_shared_sessions()
             yield Opened(database=database, conninfo=database.url.replace("postgresql+psycopg://", "postgresql://", 1))
         return
     from etl import embedded
