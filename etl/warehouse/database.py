@@ -16,16 +16,20 @@ from types import TracebackType
 from typing import Self
 
 import psycopg
+import structlog
 from psycopg import Connection as Session
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from etl.errors import WarehouseError
 from etl.warehouse.address import parse_url, shown
 from etl.warehouse.failures import translated
 from etl.warehouse.sessions import are_shared_out, set_up
+from etl.warehouse.waiting import Blocker, blockers_of
+
+log = structlog.get_logger(__name__)
 
 OLDEST = 14
 """The oldest major version of PostgreSQL that has what the schema needs: multiranges, `idle_session_timeout`."""
@@ -81,6 +85,8 @@ class Database:
         for given in self._url.query:
             self._arguments.pop(given, None)
         self._direct = False
+        self._processes: set[int] = set()
+        self._waited_for: tuple[Blocker, ...] = ()
         self._engine = create_engine(
             self._url,
             connect_args=self._arguments,
@@ -90,6 +96,8 @@ class Database:
             hide_parameters=True,  # the parameters of a statement are personal data
         )
         event.listen(self._engine, "connect", _set_up, insert=True)  # runs before the engine asks for the default schema
+        event.listen(self._engine, "connect", lambda session, _: self._processes.add(session.info.backend_pid))
+        event.listen(self._engine, "close", lambda session, _: self._processes.discard(session.info.backend_pid))
         event.listen(self._engine, "checkin", _note_idle)
         event.listen(self._engine, "checkout", _ping_if_doubtful)
 
@@ -119,7 +127,7 @@ class Database:
 
     def translate(self) -> AbstractContextManager[None]:
         """Turn every error of the database or its driver inside the block into a `WarehouseError`."""
-        return translated(self.address)
+        return translated(self.address, blockers=lambda: self._waited_for)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -147,6 +155,24 @@ class Database:
     def _connect(self) -> Session:
         arguments, options = self._engine.dialect.create_connect_args(self._url)
         return Session.connect(*arguments, **{**options, **self._arguments}, autocommit=True)
+
+    def look_at_waits(self) -> tuple[Blocker, ...]:
+        """
+        Return who holds a lock that sessions of the pool wait for now, and remember it for the error, should they wait in vain.
+
+        To be called every few seconds while others work; where it cannot look, nobody is seen.
+        """
+        if not isinstance(self._engine.pool, QueuePool) or not self._engine.pool.checkedout():
+            return ()
+        try:
+            with self.autocommit() as connection:
+                found = blockers_of(self._processes.copy(), asking=driver_of(connection))
+        except WarehouseError:
+            return ()
+        if found and found != self._waited_for:
+            log.warning("lock.waited_for", held_by=[str(one) for one in found])
+        self._waited_for = found or self._waited_for
+        return found
 
     def close(self) -> None:
         """Close the sessions of the pool that are not in use."""
