@@ -96,8 +96,8 @@ class Database:
             hide_parameters=True,  # the parameters of a statement are personal data
         )
         event.listen(self._engine, "connect", _set_up, insert=True)  # runs before the engine asks for the default schema
-        event.listen(self._engine, "connect", lambda session, _: self._processes.add(session.info.backend_pid))
-        event.listen(self._engine, "close", lambda session, _: self._processes.discard(session.info.backend_pid))
+        event.listen(self._engine, "connect", self._note_process)
+        event.listen(self._engine, "close", self._forget_process)
         event.listen(self._engine, "checkin", _note_idle)
         event.listen(self._engine, "checkout", _ping_if_doubtful)
 
@@ -173,6 +173,14 @@ class Database:
             log.warning("lock.waited_for", held_by=[str(one) for one in found])
         self._waited_for = found or self._waited_for
         return found
+
+    def _note_process(self, session: Session, record: ConnectionPoolEntry) -> None:
+        self._processes.add(session.info.backend_pid)
+        record.info["process"] = session.info.backend_pid
+
+    def _forget_process(self, _session: Session, record: ConnectionPoolEntry | None) -> None:
+        if record is not None:  # a session that is closed already cannot be asked
+            self._processes.discard(record.info.pop("process", 0))
 
     def close(self) -> None:
         """Close the sessions of the pool that are not in use."""
