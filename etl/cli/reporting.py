@@ -9,6 +9,7 @@ from typing import Any
 from etl.cli.output import say, show_json, warn
 from etl.cli.table import duration, show_table, shown
 from etl.config import Settings
+from etl.runs.failing import cannot_be_had
 from etl.system import SystemClock
 from etl.warehouse.reports import gaps, status
 from etl.warehouse.reports.gaps import Gap, Why
@@ -83,6 +84,8 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         for gap in found:
             if gap.connection == row["connection"]:
                 say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
+        if row["details_failing"]:
+            say(f"{row['connection']}: {cannot_be_had(row['details_failing'])}")
         if row["rejects"] or row["drift"]:
             say(
                 f"{row['connection']}: {row['rejects']:,} rejected records, {row['drift']:,} departures from what the provider "

@@ -145,10 +145,10 @@ class _Reading:
         state = before if step.takes_back else self.state.after(step, lookback=task.account.lookback)
         self.recent.append(observed.call_ids)
         held, missed = self.held, self.missed
-        loaded = Loaded()
+        loaded, absent = Loaded(), frozenset[str]()
 
         def load(page: PageTransaction, counters: Counters) -> None:
-            nonlocal loaded
+            nonlocal loaded, absent
             self.held, self.missed = held, missed
             task.check_organization(step.records, page)
             absent = self._absent(page, step)
@@ -164,6 +164,8 @@ class _Reading:
         self.state = state
         self.mostly_new = 2 * loaded.inserted > len(step.records)
         task.open_seen |= loaded.open_ids
+        if task.account.provider.detail is not None:
+            task.listed.page(self.stream, step.records, read=step.read, absent=absent)
 
     def _note(self, note: Note) -> None:
         log.warning("walk.noted", connection=self.task.connection, stream=self.stream, note=note.value)
