@@ -11,10 +11,11 @@ from pathlib import Path
 from etl.cli.answering import show_table
 from etl.cli.output import say, say_lines, show_error
 from etl.cli.syncing import exit_code, run_syncs, show_outcomes
+from etl.cli.time_line import show_time_lines
 from etl.errors import EtlError, UsageError
 from etl.runs.terms import Want
 from etl.system import SystemClock
-from etl.wiring import open_warehouse
+from etl.wiring import Opened, open_warehouse
 
 AS_IT_WAS = "It was left as it is."
 EXPLAINED = """# Written by `etl demo --keep`. The sandbox that its connections name has ended with the demonstration:
@@ -119,14 +120,24 @@ def _demonstrate(place: Path, *, kept: bool) -> int:
                 except EtlError as error:
                     show_error(error)
                     return error.exit_code
+            say_lines("\n5. What was read, and how many calls each day has:")
+            _show_lines(opened)
         if kept:
             _say_what_is_kept(file)
         say_lines("\nWhat next:")
-        say("   etl init      writes a config.toml; put the token of an account into it")
-        say("   etl check     says whether database and tokens work")
-        say("   etl sync      loads your calls; run it again whenever you like, or on a schedule")
-        say('   etl sql       asks the warehouse: etl sql "SELECT * FROM data_freshness"')
+        if not kept:
+            say("   etl demo --keep DIR   does the same again and keeps the warehouse, to ask it with etl status and etl sql")
+        say("   etl init              writes a config.toml; put the token of an account into it")
+        say("   etl check             says whether database and tokens work")
+        say("   etl sync              loads your calls; run it again whenever you like, or on a schedule")
+        say('   etl sql               asks the warehouse: etl sql "SELECT * FROM data_freshness"')
     return exit_code([*outcomes, *again])
+
+
+def _show_lines(opened: Opened) -> None:
+    from etl.warehouse.reports.time_lines import calls_per_day, time_lines
+
+    show_time_lines(time_lines(opened.database), days=calls_per_day(opened.database))
 
 
 def _say_what_is_kept(file: Path) -> None:

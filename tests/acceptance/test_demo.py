@@ -40,6 +40,9 @@ def test_a_demonstration_that_is_kept(folder: Path) -> None:
     code, said, _ = etl("demo", "--keep", str(kept))
 
     assert code == 0
+    for name in CONNECTIONS:
+        assert re.search(rf"(?m)^{name}: settled from .* to .*; read from .* to .*\.$", said)
+        assert re.search(rf"(?m)^{name}: calls per day: \d{{4}}-\d\d-\d\d \d+, ", said)
     command = f"etl --config '{kept}/config.toml'"
     assert [line.strip() for line in said.splitlines() if command in line] == [
         f"{command} status",

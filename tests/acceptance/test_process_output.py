@@ -98,6 +98,22 @@ def test_an_answer_fits_the_terminal(program: Program, width: int) -> None:
         assert re.match(r"\(\d+ rows?\b", lines[-1])
 
 
+@pytest.mark.parametrize(("width", "encoding", "block"), [(80, "utf-8", "█"), (200, "utf-8", "█"), (80, "ascii", "#")])
+def test_the_status_draws_time_lines(program: Program, width: int, encoding: str, block: str) -> None:
+    """One for each connection, that ends where the terminal does, with its dates; letters where blocks cannot be written."""
+    assert program.run("sync").code == 0
+    program.environment["PYTHONIOENCODING"] = encoding
+
+    code, drawn = on_a_terminal(program, "status", width=width)
+
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn).splitlines()
+    assert (code, [line for line in lines if len(line) > width]) == (0, [])
+    found = [re.fullmatch(rf"(\w+) +03-01 00:00 {block}*[=▄]+ 03-01 12:00", line) for line in lines if line[-11:-5] == "03-01 "]
+    assert [(one and one[1], one and len(one[0])) for one in found] == [
+        (name, width) for name in ("devices", "pairing", "telephony", "voice")
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "happened", "hint"),
     [
