@@ -22,7 +22,7 @@ from etl.records.parse import Unfit, instant
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, Trigger, Want
 from etl.system import system_effects
-from etl.wiring import Invocation, Opened, connector, on_each, open_warehouse, settings_of, surroundings
+from etl.wiring import Connector, Invocation, Opened, on_each, open_warehouse, settings_of, surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +75,8 @@ def run_syncs(
     warehouse = Rehearsal if dry_run else PostgresWarehouse
     with watching(quiet=quiet) as watcher, interruptible() as stop:
         effects = system_effects(stop)
-        connect = connector(settings, chosen, effects=effects)
         with surroundings(warehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=Trigger.CLI) as given:
+            connect = Connector(settings, chosen, effects=effects, book=given.warehouse.allowances)
             return on_each(lambda one: sync_connection(one, want=want, connect=connect, given=given), chosen, given=given)
 
 
