@@ -162,7 +162,7 @@ _ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
         r"certificate|SSL error",
         Meaning(
             "The encrypted connection to {address} cannot be made: {said}.",
-            "In warehouse.url, name the file of the authority that signed the server's certificate, ?sslrootcert=/path/ca.pem, and "
+            "In warehouse.url, name the file of the authority that signed the server's certificate, ?sslrootcert=/path, and "
             "the host that the certificate is for. ?sslmode=require alone encrypts without looking who answers.",
         ),
     ),
