@@ -8,7 +8,7 @@ the code's class implies that it names objects, not data.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from etl.errors import Collided, WarehouseError
+from etl.warehouse.waiting import Blocker
 
 KEPT = "What was committed before stays."
 
@@ -33,6 +34,10 @@ class SchemaMissing(WarehouseError):
     code = "schema_missing"
 
 
+class Locked(WarehouseError):
+    """Another session holds a lock for longer than this one waits."""
+
+
 class Meaning(NamedTuple):
     """What an error code means to the user; `happened` may contain `{address}` and `{said}`, the server's message."""
 
@@ -41,7 +46,7 @@ class Meaning(NamedTuple):
     kind: type[WarehouseError] = WarehouseError
 
 
-_RETRY = "Nothing needs mending: the next run continues where this one stopped."
+RETRY = "Nothing needs mending: the next run continues where this one stopped."
 _LOST = Meaning(
     "The connection to the database at {address} was lost.",
     "Check that the server runs (etl check) and, if not, what its log says; the next run continues.",
@@ -66,10 +71,11 @@ _FULL = Meaning(
     "The disk of the database server at {address} is full: no space is left.",
     "Make room on the disk that holds its data (the embedded server's is in warehouse.data_dir); the next run continues.",
 )
-_COLLIDED = Meaning("Another transaction on the database at {address} got in the way.", _RETRY, Collided)
+_COLLIDED = Meaning("Another transaction on the database at {address} got in the way.", RETRY, Collided)
 _LOCKED = Meaning(
     "Another session on the database at {address} holds a lock for too long.",
-    "See whose it is in pg_stat_activity, and end it: SELECT pg_terminate_backend(pid). " + _RETRY,
+    "See whose it is in pg_stat_activity, and end it: SELECT pg_terminate_backend(pid). " + RETRY,
+    Locked,
 )
 _BUSY = Meaning(
     "The database server at {address} accepts no more connections.", "Raise its max_connections, or close other clients."
@@ -118,10 +124,10 @@ _BY_CODE: dict[str, Meaning] = {
     "53400": _BUSY,
     "40001": _COLLIDED,
     "40P01": _COLLIDED,
-    "40": Meaning("A transaction on the database at {address} was taken back ({code}).", _RETRY),
+    "40": Meaning("A transaction on the database at {address} was taken back ({code}).", RETRY),
     "55P03": _LOCKED,
     "57014": Meaning(
-        "A statement was cancelled on the server at {address}.", "Somebody or a timeout on the server cancelled it. " + _RETRY
+        "A statement was cancelled on the server at {address}.", "Somebody or a timeout on the server cancelled it. " + RETRY
     ),
     "57P04": Meaning("The database at {address} was dropped.", "Create it again, then run: etl migrate"),
     "57P": _LOST,
@@ -162,8 +168,8 @@ _ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
         r"certificate|SSL error",
         Meaning(
             "The encrypted connection to {address} cannot be made: {said}.",
-            "In warehouse.url, name the file of the authority that signed the server's certificate, ?sslrootcert=/path, and "
-            "the host that the certificate is for. ?sslmode=require alone encrypts without looking who answers.",
+            "In warehouse.url, name the file of the authority that signed the server's certificate, ?sslrootcert=/path/ca.pem, "
+            "and the host that the certificate is for. ?sslmode=require alone encrypts without looking who answers.",
         ),
     ),
     (
@@ -221,22 +227,34 @@ _NO_CONNECTION = Meaning("The database at {address} cannot be reached: {said}.",
 
 
 @contextmanager
-def translated(address: str) -> Iterator[None]:
-    """Raise errors of the database, driver or engine inside the block as `WarehouseError`; let others pass."""
+def translated(address: str, *, blockers: Callable[[], Sequence[Blocker]] = tuple) -> Iterator[None]:
+    """
+    Raise errors of the database, driver or engine inside the block as `WarehouseError`; let others pass.
+
+    `blockers` tells who held what was waited for, as far as that was seen.
+    """
     try:
         yield
+    except DBAPIError as error:
+        raise _named(_failure(error.orig or error, address), address, blockers) from error.orig
+    except (psycopg.Error, UnicodeEncodeError) as error:
+        raise _named(_failure(error, address), address, blockers) from error
     except PoolTimeout as error:
         raise WarehouseError(
             f"Every session this program may open at {address} is in use.",
             safe=KEPT,
             hint="The next run continues. If it happens again, sync a few connections at a time: etl sync NAME NAME",
         ) from error
-    except DBAPIError as error:
-        raise _failure(error.orig or error, address) from error.orig
-    except (psycopg.Error, UnicodeEncodeError) as error:
-        raise _failure(error, address) from error
     except SQLAlchemyError as error:
         raise _say(_OURS, address, code=type(error).__name__) from error
+
+
+def _named(failure: WarehouseError, address: str, blockers: Callable[[], Sequence[Blocker]]) -> WarehouseError:
+    if isinstance(failure, Locked) and (found := blockers()):
+        failure.happened = f"The database at {address} is held up by {'; and by '.join(map(str, found))}."
+        ends = " ".join(one.ending for one in found)
+        failure.hint = f"Wait until it is done, or end it as an administrator: {ends} {RETRY}"
+    return failure
 
 
 def _failure(error: BaseException, address: str) -> WarehouseError:

@@ -17,6 +17,7 @@ from sqlalchemy.sql.schema import SchemaItem
 
 from etl.errors import UsageError, WarehouseError
 from etl.warehouse.database import Database
+from etl.warehouse.failures import RETRY, Locked
 from etl.warehouse.tables import MACHINE, METADATA
 
 if TYPE_CHECKING:  # Alembic is slow to import, and only migrations need it
@@ -24,6 +25,9 @@ if TYPE_CHECKING:  # Alembic is slow to import, and only migrations need it
 
 _REVISION = re.compile(r'^revision = "(?P<revision>\w+)"$.^down_revision = (?:None|"(?P<before>\w+)")$', re.MULTILINE | re.DOTALL)
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('call-warehouse migration', 0))")
+_IMPATIENT = text("SET LOCAL lock_timeout TO '3s'")
+_PAUSE = text("SELECT pg_sleep(1)")
+_TRIES = 5
 
 
 def migrate(database: Database) -> tuple[str | None, str]:
@@ -31,18 +35,35 @@ def migrate(database: Database) -> tuple[str | None, str]:
     Bring the schema to the newest version in one transaction and return the versions before and after.
 
     Does nothing if it is the newest already. If two processes do this at once, the second waits and then finds it done.
-    Raises WarehouseError if the database cannot be used, or is newer than this program.
+    Whoever comes after a session that waits for a strong lock waits behind it. So it waits for seconds only, takes everything
+    back, lets the others pass, and tries again, several times.
+    Raises WarehouseError if the database cannot be used, is newer than this program, or is held up by another session.
     """
     newest = head()
     if (before := current(database)) == newest:
         return before, newest
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return _upgrade(database), newest
+        except Locked as locked:
+            if attempt == _TRIES:
+                locked.safe = "Nothing was changed."
+                locked.hint = locked.hint.removesuffix(RETRY) + "Then run again: etl migrate"
+                raise
+        with database.autocommit() as connection:
+            connection.execute(_PAUSE)
+    raise AssertionError  # unreachable: the last try returns or raises
+
+
+def _upgrade(database: Database) -> str | None:
     from alembic import command
 
     with database.begin() as connection:
+        connection.execute(_IMPATIENT)
         connection.execute(_ONE_AT_A_TIME)
         before = _known(_current(connection))
         command.upgrade(_config(connection), "head")
-    return before, newest
+    return before
 
 
 def downgrade(database: Database, revision: str) -> None:

@@ -4,6 +4,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from threading import Thread
 
 import psycopg
@@ -13,6 +14,7 @@ from sqlalchemy import exc, make_url
 from etl.errors import EtlError, WarehouseError
 from etl.warehouse.database import Database
 from etl.warehouse.failures import DataRefused, SchemaMissing, translated
+from etl.warehouse.waiting import Blocker
 
 SECRET = "+14155550123"
 CLASSES = sorted(
@@ -38,6 +40,42 @@ def test_every_error_of_the_driver_has_a_sentence() -> None:
         assert "{" not in str(straight), kind
         assert straight.safe, kind
         assert straight.hint, kind
+
+
+@pytest.mark.parametrize(
+    ("blocker", "named", "ended_by"),
+    [
+        (
+            Blocker(11, "bi", "psql", "idle in transaction", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+            "process 11 of the user bi (psql), idle in transaction, in its transaction since 2026-03-01 12:00:00 UTC",
+            "SELECT pg_terminate_backend(11);",
+        ),
+        (
+            Blocker(12, "bi", "", None, None),
+            "process 12 of the user bi, whose state this user may not see",
+            "SELECT pg_terminate_backend(12);",
+        ),
+        (
+            Blocker(0, None, None, None, None),
+            "a prepared transaction (pg_prepared_xacts lists them)",
+            "ROLLBACK PREPARED '<its gid>';",
+        ),
+    ],
+)
+def test_who_holds_a_lock_is_named(blocker: Blocker, named: str, ended_by: str) -> None:
+    """As far as this user may see it, with the statement that ends it."""
+    with (
+        pytest.raises(WarehouseError) as caught,
+        translated("postgresql://db.example.com/warehouse", blockers=lambda: (blocker,)),
+    ):
+        raise psycopg.errors.LockNotAvailable
+    assert (caught.value.happened, caught.value.hint) == (
+        f"The database at postgresql://db.example.com/warehouse is held up by {named}.",
+        (
+            f"Wait until it is done, or end it as an administrator: {ended_by} "
+            "Nothing needs mending: the next run continues where this one stopped."
+        ),
+    )
 
 
 def test_what_a_row_holds_is_not_shown() -> None:
