@@ -68,7 +68,7 @@ class Task:
 
     def write(self, work: Callable[[PageTransaction, Counters], None]) -> None:
         """
-        Do the work of a page in one transaction, together with the run's counters and what the limiter must remember.
+        Do the work of a page in one transaction, together with the run's counters.
 
         The work adds what it brought to the counters that it is given: they are the run's once the transaction is committed,
         and are forgotten where it is not. Work that collided with another transaction is done again from its beginning.
@@ -85,7 +85,7 @@ class Task:
                 page.save_counters(counters)
                 if departures:
                     page.note_drift(departures, observed_at=self.clock.now())
-                page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
+                page.save_connection(capabilities=self.capabilities.stored())
             return counters
 
         self.counters.become(repeated(transaction, clock=self.clock))

@@ -81,7 +81,7 @@ class Shelf:
     departures: dict[tuple[str, str], KeptDeparture] = field(default_factory=dict)
     states: dict[str, StreamState] = field(default_factory=dict)
     marks: dict[str, datetime | None] = field(default_factory=dict)  # the high-water marks of the streams
-    about: dict[str, JSON] = field(default_factory=dict)  # capabilities, request_log, pinned_organization
+    about: dict[str, JSON] = field(default_factory=dict)  # capabilities, pinned_organization
     counted: dict[str, Any] = field(default_factory=dict)  # of a page only: the run keeps it
 
     def take(self, page: Shelf) -> None:

@@ -171,9 +171,9 @@ class MemoryPage:
         """See `PageTransaction.pin_organization`."""
         self.written.about["pinned_organization"] = organization
 
-    def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
+    def save_connection(self, *, capabilities: JSON) -> None:
         """See `PageTransaction.save_connection`."""
-        self.written.about |= {"capabilities": stored(capabilities), "request_log": stored(request_log)}
+        self.written.about |= {"capabilities": stored(capabilities)}
 
     def save_counters(self, counters: Counters) -> None:
         """See `PageTransaction.save_counters`."""

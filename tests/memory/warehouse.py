@@ -67,23 +67,20 @@ class MemoryWarehouse:
             kept.owner_run = run_id
         return run_id
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
         """See `RunRegister.close_run`."""
         run = self.runs[run_id]
         if run.status is not RunStatus.RUNNING:
             return
         run.status, run.counted = outcome.status, _counted(outcome.counters)
         run.error_code = outcome.error.code if outcome.error else None
-        kept = self.connections[connection]
-        if request_log is not None and kept.owner_run == run_id:
-            kept.shelf.about["request_log"] = stored(request_log)
 
-    def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
+    def remembered(self, connection: str) -> tuple[JSON, str | None]:
         """See `RunWarehouse.remembered`."""
         if connection not in self.connections:
             raise ConnectionFailed(f"Connection {connection} is not known.")
         about = self._shelf(connection).about
-        return stored(about.get("capabilities", {})), stored(about.get("request_log", {})), about.get("pinned_organization")
+        return stored(about.get("capabilities", {})), about.get("pinned_organization")
 
     # Pages
 

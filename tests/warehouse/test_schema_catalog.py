@@ -77,14 +77,14 @@ def test_what_must_not_be_null_is_not(database: Database) -> None:
 
 
 def test_connection_stands_in_every_key_and_unique_index(database: Database) -> None:
-    """Only `sync.runs` and Alembic's own table are keyed otherwise: reference tables on a cluster."""
+    """Only `sync.runs`, what belongs to accounts and Alembic's own table are keyed otherwise: reference tables on a cluster."""
     query = f"""
     SELECT indrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
     WHERE relnamespace IN {OURS} AND indisunique
       AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = indrelid AND attname = 'connection' AND attnum = ANY(indkey))
     ORDER BY 1
     """
-    assert rows(database, query) == [("sync.alembic_version",), ("sync.runs",)]
+    assert rows(database, query) == [("sync.account_key",), ("sync.alembic_version",), ("sync.allowances",), ("sync.runs",)]
 
 
 def test_connection_is_never_null(database: Database) -> None:

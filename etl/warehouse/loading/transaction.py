@@ -181,9 +181,9 @@ class Page:
         """Remember the organisation; `finish` writes it."""
         self._kept["pinned_organization"] = organization
 
-    def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
+    def save_connection(self, *, capabilities: JSON) -> None:
         """Remember capabilities and request log; `finish` writes them."""
-        self._kept |= {"capabilities": capabilities, "request_log": request_log}
+        self._kept |= {"capabilities": capabilities}
 
     def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
         note_drift(self._connection, self._account.connection, drift, observed_at)

@@ -13,7 +13,7 @@ from etl.warehouse.tables import runs
 Row = Mapping[str, Any]
 
 # One statement, so that everything is of one instant. Calls are counted from indexes: held ones from
-# (connection, stream, cursor_at), the others by the view from partial indexes.
+# (connection, stream, cursor_at), the others by the view from partial indexes; of runs and audits the newest are found by theirs.
 _STATUS = text(
     """
     SELECT c.connection, c.provider,
@@ -25,7 +25,7 @@ _STATUS = text(
            (SELECT count(*) FROM sync.rejected_records x WHERE x.connection = c.connection AND x.resolved_at IS NULL) AS rejects,
            (SELECT count(*) FROM sync.schema_drift d WHERE d.connection = c.connection) AS drift,
            (SELECT max(l.max_lateness) FROM sync.runs l WHERE l.connection = c.connection
-               AND l.started_at > now() - interval '30 days') AS max_lateness,
+               AND l.max_lateness IS NOT NULL AND l.started_at > now() - interval '30 days') AS max_lateness,
            a.audited_at, a.audit_verdict, a.audit_provider_count, a.audit_known_count,
            a.audit_held_count
     FROM sync.connections c
