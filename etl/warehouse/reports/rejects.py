@@ -35,7 +35,6 @@ def open_rejects(database: Database, connection: str | None, *, limit: int) -> t
         )
     ]
     provider = select(connections.c.provider).where(connections.c.connection == table.c.connection).scalar_subquery()
-    columns.append(provider.label("provider"))
     order = (desc(table.c.last_seen_at), table.c.connection, table.c.stream, table.c.record_key)
     with database.begin() as session:
         count = session.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
