@@ -74,7 +74,7 @@ def _comparing(account: Account, run: Run, *, connect: Connect, given: Auditing,
                 account.connection,
                 outcome.verdicts,
                 checked_at=given.clock.now(),
-                capabilities=task.capabilities.stored(),
+                capabilities=task.found_out(),
                 request_log=api.request_log(),
             )
             log.info("audit.finished", connection=account.connection, requests=api.requests, disagreements=outcome.disagreements)

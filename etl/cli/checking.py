@@ -67,8 +67,9 @@ def _credential(settings: Settings, name: str, connection: ConnectionSettings) -
         one = account(name, connection)
         effects = system_effects()
         with connector(settings, {name: connection}, effects=effects)(one, None) as api:
-            total = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
-        return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
+            counts, apart = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
+        accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
+        return f"{accepted}. {apart}: one of the two is wrong" if apart is not None else accepted
 
     return _attempt(f"connection {name}", ask, connection=name)
 

@@ -9,6 +9,7 @@ from typing import Any
 from etl.cli.output import say, show_json, warn
 from etl.cli.table import duration, show_table, shown
 from etl.config import Settings
+from etl.reading.clocks import Apart
 from etl.system import SystemClock
 from etl.warehouse.reports import gaps, status
 from etl.warehouse.reports.gaps import Gap, Why
@@ -95,6 +96,8 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
                 f"{row['connection']}: that is close to the lookback of {duration(row['lookback'])}; what comes later still is "
                 f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
             )
+        if (apart := Apart.remembered(row["clocks"])) is not None:
+            warn(f"{row['connection']}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider.")
         if row["error_message"]:
             say(row["error_message"])
 
