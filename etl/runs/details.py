@@ -19,6 +19,7 @@ import structlog
 
 from etl.errors import FORBIDDEN, AuthenticationFailed, ConnectionFailed, EtlError, Interrupted, NotFound
 from etl.model import JSON, OPEN_STATUSES, Derived, Record
+from etl.printable import number_of
 from etl.records.derive import late_parts_missing
 from etl.runs.context import Task
 from etl.runs.loading import load_detail
@@ -185,7 +186,7 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
             Finding(
                 stream=answers[0].call.stream,
                 code="open_too_long",
-                text=f"Calls have been open for more than {days} days; they are looked at once a day.",
+                text=f"Calls have been open for more than {number_of(days, 'day')}; they are looked at once a day.",
             )
         )
     return untaken
@@ -203,7 +204,7 @@ def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
             Finding(
                 stream=stream,
                 code="gone_unproven",
-                text=f"The provider knows none of the {len(gone)} calls that were asked for; since it confirmed no other call "
+                text=f"Of {number_of(len(gone), 'call')} asked for the provider knows none; since it confirmed no other call "
                 "either, nothing was marked as deleted.",
             )
         )
