@@ -158,7 +158,7 @@ class AuditWarehouse(RunWarehouse, Protocol):
         ...
 
     def save_verdicts(
-        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON, request_log: JSON
+        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON
     ) -> None:
         """Store an audit's verdicts, and what was found out about the provider on the way."""
         ...

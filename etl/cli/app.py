@@ -157,6 +157,32 @@ def audit(
     raise typer.Exit(audit_connections(context.obj, tuple(connections or ()), repair=repair, as_json=as_json))
 
 
+@app.command(short_help="Write the whole warehouse into a file.")
+def backup(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(parser=Path, metavar="FILE", help="Where to; a backup that stands there is replaced.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write the whole warehouse into one file, as it is at one instant; it is as secret as the calls."""
+    from etl.cli.backing_up import back_up_warehouse
+
+    back_up_warehouse(context.obj, path, as_json=as_json)
+
+
+@app.command(short_help="Bring a backup into an empty database.")
+def restore(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(parser=Path, metavar="FILE", help="What `etl backup` wrote.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Bring a backup into the configured database, which must hold no calls; all or nothing."""
+    from etl.cli.backing_up import restore_warehouse
+
+    restore_warehouse(context.obj, path, as_json=as_json)
+
+
 @app.command(short_help="Run a query on the warehouse, or open psql on it.")
 def sql(
     context: typer.Context,

@@ -18,9 +18,9 @@ from etl.printable import number_of
 from etl.runs.terms import Trigger
 from etl.system import system_effects
 from etl.wiring import (
+    Connector,
     Invocation,
     Opened,
-    connector,
     on_each,
     open_warehouse,
     require_warehouse,
@@ -36,7 +36,7 @@ def audit_connections(invocation: Invocation, names: Sequence[str], *, repair: b
     """Audit the chosen connections, show what was found, and return the exit code."""
     settings = settings_of(invocation)
     chosen = settings.choose(tuple(names))
-    with open_warehouse(settings) as opened:
+    with open_warehouse(settings, writes=True) as opened:
         require_warehouse(opened)
         outcomes = run_audits(settings, chosen, opened, repair=repair, quiet=as_json)
     if as_json:
@@ -55,8 +55,8 @@ def run_audits(
     audit = repair_connection if repair else audit_connection
     with watching(quiet=quiet) as watcher, interruptible() as stop:
         effects = system_effects(stop)
-        connect = connector(settings, chosen, effects=effects)
         with surroundings(AuditedWarehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=Trigger.CLI) as given:
+            connect = Connector(settings, chosen, effects=effects, book=given.warehouse.allowances)
             return on_each(lambda one: audit(one, connect=connect, given=given), chosen, given=given)
 
 

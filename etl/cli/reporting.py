@@ -11,6 +11,7 @@ from etl.cli.table import duration, show_table, shown
 from etl.cli.time_line import show_time_lines
 from etl.config import Settings
 from etl.printable import number_of
+from etl.runs.failing import cannot_be_had
 from etl.system import SystemClock
 from etl.warehouse.reports import gaps, status, time_lines
 from etl.warehouse.reports.gaps import Gap, Why
@@ -91,6 +92,8 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         for gap in found:
             if gap.connection == row["connection"]:
                 say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
+        if row["details_failing"]:
+            say(f"{row['connection']}: {cannot_be_had(row['details_failing'])}")
         if row["rejects"] or row["drift"]:
             rejects = number_of(row["rejects"], "rejected record")
             drift = f"{number_of(row['drift'], 'departure')} from what the provider documents"

@@ -23,7 +23,7 @@ from etl.records.parse import Unfit, instant
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, Trigger, Want
 from etl.system import system_effects
-from etl.wiring import Invocation, Opened, connector, on_each, open_warehouse, settings_of, surroundings
+from etl.wiring import Connector, Invocation, Opened, on_each, open_warehouse, settings_of, surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ def sync_connections(invocation: Invocation, order: Order, *, as_json: bool) -> 
     want = _want(order)
     settings = settings_of(invocation)
     chosen = settings.choose(order.names)
-    with open_warehouse(settings) as opened:
+    with open_warehouse(settings, writes=True) as opened:
         if order.dry_run and opened.is_empty():
             if as_json:
                 show_json({"dry_run": True, "connections": []})
@@ -76,8 +76,8 @@ def run_syncs(
     warehouse = Rehearsal if dry_run else PostgresWarehouse
     with watching(quiet=quiet) as watcher, interruptible() as stop:
         effects = system_effects(stop)
-        connect = connector(settings, chosen, effects=effects)
         with surroundings(warehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=Trigger.CLI) as given:
+            connect = Connector(settings, chosen, effects=effects, book=given.warehouse.allowances)
             return on_each(lambda one: sync_connection(one, want=want, connect=connect, given=given), chosen, given=given)
 
 

@@ -159,10 +159,6 @@ class Client:
         """How many of the requests sent so far were retries."""
         return self._retries
 
-    def request_log(self) -> JSON:
-        """Return what the limiter and the daily budget must remember across runs."""
-        return self._limiter.memory()
-
     # ── Asking, step by step ────────────────────────────────────────────────────────────────────────────────────────
 
     def _ask(self, question: _Question) -> Answer:

@@ -95,14 +95,17 @@ def load_detail(
     context = context_of(account, stream, run_id=run_id)
     entry = with_detail(provider, context, held, detail, observed_at=observed_at)
     due_at = due(entry, detail.value)
+    came_again = [call_id] if held.detail_failures else []
     if holds_what_it_says(provider, context, call_id, held, detail, observed_at=observed_at):
         page.ask_for([call_id], due_at=due_at)
+        page.detail_came(came_again)
         page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
         return Loaded(unchanged=1)
     if page.update([entry._replace(call=entry.call._replace(detail_due_at=due_at))]):
         reject = Reject(as_reject(provider, detail._replace(call_id=call_id)), Rejection.DATABASE_REFUSED)
         page.note(stream=stream, rejects=[reject], drift=Counter(), observed_at=observed_at)
         return Loaded(rejected=1)
+    page.detail_came(came_again)
     page.note(stream=stream, rejects=(), drift=Counter(entry.drift), observed_at=observed_at)
     page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
     return Loaded(updated=1)

@@ -21,7 +21,8 @@ def sync_connection(account: Account, *, want: Want, connect: Connect, given: Su
     """
     Bring one connection up to date and return how that ended. Raises nothing but programming errors.
 
-    The outcome has no run id if another run is in progress or the warehouse could not open a run.
+    The outcome has no run id if another run is in progress, another process uses the account, or the warehouse could not open a
+    run.
     """
     outcome = Outcome(connection=account.connection)
 
@@ -34,7 +35,8 @@ def sync_connection(account: Account, *, want: Want, connect: Connect, given: Su
                 raise unusable
 
     def sync() -> None:
-        carry_out(read, account, kind=RunKind.SYNC, given=given, outcome=outcome)
+        with connect.reserved(account):
+            carry_out(read, account, kind=RunKind.SYNC, given=given, outcome=outcome)
 
     under_lock(sync, warehouse=given.warehouse, outcome=outcome)
     return outcome

@@ -158,12 +158,18 @@ class Absent(NamedTuple):
 
 
 class DueCall(NamedTuple):
-    """A call whose detail is to be fetched: it is new, changed, open, lacks late parts, or was missing from a list."""
+    """
+    A call whose detail is to be fetched: it is new, changed, open, lacks late parts, or was missing from a list.
+
+    `failures` counts the requests in a row that brought nothing usable; `has_detail` says whether any ever brought something.
+    """
 
     stream: str
     call_id: str
     is_open: bool
     cursor: datetime
+    failures: int = 0
+    has_detail: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

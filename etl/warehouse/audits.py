@@ -154,7 +154,7 @@ class AuditedWarehouse(PostgresWarehouse):
             )
 
     def save_verdicts(
-        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON, request_log: JSON
+        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON
     ) -> None:
         with self._database.begin() as session:
             for one in verdicts:
@@ -174,11 +174,7 @@ class AuditedWarehouse(PostgresWarehouse):
                         note=one.note,
                     )
                 )
-            session.execute(
-                update(connections)
-                .where(connections.c.connection == connection)
-                .values(capabilities=capabilities, request_log=request_log)
-            )
+            session.execute(update(connections).where(connections.c.connection == connection).values(capabilities=capabilities))
 
 
 def _inside(connection: str, stream: str, span: Span) -> tuple[ColumnElement[bool], ...]:

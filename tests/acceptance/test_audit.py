@@ -28,7 +28,7 @@ def audited(stage: Stage, provider: str, *, repair: bool = False) -> AuditOutcom
     ((name, connection),) = chosen.items()
     audit = repair_connection if repair else audit_connection
     with stage.surroundings(AuditedWarehouse) as given:
-        return audit(account(name, connection), connect=stage.connect(settings, chosen), given=given)
+        return audit(account(name, connection), connect=stage.connect(settings, chosen, given), given=given)
 
 
 def loaded(stage: Stage, provider: str, *, number: int = 60) -> None:

@@ -60,7 +60,7 @@ WHERE connection = %s AND stream = %s AND cursor_at >= %s AND cursor_at < %s
 
 # As text, so that records are decoded by our own decoder and not by the driver's.
 _HELD = """
-SELECT call_id, raw::text, observed_at, content_hash, detail::text, detail_observed_at, detail_due_at
+SELECT call_id, raw::text, observed_at, content_hash, detail::text, detail_observed_at, detail_due_at, detail_failures
 FROM public.calls
 WHERE connection = %s AND call_id = ANY(%s::text[])
 """
