@@ -82,10 +82,11 @@ def _credentials(
 
     def ask(one: Account) -> str:
         with connect.reserved(one), connect(one) as api:
-            total = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
+            counts, apart = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
+        accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
         future = not_begun(one, Want(), now=effects.clock.now())
-        counted = f" and counts {total}" if total else ""
-        return f"{one.provider.title} accepts the credential{counted}" + (f"; {future}" if future else "")
+        said = [accepted, *([f"{apart}: one of the two is wrong"] if apart is not None else []), *([future] if future else [])]
+        return ". ".join(said)
 
     return [
         _attempt(f"connection {name}", partial(ask, account(name, connection)), connection=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from etl.errors import FORBIDDEN, AnchorNotMet, AuthenticationFailed, ConnectionFailed, NotFound, NothingUsable
+from etl.printable import number_of
 from etl.provider import CALLS
 from etl.runs.account import Account
 from etl.runs.context import Task
@@ -50,7 +51,7 @@ def _unusable(task: Task) -> NothingUsable | None:
         return None
     provider = task.account.provider
     return NothingUsable(
-        f"none of the {counters.rejected:,} records that the provider, {provider.title}, listed could become a call.",
+        f"the provider, {provider.title}, listed {number_of(counters.rejected, 'record')}, and none could become a call.",
         safe="The records are kept with their reasons; the calls held stay as they were.",
         hint=f"A record must be an object with an id in {provider.call_id} and a time in {provider.cursor}, as ISO 8601. See: "
         f"etl rejects {task.connection}",
