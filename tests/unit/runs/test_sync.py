@@ -140,7 +140,7 @@ def test_one_stream_that_fails_stops_no_other_but_fails_the_run() -> None:
     outcome = scene.sync()
 
     assert (outcome.status, codes(outcome), scene.ids) == (RunStatus.FAILED, ["unavailable"], ids("ann", "eve"))
-    assert set(scene.shelf.states) == {"ann", "eve"}
+    assert {name: bool(state.coverage) for name, state in scene.shelf.states.items()} == {"ann": True, "bob": False, "eve": True}
     scene.api.refusals = {}
     assert (scene.sync().status, scene.ids) == (RunStatus.SUCCEEDED, ids("ann", "bob", "eve"))
 
