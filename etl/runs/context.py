@@ -17,6 +17,7 @@ from etl.reading.clocks import APART
 from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Access
 from etl.runs.account import Account
+from etl.runs.listed import Listed, Moves
 from etl.runs.port import PageTransaction, RunWarehouse, Watcher
 from etl.runs.repeated import repeated
 from etl.runs.terms import Counters, Finding, Want
@@ -55,6 +56,8 @@ class Task:
     telling: Lock = field(default_factory=Lock)  # guards `latest`: pages are fetched in another thread
     forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
     open_seen: set[str] = field(default_factory=set)  # open calls that this run has already seen in a list
+    listed: Listed = field(default_factory=Listed)
+    moves: Moves = field(default_factory=Moves)
 
     @property
     def connection(self) -> str:
@@ -74,7 +77,7 @@ class Task:
 
     def write(self, work: Callable[[PageTransaction, Counters], None]) -> None:
         """
-        Do the work of a page in one transaction, together with the run's counters and what the limiter must remember.
+        Do the work of a page in one transaction, together with the run's counters.
 
         The work adds what it brought to the counters that it is given: they are the run's once the transaction is committed,
         and are forgotten where it is not. Work that collided with another transaction is done again from its beginning.
@@ -91,7 +94,7 @@ class Task:
                 page.save_counters(counters)
                 if departures:
                     page.note_drift(departures, observed_at=self.clock.now())
-                page.save_connection(capabilities=self.found_out(), request_log=self.source.api.request_log())
+                page.save_connection(capabilities=self.found_out())
             return counters
 
         self.counters.become(repeated(transaction, clock=self.clock))

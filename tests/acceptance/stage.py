@@ -28,7 +28,7 @@ from etl.system import SystemClock, system_effects
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
-from etl.wiring import Opened, Warehouse, account, connector, surroundings
+from etl.wiring import Connector, Opened, Warehouse, account, surroundings
 
 PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
 NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "devices", "krosai": "telephony"}
@@ -112,14 +112,18 @@ class Stage:
         chosen = settings.choose(tuple(NAMES[provider] for provider in providers or PROVIDERS))
         with self.surroundings(PostgresWarehouse, stop=stop) as given:
             outcomes = [
-                sync_connection(account(name, one), want=want or Want(), connect=self.connect(settings, chosen), given=given)
+                sync_connection(
+                    account(name, one), want=want or Want(), connect=self.connect(settings, chosen, given), given=given
+                )
                 for name, one in chosen.items()
             ]
         return dict(zip(providers or PROVIDERS, outcomes, strict=True))
 
-    def connect(self, settings: Settings, chosen: Mapping[str, ConnectionSettings]) -> Connect:
+    def connect(
+        self, settings: Settings, chosen: Mapping[str, ConnectionSettings], given: Surroundings[PostgresWarehouse]
+    ) -> Connect:
         """Return what opens the client of one of the chosen connections, by the stage's clock."""
-        return connector(settings, chosen, effects=self.effects)
+        return Connector(settings, chosen, effects=self.effects, book=given.warehouse.allowances)
 
     @property
     def effects(self) -> Effects:

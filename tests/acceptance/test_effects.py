@@ -13,7 +13,7 @@ from etl.runs.sync import sync_connection
 from etl.runs.terms import RunStatus, Trigger, Want
 from etl.sandbox import History
 from etl.warehouse.postgres import PostgresWarehouse
-from etl.wiring import Opened, account, connector, surroundings
+from etl.wiring import Connector, Opened, account, surroundings
 from tests.acceptance.stage import NAMES, START, Stage, StageClock
 from tests.inline import NoThreads
 
@@ -46,7 +46,7 @@ def test_a_sync_without_threads(stage: Stage, provider: str) -> None:
         outcome = sync_connection(
             account(NAMES[provider], chosen[NAMES[provider]]),
             want=Want(),
-            connect=connector(settings, chosen, effects=effects),
+            connect=Connector(settings, chosen, effects=effects, book=given.warehouse.allowances),
             given=given,
         )
 
