@@ -46,7 +46,8 @@ def _database(settings: Settings) -> list[Finding]:
     try:
         with open_warehouse(settings) as opened:
             opened.database.check_server()
-            return [Finding("database", opened.database.address), _attempt("schema", lambda: _schema(opened, settings))]
+            where = f"{opened.database.address}, {opened.database.privacy()}"
+            return [Finding("database", where), _attempt("schema", lambda: _schema(opened, settings))]
     except EtlError as error:
         return [Finding("database", "", error)]
 
@@ -54,7 +55,9 @@ def _database(settings: Settings) -> list[Finding]:
 def _schema(opened: Opened, settings: Settings) -> str:
     from etl.warehouse import schema
 
-    if schema.is_empty(opened.database):
+    found = schema.current(opened.database)
+    opened.database.require_rights(to_change=found != schema.head())
+    if found is None:
         return "the warehouse is empty; the first `etl sync` makes its schema"
     schema.require_newest(opened.database)
     wanted, kept = settings.warehouse.reporting_timezone, schema.reporting_timezone(opened.database)
