@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from etl.config import ConnectionSettings, Settings, load
 from etl.effects import Effects
 from etl.errors import WarehouseError
-from etl.model import JSON
 from etl.runs.account import Account
+from etl.runs.allowances import AllowanceBook
 from etl.runs.lifecycle import Surroundings
 from etl.runs.port import RunRegister, Watcher
 from etl.runs.terms import Trigger
@@ -27,6 +27,7 @@ from etl.system import SystemThreads
 
 if TYPE_CHECKING:
     from etl.http.client import Client
+    from etl.http.limits import Limiter
     from etl.warehouse.database import Database
     from etl.warehouse.locks import Locks
 
@@ -184,6 +185,23 @@ def surroundings(
         )
 
 
+@contextmanager
+def kept_allowances(opened: Opened, *, effects: Effects) -> Iterator[AllowanceBook]:
+    """Give the warehouse's own book of request allowances, for what is no run; what was taken is given back with the block."""
+    from etl.warehouse.allowances import Allowances
+    from etl.warehouse.locks import Locks
+
+    with Locks(opened.database, effects.threads) as locks:
+        yield Allowances(opened.database, locks)
+
+
+def no_book() -> AllowanceBook:
+    """Return a book of request allowances for where there is no warehouse: nothing is known, and nothing is kept."""
+    from etl.http.accounts import NoBook
+
+    return NoBook()
+
+
 def on_each(
     work: Callable[[Account], Result], chosen: Mapping[str, ConnectionSettings], *, given: Surroundings[Any]
 ) -> list[Result]:
@@ -193,49 +211,58 @@ def on_each(
         return list(threads.map(work, accounts))
 
 
-def connector(
-    settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects
-) -> Callable[[Account, JSON], AbstractContextManager[Client]]:
+class Connector:
     """
-    Return a function that opens the client of a chosen connection, given the request log that its limiter saved.
+    Opens the clients of chosen connections (`etl.runs.lifecycle.Connect`).
 
-    Connections with the same provider and token share one limiter, so that together they keep to one allowance.
+    Connections with the same provider and token share one limiter, so that together they keep to one allowance; `book` keeps it.
     """
-    from etl.http.client import Client, HttpOptions
-    from etl.http.limits import Limiters, fingerprint
 
-    limiters = Limiters()
-    http = settings.http
-    options = HttpOptions(
-        timeout=timedelta(seconds=http.timeout),
-        max_attempts=http.max_attempts,
-        backoff=timedelta(seconds=http.backoff),
-        max_backoff=timedelta(seconds=http.max_backoff),
-        max_response_bytes=http.max_response_mb * 2**20,
-    )
+    def __init__(
+        self, settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects, book: AllowanceBook
+    ) -> None:
+        from etl.http.accounts import Accounts
 
-    def connect(account: Account, memory: JSON) -> Client:
-        connection = chosen[account.connection]
-        provider = account.provider
+        self._settings = settings
+        self._chosen = chosen
+        self._effects = effects
+        self._accounts = Accounts(book, clock=effects.clock, random=effects.random)
+        self._limiters: dict[str, Limiter] = {}
+
+    @contextmanager
+    def reserved(self, account: Account) -> Iterator[None]:
+        """See `Connect.reserved`."""
+        connection, provider = self._chosen[account.connection], account.provider
+        limit = connection.rate_limit or provider.limit
         token = connection.token.get_secret_value() if connection.token else ""
+        limits, daily = [limit] if limit else [], connection.daily_requests
+        with self._accounts.limiter(provider.name, token, limits=limits, daily=daily) as limiter:
+            self._limiters[account.connection] = limiter
+            try:
+                yield
+            finally:
+                del self._limiters[account.connection]
+
+    def __call__(self, account: Account) -> Client:
+        """See `Connect`."""
+        from etl.http.client import Client, HttpOptions
+
+        http, provider, connection = self._settings.http, account.provider, self._chosen[account.connection]
         given = {header.setting: getattr(connection, header.setting) for header in provider.headers}
         return Client(
             provider=provider,
             base_url=connection.base_url or provider.base_url,
             credentials={setting: value for setting, value in given.items() if value is not None},
-            limiter=limiters.of(
-                provider.name,
-                fingerprint(token),
-                limit=connection.rate_limit or provider.limit,
-                daily=connection.daily_requests,
-                clock=effects.clock,
-                memory=memory,
+            limiter=self._limiters[account.connection],
+            http=HttpOptions(
+                timeout=timedelta(seconds=http.timeout),
+                max_attempts=http.max_attempts,
+                backoff=timedelta(seconds=http.backoff),
+                max_backoff=timedelta(seconds=http.max_backoff),
+                max_response_bytes=http.max_response_mb * 2**20,
             ),
-            http=options,
             connection=account.connection,
-            clock=effects.clock,
-            random=effects.random,
+            clock=self._effects.clock,
+            random=self._effects.random,
             allow_http=connection.allow_http,
         )
-
-    return connect

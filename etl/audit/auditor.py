@@ -19,6 +19,7 @@ from etl.audit.self_check import Wrong, examine_batch
 from etl.coverage import BEGINNING, ORIGIN, Span
 from etl.errors import AnchorNotMet, ConnectionFailed, NotFound
 from etl.model import Verdict
+from etl.printable import number_of
 from etl.reading.orders import way_of
 from etl.reading.walks.way import Uncountable
 from etl.runs.context import Task
@@ -152,7 +153,7 @@ class Audit:
             stream.counted = Counted(
                 span=counted.span, provider=counted.provider - repeats, held=counted.held, rejected=counted.rejected
             )
-            stream.notes.append(f"the provider lists {repeats:,} calls twice; they are counted once")
+            stream.notes.append(f"the provider lists {number_of(repeats, 'call')} twice; each is counted once")
 
     def _second_look(self, stream: _Stream, counted: Counted) -> None:
         """Compare a stream whose total agrees by status and by day as well."""
@@ -204,9 +205,11 @@ class Audit:
         left = sum(self.open[name] for name in {stream.name, *of_none})
         counted = stream.counted
         if counted is not None and not counted.agree and stream.located.unread:
-            stream.notes.append(f"{stream.located.unread} stretches that disagree were not narrowed down to calls")
+            stream.notes.append(
+                f"{number_of(stream.located.unread, 'stretch', 'stretches')} of disagreement could not be narrowed down to calls"
+            )
         if found:
-            stream.notes.append(f"{found:,} calls did not agree with their own records, {found - left:,} of them were mended")
+            stream.notes.append(f"{number_of(found, 'call')} disagreed with the records kept, {found - left:,} mended")
         if left or (counted is not None and not counted.agree):
             verdict = Verdict.MISMATCH
         elif counted is None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from etl.errors import Collided, WarehouseError
-from etl.warehouse.unreachable import BUSY, LOST, NO_CONNECTION, ON_CONNECT, SERVERS_OWN, Meaning, connecting
+from etl.warehouse.unreachable import BUSY, CREATE, LOST, NO_CONNECTION, ON_CONNECT, SERVERS_OWN, Meaning, connecting
 
 KEPT = "What was committed before stays."
 
@@ -63,11 +63,14 @@ _RIGHTS = Meaning(
 )
 _IN_THE_WAY = Meaning(
     "Something else in the database at {address} already has a name that the warehouse needs: {said}.",
-    "Give the warehouse a database of its own: CREATE DATABASE call_warehouse ENCODING 'UTF8' TEMPLATE template0; and name it in "
+    "Give the warehouse a database of its own: CREATE DATABASE calls ENCODING 'UTF8' TEMPLATE template0; and name it in "
     "warehouse.url.",
     InTheWay,
 )
-_FULL = Meaning("The disk of the database server at {address} is full.", "Make room on the server; the next run continues.")
+_FULL = Meaning(
+    "The disk of the database server at {address} is full: no space is left.",
+    "Make room on the disk that holds its data (the embedded server's is in warehouse.data_dir); the next run continues.",
+)
 _COLLIDED = Meaning("Another transaction on the database at {address} got in the way.", RETRY, Collided)
 _LOCKED = Meaning(
     "Another session on the database at {address} holds a lock for too long.",
@@ -78,16 +81,24 @@ _DAMAGED = Meaning(
     "The database server at {address} reports damaged or unreadable storage ({code}).",
     "Look into the server's log before anything else.",
 )
-_OTHER = Meaning("The database at {address} failed ({code}).", "See the server's log for what it says about this code.")
+_OTHER = Meaning(
+    "The database at {address} failed ({code}).",
+    "Appendix A of PostgreSQL's manual says what the code means. If the next run meets it again, report it with this text.",
+)
+_OURS = Meaning(
+    "The database at {address} was not used as it should be ({code}).",
+    "Nothing of yours is wrong: please report it with this text and what you ran.",
+)
 
 _BY_CODE: dict[str, Meaning] = {
     "25006": Meaning(
         "The server at {address} takes no writes: it is read-only.", "Set warehouse.url to the primary server.", TakesNoWrites
     ),
     "28": Meaning(
-        "The server at {address} refused the user or its password.", "Check warehouse.url, or the password in the environment."
+        "The server at {address} refused the user or its password.",
+        "Check the user and the password in warehouse.url (or in PGPASSWORD or ~/.pgpass, where it has none).",
     ),
-    "3D000": Meaning("The database at {address} does not exist: {said}.", "Create it, or correct the name in warehouse.url."),
+    "3D000": Meaning("The database at {address} does not exist: {said}.", CREATE),
     "42501": _RIGHTS,
     "3F000": _MIGRATE,
     "42P01": _MIGRATE,
@@ -140,10 +151,12 @@ def translated(address: str) -> Iterator[None]:
         raise _failure(error, address) from error
     except PoolTimeout as error:
         raise WarehouseError(
-            f"Every session this program may open at {address} is in use.", safe=KEPT, hint="Sync fewer connections at once."
+            f"Every session this program may open at {address} is in use.",
+            safe=KEPT,
+            hint="The next run continues. If it happens again, sync a few connections at a time: etl sync NAME NAME",
         ) from error
     except SQLAlchemyError as error:
-        raise _say(_OTHER, address, code=type(error).__name__) from error
+        raise _say(_OURS, address, code=type(error).__name__) from error
 
 
 def _failure(error: BaseException, address: str) -> WarehouseError:
@@ -162,7 +175,7 @@ def _without_code(error: psycopg.Error, address: str) -> WarehouseError:
     if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
         return _say(_REFUSED, address, code=type(error).__name__)
     if not isinstance(error, psycopg.OperationalError):
-        return _say(_OTHER, address, code=type(error).__name__)
+        return _say(_OURS, address, code=type(error).__name__)
     words = f"timed out: {error}" if isinstance(error, psycopg.errors.ConnectionTimeout) else str(error)
     if error.pgconn is None and not connecting(words):
         return _say(LOST, address)

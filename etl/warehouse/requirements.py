@@ -20,7 +20,7 @@ def refuse_unfit(address: str, *, version: int, encoding: str, standby: bool, re
         raise WarehouseError(
             f"The database at {address} stores text as {encoding}; the warehouse needs UTF8.",
             safe="Nothing was changed.",
-            hint="Run CREATE DATABASE warehouse ENCODING 'UTF8' TEMPLATE template0; and name it in warehouse.url.",
+            hint="Run CREATE DATABASE calls ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0; and name it in warehouse.url.",
         )
     if standby or read_only:
         raise WarehouseError(

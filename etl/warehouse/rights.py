@@ -181,6 +181,6 @@ def _statements(asking: Session, query: LiteralString) -> list[str]:
 
 
 def _a_database_of_its_own(asking: Session) -> str:
-    made = "SELECT format('CREATE DATABASE call_warehouse OWNER %I ENCODING ''UTF8'' TEMPLATE template0;', current_user)"
+    made = "SELECT format('CREATE DATABASE calls OWNER %I ENCODING ''UTF8'' TEMPLATE template0;', current_user)"
     (statement,) = [str(found) for (found,) in asking.execute(made).fetchall()]
     return f"Give the warehouse a database of its own and name it in warehouse.url: {statement}"

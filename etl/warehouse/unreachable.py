@@ -16,11 +16,18 @@ class Meaning(NamedTuple):
     kind: type[WarehouseError] = WarehouseError
 
 
-LOST = Meaning("The connection to the database at {address} was lost.", "Check that the server runs; the next run continues.")
+LOST = Meaning(
+    "The connection to the database at {address} was lost.",
+    "Check that the server runs (etl check) and, if not, what its log says; the next run continues.",
+)
 BUSY = Meaning(
     "The database server at {address} accepts no more connections.", "Raise its max_connections, or close other clients."
 )
 _LIMIT = 'Up to twenty-one are opened. Let an administrator run: ALTER {kind} "{name}" CONNECTION LIMIT -1; or set a higher one.'
+CREATE = (
+    "Correct the name in warehouse.url, or create it, with the names that stand there: CREATE DATABASE name OWNER user "
+    "ENCODING 'UTF8' TEMPLATE template0;"
+)
 ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
     (
         r'too many connections for role "(?P<name>.*)"',
@@ -38,39 +45,44 @@ ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
         ),
     ),
     (
-        r"session is (not )?read-only|server is (not )?in hot standby",
-        Meaning(
-            "No server at {address} is of the kind that target_session_attrs asks for: {said}.",
-            "Name a server that takes writes in warehouse.url, or look why none of those named does.",
-        ),
+        r"invalid \w+ value|invalid port number|invalid integer value|definition of service",
+        Meaning("An option in the address {address} cannot be used: {said}.", "Correct it in warehouse.url, or leave it out."),
     ),
     (
         r"does not support SSL",
         Meaning(
-            "The server at {address} offers no encryption, which sslmode in warehouse.url asks for.",
-            "Switch ssl on at the server, or take sslmode out of warehouse.url where nobody can read along.",
+            "The server at {address} does not offer encryption, and warehouse.url demands it.",
+            "Let its administrator set ssl = on; or, where nobody can listen on the way to it, write ?sslmode=prefer.",
+        ),
+    ),
+    (
+        r"client certificate|private key file|could not (load|read) certificate file",
+        Meaning(
+            "The server at {address} wants a client's certificate that can be used: {said}.",
+            "Name it and its key in warehouse.url: ?sslcert=/path/to/cert.pem&sslkey=/path/to/key.pem (mode 0600).",
         ),
     ),
     (
         r"certificate|SSL error",
         Meaning(
-            "The server at {address} could not prove who it is: {said}.",
-            "Name in warehouse.url who signed its certificate (sslrootcert=/path/to/ca.pem, or sslrootcert=system), "
-            "and the server by the host name that stands in the certificate.",
+            "The encrypted connection to {address} cannot be made: {said}.",
+            "In warehouse.url, name the file of the authority that signed the server's certificate, ?sslrootcert=/path/ca.pem, "
+            "and the host that the certificate is for. ?sslmode=require alone encrypts without looking who answers.",
         ),
     ),
     (
-        r"no pg_hba\.conf entry.* no encryption",
+        r"session is (not )?read-only|server is (not )?in hot standby mode",
         Meaning(
-            "The server at {address} refused the user or its password: {said}.",
-            "If it takes encrypted sessions only, add ?sslmode=require to warehouse.url; else admit the user in its pg_hba.conf.",
+            "No server at {address} is of the kind that target_session_attrs demands: {said}.",
+            "Name the primary server among the hosts of warehouse.url, with ?target_session_attrs=read-write.",
         ),
     ),
     (
         r"no pg_hba\.conf entry",
         Meaning(
-            "The server at {address} refused the user or its password: {said}.",
-            "Let its pg_hba.conf admit this user to this database.",
+            "The server at {address} is not set up to let this user in from here: {said}.",
+            "Where it says “no encryption”, write ?sslmode=require in warehouse.url; else let its administrator add the user, "
+            "the database and this machine to pg_hba.conf.",
         ),
     ),
     (
@@ -96,7 +108,7 @@ ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
         r"database .* does not exist",
         Meaning(
             "The database at {address} does not exist: {said}.",
-            "Create it (CREATE DATABASE …), or correct the name in warehouse.url.",
+            CREATE,
         ),
     ),
     (r"closed the connection unexpectedly|connection reset", LOST),
@@ -106,7 +118,7 @@ ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
         Meaning("The server at {address} is starting, stopping or recovering.", "Try again in a moment."),
     ),
 )
-SERVERS_OWN = re.compile(r"^connection .*?FATAL:\s+")
+SERVERS_OWN = re.compile(r"^connection (.*?FATAL:\s+|is bad: (connection to server .* failed: )?)")
 """What libpq writes before the server's message when a connection is refused."""
 
 NO_CONNECTION = Meaning("The database at {address} cannot be reached: {said}.", "Check warehouse.url and the server.")

@@ -78,8 +78,8 @@ def test_a_server_that_cannot_prove_who_it_is(secured: tuple[str, Path]) -> None
     """The setting that is missing is named, and setting it helps."""
     url, authority = secured
     told = failure(f"{url}?sslmode=verify-full&sslrootcert=system")
-    assert told.happened.startswith(f"The server at {url.replace('://', '+psycopg://')} could not prove who it is: ")
-    assert "sslrootcert=/path/to/ca.pem" in told.hint
+    assert told.happened.startswith(f"The encrypted connection to {url.replace('://', '+psycopg://')} cannot be made: ")
+    assert "?sslrootcert=/path/ca.pem" in told.hint
     with Database(f"{url}?sslmode=verify-full&sslrootcert={authority}") as database:
         assert database.privacy() == "encrypted with TLSv1.3"
 
@@ -91,8 +91,8 @@ def test_a_server_without_encryption(programs: Path) -> None:
         told = failure(f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=require")
     address = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
     assert (told.happened, told.hint) == (
-        f"The server at {address} offers no encryption, which sslmode in warehouse.url asks for.",
-        "Switch ssl on at the server, or take sslmode out of warehouse.url where nobody can read along.",
+        f"The server at {address} does not offer encryption, and warehouse.url demands it.",
+        "Let its administrator set ssl = on; or, where nobody can listen on the way to it, write ?sslmode=prefer.",
     )
 
 

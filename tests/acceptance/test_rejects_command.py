@@ -139,7 +139,7 @@ def test_the_status_counts_rejects_and_departures_and_says_where_they_are_listed
     (connection,) = program.run("status", "--json").json["connections"]
 
     assert (connection["rejects"], connection["drift"]) == (1, 0)
-    expected = "pairing: 1 rejected records, 0 departures from what the provider documents, see: etl rejects pairing"
+    expected = "pairing: 1 rejected record, see: etl rejects pairing"
     assert expected in program.run("status").out.splitlines()
 
 

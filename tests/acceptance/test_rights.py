@@ -188,11 +188,11 @@ def test_somebody_elses_table_in_the_way(program: Program, empty_database_url: s
         f"Something else in the database at {shown(program.url)} already has names that the warehouse needs: {name}.",
     )
     assert (ended.code, advised(ended)) == (1, advised(checked))
-    execute(server_url, "DROP DATABASE IF EXISTS call_warehouse")
+    execute(server_url, "DROP DATABASE IF EXISTS calls")
     follow(ended, server_url)
-    program.url = make_url(program.url).set(database="call_warehouse").render_as_string(hide_password=False)
+    program.url = make_url(program.url).set(database="calls").render_as_string(hide_password=False)
     assert [program.run(one).code for one in ("check", "migrate")] == [0, 0]
-    execute(server_url, "DROP DATABASE call_warehouse WITH (FORCE)")
+    execute(server_url, "DROP DATABASE calls WITH (FORCE)")
 
 
 @pytest.mark.parametrize("limited", ["ROLE", "DATABASE"])

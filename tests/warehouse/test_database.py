@@ -48,6 +48,25 @@ def test_an_address_that_cannot_be_used_is_not_shown(url: str) -> None:
     assert PASSWORD not in repr((caught.value, str(caught.value), caught.value.__cause__))
 
 
+@pytest.mark.parametrize(
+    ("option", "happened", "hint"),
+    [
+        ("sslmod=require", "has an option 'sslmod', which PostgreSQL does not know.", "Did you mean sslmode?"),
+        ("SSLMODE=require", "has an option 'SSLMODE', which PostgreSQL does not know.", "Did you mean sslmode?"),
+        ("ssl=true", "has an option 'ssl', which PostgreSQL does not know.", "Did you mean sslmode?"),
+        ("autocommit=1", "has an option that PostgreSQL does not know.", "Options stand at its end, like ?sslmode=require"),
+        ("connect_timeout=soon", "is no number of seconds.", "Write it like ?connect_timeout=10"),
+        (f"{PASSWORD}=x", "has an option that PostgreSQL does not know.", "? as %3F"),
+    ],
+)
+def test_an_option_that_does_not_exist(option: str, happened: str, hint: str) -> None:
+    """It is told before anything is connected; what may be the rest of a password is not shown."""
+    with pytest.raises(UsageError) as caught:
+        Database(f"postgresql://etl@localhost/warehouse?{option}")
+    assert caught.value.happened.endswith(happened) and hint in caught.value.hint
+    assert PASSWORD not in str(caught.value)
+
+
 def test_a_password_is_never_shown() -> None:
     """Neither `repr` nor `address` nor the engine's own `repr` holds it, also where it stands among the options."""
     database = Database(f"postgresql://etl:{PASSWORD}@localhost/warehouse?sslpassword={PASSWORD}")

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from etl.coverage import ORIGIN, Span, Spans
 from etl.model import Record
 from etl.provider import Ask
+from etl.reading.clocks import APART
 from etl.reading.source import Page, Pager
 from etl.reading.walks.ascending import ascending, whole_second
 from etl.reading.walks.ending import says_end, served
@@ -21,6 +22,9 @@ SECOND = timedelta(seconds=1)
 
 ASKED_ANCHORS = 5
 """How many held calls are looked for one by one."""
+
+LOOKS = 40
+"""The maximum number of requests for finding where calls that were missed have moved to."""
 
 PAGES = 10_000
 """More pages than any audit reads of one span; guards against an endless list."""
@@ -40,6 +44,7 @@ class ByWindow:
 
     def plans(self, pager: Pager, owed: Spans, held: Holdings, *, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
         """Yield a plan for each window: extended to the nearest held call or, if that proves nothing, to the hundredth."""
+        known = max((call.cursor for call in held.newest(None)), default=None)
         for span in owed:
             anchors = held.newest(span.end)
             tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (*anchors[:1], *anchors[-1:])]
@@ -48,7 +53,8 @@ class ByWindow:
                 above = held.oldest(span.end)
                 anchors = anchors or above
                 tries += [Span(span.start, anchor.cursor + timedelta(seconds=2)) for anchor in (*above[:1], *above[-1:])]
-            yield tuple(Attempt(steps=_walk(pager, window), anchors=anchors) for window in dict.fromkeys(tries or [span]))
+            windows = dict.fromkeys(tries or [span])
+            yield tuple(Attempt(steps=_walk(pager, window, known), anchors=anchors) for window in windows)
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
         """
@@ -62,8 +68,33 @@ class ByWindow:
                 since = whole_second(anchor.cursor)
                 yield pager.page(1, since=since, until=since + SECOND)
 
+    def moved(self, pager: Pager, unread: Spans, held: Holdings) -> Iterator[Page]:
+        """Compare the total of each window with the calls held in it, and halve a window that has more, down to one page."""
+        oldest = held.oldest(ORIGIN)
+        cut = whole_second(oldest[0].cursor) if oldest else ORIGIN
+        work = [
+            Span(whole_second(span.start), whole_second(span.end))
+            for part in (unread.below(cut), unread.above(cut))
+            for span in part
+        ]
+        for _ in range(LOOKS):
+            while work and work[-1].start >= work[-1].end:
+                work.pop()
+            if not work:
+                return
+            window = work.pop()
+            page = pager.page(1, since=window.start, until=window.end)
+            total = page.facts.total
+            if total is None or total <= held.position(window.start) - held.position(window.end):
+                continue
+            middle = whole_second(window.start + (window.end - window.start) / 2)
+            if len(page.records) >= total or middle in (window.start, window.end):
+                yield page
+            else:
+                work += [Span(window.start, middle), Span(middle, window.end)]
+
     def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
-        return Windows(access)
+        return Windows(access, expected=expected)
 
     def counted_from(
         self, start_date: datetime | None, horizon: datetime | None, *, held_in: Callable[[Span], int]
@@ -74,22 +105,26 @@ class ByWindow:
         return Ask(number=1, size=1, since=until - span, until=until)
 
 
-def _walk(pager: Pager, window: Span) -> Iterator[Step]:
+def _walk(pager: Pager, window: Span, known: datetime | None) -> Iterator[Step]:
     if pager.found.unsorted:
-        yield from scan(pager, claims_from=window.start, since=whole_second(window.start), until=window.end)
+        since, until = whole_second(window.start), window.end
+        yield from scan(pager, claims_from=window.start, since=since, until=until, instants=Instants(known))
     else:
-        yield from ascending(pager, span=window)
+        yield from ascending(pager, span=window, known=known)
 
 
 class Windows:
     """Counts a window by the total that its smallest page shows. What the methods promise is documented at `Side`."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, *, expected: Callable[[datetime], int]) -> None:
         self._one = access.pager(per_page=1)
         self._pager = access.pager()
         until = whole_second(access.clock.now() - access.lookback)
         page = self._one.page(1, since=until - SECOND, until=until)
-        self.bound = min(until, whole_second(Instants.of(page).settles_before - access.lookback))
+        self.bound = until
+        # A clock that is behind calls that are held is wrong, and would leave nothing to be counted.
+        if page.date is not None and not (page.date < until and expected(page.date + APART)):
+            self.bound = min(until, whole_second(page.date - access.lookback))
 
     @property
     def size(self) -> int:

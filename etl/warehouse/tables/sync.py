@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, Interval, Table, Text, text
+from sqlalchemy import BigInteger, Column, Date, Identity, Index, Integer, Interval, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
 from etl.model import Drift, Rejection, Verdict
@@ -21,9 +21,34 @@ connections = Table(
     ),
     optional("pinned_organization", Text, "The organisation whose calls this account may hold; a row of another one is refused"),
     required("capabilities", JSONB(), "What was found out about the provider's paging and order, and when", default="{}"),
-    required("request_log", JSONB(), "What the request limiter and the daily budget must remember across runs", default="{}"),
+    required(
+        "request_log", JSONB(), "No longer used: what must be remembered of requests stands in sync.allowances", default="{}"
+    ),
     schema=MACHINE,
     comment="One row per connection: its owner, and what was found out about its provider",
+)
+
+allowances = Table(
+    "allowances",
+    METADATA,
+    key("account", "The account: a keyed hash (sync.account_key) of provider and token, from which neither can be found"),
+    required("memory", JSONB(), "What its limits must remember: the limits, and when requests were answered", default="{}"),
+    optional("paused_until", instant(), "Nothing is asked for before this instant, because the provider said so; else null"),
+    optional("day", Date, "The day (UTC) that day_requests counts; null before the first request"),
+    required("day_requests", BigInteger, "Requests that were sent on that day", default="0"),
+    optional("owner", BigInteger, "The process that uses the account; null if none does, and what stands here is complete"),
+    optional("written_at", instant(), "When its owner last wrote this row: at most once a second while requests go out"),
+    optional("wanted_at", instant(), "When another process asked for the account in vain; null while nobody waits"),
+    schema=MACHINE,
+    comment="One row per account (a provider and a token): what is used of its request allowance, across runs and machines",
+)
+
+account_key = Table(
+    "account_key",
+    METADATA,
+    Column("key", LargeBinary, primary_key=True, comment="32 random bytes of this warehouse alone"),
+    schema=MACHINE,
+    comment="One row: the key of the hashes in sync.allowances; it has no other use",
 )
 
 state = Table(

@@ -56,7 +56,6 @@ def test_a_run_that_succeeds_is_noted_with_what_it_did() -> None:
     expected = Counters(requests=2, pages=2, records_seen=15, inserted=15)
     assert (outcome.counters, scene.run.status, scene.run.error_code) == (expected, RunStatus.SUCCEEDED, None)
     assert scene.run.counted == {name: getattr(expected, name) for name in Counters.__slots__}
-    assert scene.shelf.about["request_log"] == {"requests": 2}
 
 
 @pytest.mark.parametrize(
@@ -116,8 +115,8 @@ def test_what_was_found_out_about_paging_is_remembered() -> None:
     scene = scene_of()
     scene.sync()
 
-    capabilities, request_log, _ = scene.warehouse.remembered(LINE)
-    assert (capabilities["style"], capabilities["size"], request_log) == ("page", 10, {"requests": 2})
+    capabilities, _ = scene.warehouse.remembered(LINE)
+    assert (capabilities["style"], capabilities["size"]) == ("page", 10)
 
 
 # Streams of agents
@@ -231,7 +230,7 @@ def test_the_first_organisation_is_pinned_and_another_one_refused() -> None:
     scene = Scene(WITHOUT_DETAIL)
     scene.add(*of("ours", "c1", "c2"))
     scene.sync()
-    assert scene.warehouse.remembered(LINE)[2] == "ours"
+    assert scene.warehouse.remembered(LINE)[1] == "ours"
     before = scene.state()
     scene.add(*of("ours", "c3"), *of("theirs", "c4"), {"id": "bad", "created": "never"})
     scene.later(HOUR)
@@ -248,7 +247,7 @@ def test_two_organisations_on_the_first_page_pin_neither() -> None:
     scene.add(*of("ours", "c1"), *of("theirs", "c2"))
 
     assert codes(scene.sync()) == ["foreign_organization"]
-    assert (scene.ids, scene.warehouse.remembered(LINE)[2]) == (set(), None)
+    assert (scene.ids, scene.warehouse.remembered(LINE)[1]) == (set(), None)
 
 
 def test_an_organisation_that_is_configured_needs_no_pin() -> None:
@@ -291,7 +290,7 @@ def test_a_run_fails_if_none_of_its_records_could_become_a_call() -> None:
     assert (scene.ids, len(scene.shelf.rejects)) == (set(), 2)
     assert outcome.error is not None
     assert outcome.error.exit_code == 1
-    assert outcome.error.happened == "none of the 2 records that the provider, Acme, listed could become a call."
+    assert outcome.error.happened == "the provider, Acme, listed 2 records, and none could become a call."
     assert "an id in id and a time in created" in outcome.error.hint
 
 
