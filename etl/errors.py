@@ -9,6 +9,7 @@ Every way in which a run can fail, sorted by what has to happen next.
     ├── WarehouseError          exit 1: the database cannot be used; what was committed stays
     │   └── Collided            another transaction got in the way: the same transaction may be done again
     ├── Interrupted             exit 1: somebody stopped the program; what was committed stays
+    ├── BackupFailed            exit 1: a backup cannot be written, or is damaged or of a newer program; nothing was changed
     ├── BudgetSpent             exit 0: the day's request budget is spent; the run ends `partial`, the next one continues
     │   └── GaveWay             another process waits for the account's request allowance
     └── ConnectionFailed        exit 1: this connection's run ends `failed`; the others go on
@@ -103,6 +104,12 @@ class Collided(WarehouseError):
     """The database took a transaction back because another one got in its way; doing it again can succeed."""
 
     code = "collided"
+
+
+class BackupFailed(EtlError):
+    """A backup cannot be written, or is damaged or of a newer program."""
+
+    code = "backup"
 
 
 class Interrupted(EtlError):

@@ -24,6 +24,7 @@ from etl.runs.allowances import AllowanceBook
 from etl.runs.lifecycle import Surroundings
 from etl.runs.port import RunRegister, Watcher
 from etl.runs.terms import Trigger
+from etl.system import SystemThreads
 
 if TYPE_CHECKING:
     from etl.http.client import Client
@@ -43,6 +44,9 @@ CONNECTIONS_AT_ONCE = 8
 
 SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
 """The maximum number of pooled sessions: each connection may load a page and look something up at once."""
+
+LOOK_AT_WAITS = timedelta(seconds=1)
+"""How often it is asked, while sessions work, whether one waits for a lock; less than `etl migrate` waits for one."""
 
 
 def settings_of(invocation: Invocation) -> Settings:
@@ -89,23 +93,40 @@ class Opened:
 
 
 @contextmanager
-def open_warehouse(settings: Settings) -> Iterator[Opened]:
-    """Open the configured database, or start (or join) the embedded server. Raises WarehouseError."""
+def open_warehouse(settings: Settings, *, writes: bool = False) -> Iterator[Opened]:
+    """
+    Open the configured database, or start (or join) the embedded server. Raises WarehouseError.
+
+    Who writes says so, and is refused behind a proxy that shares sessions out, before anything is set or written through it.
+    """
     from etl.warehouse.database import Database
 
     wanted = settings.warehouse
     if wanted.url is not None:
         url = wanted.url.get_secret_value()
         with Database(url, sessions=SESSIONS) as database:
-            yield Opened(database=database, conninfo=database.url.replace("postgresql+psycopg://", "postgresql://", 1))
+            if writes:
+                database.refuse_shared_sessions()
+            with _waits_are_seen(database):
+                yield Opened(database=database, conninfo=database.url.replace("postgresql+psycopg://", "postgresql://", 1))
         return
     from etl import embedded
 
     with (
         embedded.server(data_dir=wanted.data_dir, bin_dir=wanted.bin_dir, run_as=wanted.run_as) as server,
         Database(server.url, sessions=SESSIONS) as database,
+        _waits_are_seen(database),
     ):
         yield Opened(database=database, conninfo=server.conninfo, bin_dir=server.bin_dir)
+
+
+@contextmanager
+def _waits_are_seen(database: Database) -> Iterator[None]:
+    end = SystemThreads().repeat("waits", database.look_at_waits, every=LOOK_AT_WAITS)
+    try:
+        yield
+    finally:
+        end()
 
 
 def require_warehouse(opened: Opened) -> None:

@@ -59,6 +59,7 @@ def _require_known(account: Account, warehouse: AuditWarehouse) -> None:
     if not warehouse.is_known(account.connection):
         raise UsageError(
             "it was never synced, so there is nothing to audit.",
+            safe="Nothing was asked.",
             hint=f"Run: etl sync {account.connection}",
         )
 

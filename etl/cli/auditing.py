@@ -35,7 +35,7 @@ def audit_connections(invocation: Invocation, names: Sequence[str], *, repair: b
     """Audit the chosen connections, show what was found, and return the exit code."""
     settings = settings_of(invocation)
     chosen = settings.choose(tuple(names))
-    with open_warehouse(settings) as opened:
+    with open_warehouse(settings, writes=True) as opened:
         require_warehouse(opened)
         outcomes = run_audits(settings, chosen, opened, repair=repair, quiet=as_json)
     if as_json:

@@ -8,10 +8,13 @@ from typing import Any
 
 from etl.cli.output import say, show_json, warn
 from etl.cli.table import duration, show_table, shown
+from etl.cli.time_line import show_time_lines
 from etl.config import Settings
+from etl.runs.failing import cannot_be_had
 from etl.system import SystemClock
-from etl.warehouse.reports import gaps, status
+from etl.warehouse.reports import gaps, status, time_lines
 from etl.warehouse.reports.gaps import Gap, Why
+from etl.warehouse.reports.time_lines import TimeLine
 from etl.wiring import Invocation, account, open_warehouse, require_warehouse, settings_of
 
 RUN_COLUMNS = {
@@ -49,9 +52,13 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         rows = status.connections(opened.database)
         streams = status.streams(opened.database)
         found = gaps.gaps(opened.database)
+        lines = time_lines.time_lines(opened.database)
     rows = [{**row, **_lateness(settings, row)} for row in rows]
     if as_json:
-        show_json({"connections": [{**row, "streams": _streams(row, streams, found)} for row in rows]})
+        documents = [
+            {**row, "streams": _streams(row, streams, found), "time_line": _stretches(row["connection"], lines)} for row in rows
+        ]
+        show_json({"connections": documents})
         return
     if not rows:
         say("Nothing was synced yet. Run: etl sync")
@@ -79,10 +86,13 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         ],
         spare=("provider", "ended", "complete until"),
     )
+    show_time_lines(lines)
     for row in rows:
         for gap in found:
             if gap.connection == row["connection"]:
                 say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
+        if row["details_failing"]:
+            say(f"{row['connection']}: {cannot_be_had(row['details_failing'])}")
         if row["rejects"] or row["drift"]:
             say(
                 f"{row['connection']}: {row['rejects']:,} rejected records, {row['drift']:,} departures from what the provider "
@@ -166,4 +176,13 @@ def _streams(row: Mapping[str, Any], streams: list[status.Row], found: list[Gap]
         }
         for stream in streams
         if stream["connection"] == row["connection"]
+    ]
+
+
+def _stretches(connection: str, lines: list[TimeLine]) -> list[dict[str, Any]]:
+    return [
+        {"part": stretch.part, "start": stretch.start, "end": stretch.end}
+        for line in lines
+        if line.connection == connection
+        for stretch in line.stretches
     ]

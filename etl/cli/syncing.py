@@ -41,7 +41,7 @@ def sync_connections(invocation: Invocation, order: Order, *, as_json: bool) -> 
     want = _want(order)
     settings = settings_of(invocation)
     chosen = settings.choose(order.names)
-    with open_warehouse(settings) as opened:
+    with open_warehouse(settings, writes=True) as opened:
         if order.dry_run and opened.is_empty():
             if as_json:
                 show_json({"dry_run": True, "connections": []})
@@ -124,7 +124,11 @@ def _want(order: Order) -> Want:
             hint="Give one or the other.",
         )
     if since and until and since >= until:
-        raise UsageError("--since must be before --until.", safe="Nothing was started.")
+        raise UsageError(
+            "--since must be before --until.",
+            safe="Nothing was started.",
+            hint="Exchange the two, or leave --until out: until now.",
+        )
     return Want(full=order.full, since=since, until=until)
 
 

@@ -18,7 +18,7 @@ _PASSING = frozenset({408, 425})  # the server's own timeouts; the other 4xx wou
 
 _HINTS = {
     400: "The configuration may ask for something that the provider does not accept: check per_page, agents and start_date.",
-    402: "The provider wants its account to be in order first.",
+    402: "Put the account in order at the provider (a bill, a plan); the next sync continues there.",
     404: "Check base_url (it includes the documented prefix) and the names configured.",
     407: "This comes from a proxy: put its user name and password into HTTPS_PROXY.",
     422: "The configuration may ask for something that the provider does not accept: check per_page, agents and start_date.",

@@ -14,6 +14,7 @@ from etl.model import Record
 from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Access
 from etl.runs.account import Account
+from etl.runs.listed import Listed, Moves
 from etl.runs.port import PageTransaction, RunWarehouse, Watcher
 from etl.runs.repeated import repeated
 from etl.runs.terms import Counters, Finding, Want
@@ -45,6 +46,8 @@ class Task:
     telling: Lock = field(default_factory=Lock)  # guards `latest`: pages are fetched in another thread
     forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
     open_seen: set[str] = field(default_factory=set)  # open calls that this run has already seen in a list
+    listed: Listed = field(default_factory=Listed)
+    moves: Moves = field(default_factory=Moves)
 
     @property
     def connection(self) -> str:

@@ -100,7 +100,7 @@ def carry_out(
         outcome.error = EtlError(
             "the program itself failed.",
             safe="Everything up to the last page is committed.",
-            hint="Please report it with the traceback.",
+            hint="Run it again as etl --verbose …, and report it with the traceback that this shows.",
         ).of(name)
         raise
     finally:

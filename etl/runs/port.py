@@ -85,6 +85,14 @@ class PageTransaction(Protocol):
         """Set when the details of these calls are to be fetched; None: never."""
         ...
 
+    def detail_failed(self, due: Mapping[str, datetime]) -> None:
+        """Count that a request for each of these calls' details brought nothing usable, and set when to ask again."""
+        ...
+
+    def detail_came(self, call_ids: Collection[str]) -> None:
+        """Forget how often the details of these calls had failed."""
+        ...
+
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
         """Move calls that are gone at the provider to the history and delete their children; return how many were held."""
         ...
@@ -191,6 +199,10 @@ class RunWarehouse(RunRegister, Protocol):
 
         With `only_open` those that have not ended, so that however many others are due do not stand before them.
         """
+        ...
+
+    def failing_details(self, connection: str) -> Mapping[str, int]:
+        """Return by stream how many held calls have a detail whose last request brought nothing usable; none: left out."""
         ...
 
 

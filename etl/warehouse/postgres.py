@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -69,7 +69,7 @@ class PostgresWarehouse:
             # We hold the lock, so no process is behind a run that still says `running`.
             session.execute(
                 update(runs)
-                .where(runs.c.connection == name, runs.c.status == RunStatus.RUNNING)
+                .where(runs.c.connection == name, text("status = 'running'"))  # in the words of the index of running ones
                 .values(status=RunStatus.CRASHED.value, finished_at=now)
             )
         with self._database.begin() as session:
@@ -177,7 +177,14 @@ class PostgresWarehouse:
 
     def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
         statement = (
-            select(calls.c.stream, calls.c.call_id, calls.c.status, calls.c.cursor_at)
+            select(
+                calls.c.stream,
+                calls.c.call_id,
+                calls.c.status,
+                calls.c.cursor_at,
+                calls.c.detail_failures,
+                calls.c.detail_observed_at.is_not(None).label("has_detail"),
+            )
             .where(calls.c.connection == connection, calls.c.detail_due_at <= now)
             .order_by(calls.c.cursor_at.desc(), calls.c.call_id)
             .limit(limit)
@@ -186,8 +193,19 @@ class PostgresWarehouse:
             statement = statement.where(text(f"status IN ({OPEN})"))
         with self._database.begin() as session:
             return tuple(
-                DueCall(row.stream, row.call_id, row.status in OPEN_STATUSES, row.cursor_at) for row in session.execute(statement)
+                DueCall(row.stream, row.call_id, row.status in OPEN_STATUSES, row.cursor_at, row.detail_failures, row.has_detail)
+                for row in session.execute(statement)
             )
+
+    def failing_details(self, connection: str) -> Mapping[str, int]:
+        statement = (
+            select(calls.c.stream, func.count().label("number"))
+            .where(calls.c.connection == connection, text("detail_failures > 0"))  # in the words of their index
+            .group_by(calls.c.stream)
+            .order_by(calls.c.stream)
+        )
+        with self._database.begin() as session:
+            return {row.stream: int(row.number) for row in session.execute(statement)}
 
 
 def _held(connection: str, stream: str) -> Select[str, datetime]:

@@ -74,6 +74,7 @@ class Shelf:
     """
 
     calls: dict[str, Derived | None] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)  # how often the details of calls have failed in a row
     history: dict[str, tuple[Version, ...]] = field(default_factory=dict)
     rejects: dict[tuple[str, str], KeptReject] = field(default_factory=dict)
     agents: dict[str, KeptAgent] = field(default_factory=dict)
@@ -88,6 +89,8 @@ class Shelf:
         self.calls |= page.calls
         for call_id in [call_id for call_id, entry in page.calls.items() if entry is None]:
             del self.calls[call_id]
+            self.failures.pop(call_id, None)
+        self.failures |= {call_id: number for call_id, number in page.failures.items() if call_id in self.calls}
         self.history |= page.history
         self.rejects |= page.rejects
         self.agents |= page.agents

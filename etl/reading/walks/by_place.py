@@ -50,6 +50,10 @@ class ByPlace:
         """Yield nothing: calls can only be reached through the list."""
         return iter(())
 
+    def moved(self, pager: Pager, unread: Spans, held: Holdings) -> Iterator[Page]:
+        """Yield nothing: what was not read can only be reached by reading the whole list."""
+        return iter(())
+
     def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
         """Count by positions, or by reading the whole list if its order cannot be trusted."""
         pager = access.pager()

@@ -22,6 +22,9 @@ SECOND = timedelta(seconds=1)
 ASKED_ANCHORS = 5
 """How many held calls are looked for one by one."""
 
+LOOKS = 40
+"""The maximum number of requests for finding where calls that were missed have moved to."""
+
 PAGES = 10_000
 """More pages than any audit reads of one span; guards against an endless list."""
 
@@ -61,6 +64,31 @@ class ByWindow:
             if end is not None and anchor.cursor > end:
                 since = whole_second(anchor.cursor)
                 yield pager.page(1, since=since, until=since + SECOND)
+
+    def moved(self, pager: Pager, unread: Spans, held: Holdings) -> Iterator[Page]:
+        """Compare the total of each window with the calls held in it, and halve a window that has more, down to one page."""
+        oldest = held.oldest(ORIGIN)
+        cut = whole_second(oldest[0].cursor) if oldest else ORIGIN
+        work = [
+            Span(whole_second(span.start), whole_second(span.end))
+            for part in (unread.below(cut), unread.above(cut))
+            for span in part
+        ]
+        for _ in range(LOOKS):
+            while work and work[-1].start >= work[-1].end:
+                work.pop()
+            if not work:
+                return
+            window = work.pop()
+            page = pager.page(1, since=window.start, until=window.end)
+            total = page.facts.total
+            if total is None or total <= held.position(window.start) - held.position(window.end):
+                continue
+            middle = whole_second(window.start + (window.end - window.start) / 2)
+            if len(page.records) >= total or middle in (window.start, window.end):
+                yield page
+            else:
+                work += [Span(window.start, middle), Span(middle, window.end)]
 
     def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
         return Windows(access)

@@ -125,6 +125,14 @@ class Way(Protocol):
         """Yield further pages that should show held calls which the first step of a walk does not reach."""
         ...
 
+    def moved(self, pager: Pager, unread: Spans, held: Holdings) -> Iterator[Page]:
+        """
+        Yield pages from `unread`, where the provider lists more calls than are held: calls that were missed may stand there now.
+
+        It is looked for with few requests; nothing on these pages is claimed.
+        """
+        ...
+
     def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
         """Return the provider's side of a count; `expected(instant)` returns how many calls are held from an instant on."""
         ...

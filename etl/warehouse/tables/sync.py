@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Date, Identity, Index, Integer, Interval, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Date, Identity, Index, Integer, Interval, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
 from etl.model import Drift, Rejection, Verdict
@@ -112,6 +112,16 @@ runs = Table(
 
 Index("runs_of_connection", runs.c.connection, runs.c.id.desc())
 
+# What a run looks up at its start, and `etl status`, may not depend on how many runs, audits and rejects there were.
+Index("runs_running", runs.c.connection, postgresql_where=text("status = 'running'"))
+Index(
+    "runs_succeeded_syncs",
+    runs.c.connection,
+    runs.c.id.desc(),
+    postgresql_where=text("status = 'succeeded' AND kind = 'sync'"),
+)
+Index("runs_with_late_calls", runs.c.connection, runs.c.started_at, postgresql_where=text("max_lateness IS NOT NULL"))
+
 rejected_records = Table(
     "rejected_records",
     METADATA,
@@ -133,6 +143,13 @@ rejected_records = Table(
     one_of("reason", Rejection),
     schema=MACHINE,
     comment="One row per distinct record that could not become a call; nothing is dropped silently",
+)
+
+Index(
+    "rejected_records_open",
+    rejected_records.c.connection,
+    rejected_records.c.stream,
+    postgresql_where=text("resolved_at IS NULL"),
 )
 
 schema_drift = Table(
@@ -187,3 +204,5 @@ audits = Table(
     schema=MACHINE,
     comment="One row per stretch of time that was audited: what the provider counts beside what the warehouse holds",
 )
+
+Index("audits_latest", audits.c.connection, audits.c.checked_at.desc())
