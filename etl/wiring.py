@@ -250,6 +250,10 @@ class Connector:
             finally:
                 del self._limiters[account.connection]
 
+    def spent(self, account: Account) -> int:
+        """Return how many requests of the UTC day are spent of a reserved account."""
+        return self._limiters[account.connection].standing().requests
+
     def __call__(self, account: Account) -> Client:
         """See `Connect`."""
         from etl.http.client import Client, HttpOptions

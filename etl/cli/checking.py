@@ -81,7 +81,10 @@ def _credentials(
     def ask(one: Account) -> str:
         with connect.reserved(one), connect(one) as api:
             total = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
-        return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
+            spent, daily = connect.spent(one), chosen[one.connection].daily_requests
+        counts = f" and counts {total}" if total else ""
+        budget = f"; {spent:,} of today's {daily:,} requests are spent" if daily else ""
+        return f"{one.provider.title} accepts the credential{counts}{budget}"
 
     return [
         _attempt(f"connection {name}", partial(ask, account(name, connection)), connection=name)
