@@ -59,6 +59,7 @@ def _require_known(account: Account, warehouse: AuditWarehouse) -> None:
     if not warehouse.is_known(account.connection):
         raise UsageError(
             "it was never synced, so there is nothing to audit.",
+            safe="Nothing was asked.",
             hint=f"Run: etl sync {account.connection}",
         )
 
@@ -75,6 +76,6 @@ def _comparing(account: Account, run: Run, *, connect: Connect, given: Auditing,
                 account.connection,
                 outcome.verdicts,
                 checked_at=given.clock.now(),
-                capabilities=task.capabilities.stored(),
+                capabilities=task.found_out(),
             )
             log.info("audit.finished", connection=account.connection, requests=api.requests, disagreements=outcome.disagreements)

@@ -80,8 +80,9 @@ def _credentials(
 
     def ask(one: Account) -> str:
         with connect.reserved(one), connect(one) as api:
-            total = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
-        return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
+            counts, apart = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
+        accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
+        return f"{accepted}. {apart}: one of the two is wrong" if apart is not None else accepted
 
     return [
         _attempt(f"connection {name}", partial(ask, account(name, connection)), connection=name)

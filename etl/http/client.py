@@ -246,7 +246,8 @@ class Client:
             raise BudgetSpent(
                 f"{self._provider.title} says that there were too many requests, and wants us to wait {asked}.",
                 safe=SAFE,
-                hint="If this repeats, something else uses the same account's allowance.",
+                hint="The next sync continues there. If this repeats, something else uses the same account's allowance: stop it, "
+                f"or lower connections.{self._connection}.rate_limit.",
             )
         self._limiter.pause(wait)
         self._log("request.throttled", attempt=patience.attempts, cause="http_429", wait=wait)

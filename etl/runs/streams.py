@@ -17,12 +17,23 @@ from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.port import PageTransaction
 from etl.runs.state import StreamState
-from etl.runs.terms import Counters, Finding
+from etl.runs.terms import Counters, Finding, Want
 
 
 def start_of(account: Account) -> datetime | None:
     """Return where the account's streams begin; None: where the provider's list ends."""
     return way_of(account.provider).start(account.start_date)
+
+
+def oldest_wanted(account: Account, want: Want) -> datetime | None:
+    """
+    Return the instant before which calls are neither loaded nor claimed, although a list may show them; None: all are wanted.
+
+    That is the start date, or what `--since` asks for if that is earlier.
+    """
+    if account.start_date is None or want.since is None:
+        return account.start_date
+    return min(account.start_date, want.since)
 
 
 def fail_alone(account: Account) -> bool:

@@ -10,6 +10,7 @@ from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.details import read_details
 from etl.runs.lifecycle import Connect, Run, Surroundings, carry_out, connected, under_lock
+from etl.runs.moves import settle_moves
 from etl.runs.port import RunWarehouse
 from etl.runs.state import StreamState
 from etl.runs.stream import sync_stream
@@ -60,14 +61,18 @@ def _sync_streams(task: Task) -> None:
     """Sync every stream. Where one may fail alone, the others are still read, and the run fails at the end."""
     states = task.warehouse.streams(task.connection)
     failures: list[tuple[str, ConnectionFailed]] = []
-    for stream in streams_to_read(task, states):
+    streams = streams_to_read(task, states)
+    task.moves.unread.update(streams)
+    for stream in streams:
         _sync_one(task, stream, states, failures)
+        task.moves.unread.discard(stream)
     # A stream whose held calls are all gone may be proven by held calls that a later stream showed.
     again = [stream for stream, failure in failures if isinstance(failure, AnchorNotMet) and task.account_seen]
     if again and fail_alone(task.account):
         failures = [(stream, failure) for stream, failure in failures if stream not in again]
         for stream in again:
             _sync_one(task, stream, states, failures)
+    settle_moves(task)
     if failures:
         raise failures[0][1]
 

@@ -132,7 +132,11 @@ def require_newest(database: Database) -> None:
     """Raise WarehouseError, with what to do, unless the schema has the version that this program works on."""
     found = _known(current(database))
     if found is None:
-        raise WarehouseError(f"The database at {database.address} holds no warehouse yet.", hint="Run: etl migrate")
+        raise WarehouseError(
+            f"The database at {database.address} holds no warehouse yet.",
+            safe="Nothing was changed.",
+            hint="Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.",
+        )
     if found != head():
         raise WarehouseError(
             f"The warehouse at {database.address} has version {found}; this program works on {head()}.",

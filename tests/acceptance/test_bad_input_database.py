@@ -94,7 +94,10 @@ def test_a_database_that_is_not_there(program: Program) -> None:
         [
             f'The database at {shown(program.url)} does not exist: database "no_such_database" does not exist.',
             KEPT,
-            "Create it (CREATE DATABASE …), or correct the name in warehouse.url.",
+            (
+                "Correct the name in warehouse.url, or create it, with the names that stand there: CREATE DATABASE name OWNER "
+                "user ENCODING 'UTF8' TEMPLATE template0;"
+            ),
         ],
     )
     assert asked_nobody(program)

@@ -5,34 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from etl.runs.terms import RunStatus
-from tests.acceptance.conftest import SetStage
+from tests.acceptance.conftest import SetStage, Stand
 from tests.acceptance.relay import Alter, Relay, Told
 from tests.acceptance.stage import PROVIDERS, START, Stage, quiet_history
 
 LISTS = {"tuple": "/call_usage", "bimpe": "/calls", "salpre": "/call/list", "krosai": "/calls"}
-
-Stand = Callable[[str, Alter], Relay]
-
-
-@pytest.fixture
-def between(stage: Stage) -> Iterator[Stand]:
-    """Give what puts a relay between the program and a provider."""
-    with ExitStack() as stack:
-
-        def put(provider: str, alter: Alter) -> Relay:
-            relay = stack.enter_context(Relay(stage.sandbox.url(provider), alter))
-            stage.settings.setdefault(provider, {})["base_url"] = relay.url
-            return relay
-
-        yield put
 
 
 def is_list(provider: str, told: Told) -> bool:

@@ -219,7 +219,7 @@ def test_an_empty_database_is_no_warehouse(empty_database: Database) -> None:
     assert schema.is_empty(empty_database)
     with pytest.raises(WarehouseError) as caught:
         schema.require_newest(empty_database)
-    assert caught.value.hint == "Run: etl migrate"
+    assert caught.value.hint == ("Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.")
 
 
 def test_the_newest_version_suits(database: Database) -> None:
