@@ -54,7 +54,7 @@ def _database_and_credentials(settings: Settings, chosen: Mapping[str, Connectio
     try:
         with open_warehouse(settings) as opened:
             opened.database.check_server()
-            findings.append(Finding("database", opened.database.address))
+            findings.append(Finding("database", f"{opened.database.address}, {opened.database.privacy()}"))
             findings.append(_attempt("schema", lambda: _schema(opened, settings)))
             if findings[-1].error is None and not opened.is_empty():
                 with kept_allowances(opened, effects=effects) as book:
@@ -67,7 +67,9 @@ def _database_and_credentials(settings: Settings, chosen: Mapping[str, Connectio
 def _schema(opened: Opened, settings: Settings) -> str:
     from etl.warehouse import schema
 
-    if schema.is_empty(opened.database):
+    found = schema.current(opened.database)
+    opened.database.require_rights(to_change=found != schema.head())
+    if found is None:
         return "the warehouse is empty; the first `etl sync` makes its schema"
     schema.require_newest(opened.database)
     wanted, kept = settings.warehouse.reporting_timezone, schema.reporting_timezone(opened.database)
@@ -83,10 +85,12 @@ def _credentials(
     def ask(one: Account) -> str:
         with connect.reserved(one), connect(one) as api:
             counts, apart = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
-        accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
+            spent, daily = connect.spent(one), chosen[one.connection].daily_requests
         future = not_begun(one, Want(), now=effects.clock.now())
-        said = [accepted, *([f"{apart}: one of the two is wrong"] if apart is not None else []), *([future] if future else [])]
-        return ". ".join(said)
+        accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
+        accepted += f"; {spent:,} of today's {daily:,} requests are spent" if daily else ""
+        accepted += f"; {future}" if future else ""
+        return f"{accepted}. {apart}: one of the two is wrong" if apart is not None else accepted
 
     return [
         _attempt(f"connection {name}", partial(ask, account(name, connection)), connection=name)

@@ -92,14 +92,13 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
     )
     show_time_lines(lines)
     for row in rows:
-        _show_remarks(row, found)
+        _remark(row, [gap for gap in found if gap.connection == row["connection"]])
 
 
-def _show_remarks(row: Mapping[str, Any], found: list[Gap]) -> None:
-    """Say of one connection what a number in the table does not."""
+def _remark(row: status.Row, found: list[Gap]) -> None:
+    """Say what is worth a sentence about a connection."""
     for gap in found:
-        if gap.connection == row["connection"]:
-            say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
+        say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
     if row["not_begun"]:
         say(f"{row['connection']}: {row['not_begun']}.")
     if row["details_failing"]:
