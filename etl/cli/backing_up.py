@@ -36,7 +36,7 @@ def restore_warehouse(invocation: Invocation, path: Path, *, as_json: bool) -> N
 
     settings = settings_of(invocation)
     with (
-        open_warehouse(settings) as opened,
+        open_warehouse(settings, writes=True) as opened,
         watching(quiet=as_json) as watcher,
         interruptible() as stop,
         Locks(opened.database, system_effects(stop).threads) as locks,
