@@ -98,6 +98,8 @@ class WarehouseError(EtlError):
     """The database cannot be reached or used."""
 
     code = "warehouse"
+    explained = False
+    """Whether it was looked into already what helps."""
 
 
 class Collided(WarehouseError):

@@ -76,6 +76,6 @@ def _comparing(account: Account, run: Run, *, connect: Connect, given: Auditing,
                 account.connection,
                 outcome.verdicts,
                 checked_at=given.clock.now(),
-                capabilities=task.capabilities.stored(),
+                capabilities=task.found_out(),
             )
             log.info("audit.finished", connection=account.connection, requests=api.requests, disagreements=outcome.disagreements)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from etl.cli.grid import Cut, draw
 from etl.cli.output import say, say_lines
-from etl.printable import json_safe, printable
+from etl.printable import json_safe, number_of, printable
 from etl.warehouse.reports.asking import Answer, Column, Kind, elements
 
 NULL = "NULL"
@@ -24,7 +24,7 @@ def show_table(answer: Answer) -> None:
     cells = [[_shown(column, value) for column, value in zip(answer.columns, row, strict=True)] for row in answer.rows]
     numeric = [column.kind is Kind.NUMBER and not column.many for column in answer.columns]
     cut = draw([column.name for column in answer.columns], cells, numeric=numeric, null=NULL)
-    count = f"{len(cells):,} row{'' if len(cells) == 1 else 's'}"
+    count = number_of(len(cells), "row")
     say(f"({count}; long values are cut here, --csv and --json give them whole)" if cut is Cut.SOME else f"({count})")
 
 
@@ -42,7 +42,7 @@ def show_csv(answer: Answer) -> None:
     lines[0] = [_field(name) for name in lines[0]]
     if sys.stdout.isatty():
         for line in lines:
-            say(",".join(line))
+            say_lines(printable(",".join(line)))
         return
     sys.stdout.flush()
     sys.stdout.buffer.write("".join(",".join(line) + "\r\n" for line in lines).encode())

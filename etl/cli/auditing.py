@@ -14,6 +14,7 @@ from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
 from etl.coverage import BEGINNING
 from etl.model import Verdict
+from etl.printable import number_of
 from etl.runs.terms import Trigger
 from etl.system import system_effects
 from etl.wiring import (
@@ -76,7 +77,7 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
             for outcome in outcomes
             for one in outcome.verdicts
         ],
-        spare=("until",),
+        spare=("until", "rejected"),
     )
     for outcome in outcomes:
         for one in outcome.verdicts:
@@ -90,7 +91,8 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
             say(f"{outcome.connection}: {outcome.disagreements - SHOWN:,} more; --json names up to a thousand.")
         for finding in outcome.findings:
             warn(f"{outcome.connection}, stream {finding.stream}: {finding.text}")
-        say(f"{outcome.connection}: {outcome.checked:,} calls compared with their own records, {outcome.requests:,} requests.")
+        checked, requests = number_of(outcome.checked, "call"), number_of(outcome.requests, "request")
+        say(f"{outcome.connection}: {checked} compared with their own records, {requests}.")
         if outcome.stands and not repair:
             say(f"To put it right: etl audit {outcome.connection} --repair")
     show_errors(outcome.error for outcome in outcomes if outcome.error is not None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from etl.cli.output import plain, say, show_json, warn
 from etl.cli.progress import watching
 from etl.cli.syncing import interruptible
+from etl.printable import number_of
 from etl.system import system_effects
 from etl.wiring import Invocation, open_warehouse, settings_of
 
@@ -55,7 +56,8 @@ def restore_warehouse(invocation: Invocation, path: Path, *, as_json: bool) -> N
 
 def _held(manifest: Manifest) -> str:
     rows = manifest.rows
-    return f"{rows['public.calls']:,} calls, {sum(rows.values()):,} rows in {len(rows)} tables, schema {manifest.schema}"
+    calls, held = number_of(rows["public.calls"], "call"), number_of(sum(rows.values()), "row")
+    return f"{calls}, {held} in {len(rows)} tables, schema {manifest.schema}"
 
 
 def _document(path: Path, manifest: Manifest) -> dict[str, object]:

@@ -15,6 +15,8 @@ from etl.reading.probe import probe
 from etl.reading.source import Source
 from etl.runs.account import Account
 from etl.runs.allowances import AllowanceBook
+from etl.runs.streams import not_begun
+from etl.runs.terms import Want
 from etl.system import system_effects
 from etl.wiring import Connector, Invocation, Opened, account, kept_allowances, no_book, open_warehouse, settings_of
 
@@ -52,7 +54,7 @@ def _database_and_credentials(settings: Settings, chosen: Mapping[str, Connectio
     try:
         with open_warehouse(settings) as opened:
             opened.database.check_server()
-            findings.append(Finding("database", opened.database.address))
+            findings.append(Finding("database", f"{opened.database.address}, {opened.database.privacy()}"))
             findings.append(_attempt("schema", lambda: _schema(opened, settings)))
             if findings[-1].error is None and not opened.is_empty():
                 with kept_allowances(opened, effects=effects) as book:
@@ -65,7 +67,9 @@ def _database_and_credentials(settings: Settings, chosen: Mapping[str, Connectio
 def _schema(opened: Opened, settings: Settings) -> str:
     from etl.warehouse import schema
 
-    if schema.is_empty(opened.database):
+    found = schema.current(opened.database)
+    opened.database.require_rights(to_change=found != schema.head())
+    if found is None:
         return "the warehouse is empty; the first `etl sync` makes its schema"
     schema.require_newest(opened.database)
     wanted, kept = settings.warehouse.reporting_timezone, schema.reporting_timezone(opened.database)
@@ -80,8 +84,11 @@ def _credentials(
 
     def ask(one: Account) -> str:
         with connect.reserved(one), connect(one) as api:
-            total = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
-        return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
+            counts, apart = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
+        future = not_begun(one, Want(), now=effects.clock.now())
+        accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
+        accepted += f"; {future}" if future else ""
+        return f"{accepted}. {apart}: one of the two is wrong" if apart is not None else accepted
 
     return [
         _attempt(f"connection {name}", partial(ask, account(name, connection)), connection=name)

@@ -18,6 +18,7 @@ from etl.cli.progress import watching
 from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
 from etl.errors import UsageError
+from etl.printable import number_of
 from etl.records.parse import Unfit, instant
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, Trigger, Want
@@ -104,8 +105,8 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
             warn(f"{outcome.connection}, stream {finding.stream}: {finding.text}")
         if outcome.counters.rejected:
             warn(
-                f"{outcome.connection}: {outcome.counters.rejected:,} records could not become calls; they are kept with "
-                f"the reason, see: etl rejects {outcome.connection}"
+                f"{outcome.connection}: {number_of(outcome.counters.rejected, 'record')} could not become calls; they are kept "
+                f"with the reason, see: etl rejects {outcome.connection}"
             )
     show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
 

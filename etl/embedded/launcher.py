@@ -88,6 +88,7 @@ def _joined(cluster: Cluster, users: Users) -> Server:
     try:
         if not cluster.answers():
             cluster.start()
+            cluster.give_up_power()
         cluster.ensure_database()
         return Server(
             url=f"postgresql+psycopg://{USER}@/{DATABASE}?host={quote(str(cluster.socket_dir), safe='')}",

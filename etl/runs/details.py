@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from etl.errors import FORBIDDEN, AuthenticationFailed, BudgetSpent, ConnectionFailed, EtlError, Interrupted, NotFound
 from etl.model import JSON, OPEN_STATUSES, Derived, Record, Rejection
+from etl.printable import number_of
 from etl.records.derive import late_parts_missing
 from etl.runs.context import Task
 from etl.runs.failing import DAILY, log_failed, note_failed, tell_failing
@@ -215,7 +216,7 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
             Finding(
                 stream=answers[0].call.stream,
                 code="open_too_long",
-                text=f"Calls have been open for more than {days} days; they are looked at once a day.",
+                text=f"Calls have been open for more than {number_of(days, 'day')}; they are looked at once a day.",
             )
         )
     return untaken

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from etl.errors import AuthenticationFailed, ConnectionFailed
+from etl.printable import number_of
 from etl.runs.context import Task
 from etl.runs.failing import log_failed, note_failed
 from etl.runs.port import PageTransaction
@@ -70,7 +71,7 @@ def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
             Finding(
                 stream=stream,
                 code="gone_unproven",
-                text=f"The provider knows none of the {len(gone)} calls that were asked for; since it confirmed no other call "
+                text=f"Of {number_of(len(gone), 'call')} asked for the provider knows none; since it confirmed no other call "
                 "either, nothing was marked as deleted.",
             )
         )

@@ -125,24 +125,26 @@ def connected(
     capabilities, pinned = given.warehouse.remembered(account.connection)
     organization = organization_of(account, pinned)
     with connect(account) as api:
+        task = Task(
+            account=account,
+            source=Source(account.provider, api),
+            warehouse=given.warehouse,
+            run_id=run.run_id,
+            want=want,
+            clock=given.clock,
+            threads=given.threads,
+            watcher=given.watcher,
+            stop=given.stop,
+            counters=outcome.counters,
+            capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
+            organization=organization,
+            pinned=pinned,
+            findings=outcome.findings,
+        )
         try:
-            yield Task(
-                account=account,
-                source=Source(account.provider, api),
-                warehouse=given.warehouse,
-                run_id=run.run_id,
-                want=want,
-                clock=given.clock,
-                threads=given.threads,
-                watcher=given.watcher,
-                stop=given.stop,
-                counters=outcome.counters,
-                capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
-                organization=organization,
-                pinned=pinned,
-                findings=outcome.findings,
-            )
+            yield task
         finally:
+            task.compare_clocks()
             outcome.counters.requests, outcome.counters.retries = api.requests, api.retries
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from etl.audit.port import Batch, OpenReject, StreamVerdict
 from etl.coverage import BEGINNING, Span
-from etl.model import JSON
+from etl.model import JSON, Rejection
 from etl.records.rows import Rewrite
 from etl.runs.account import Account
 from etl.warehouse.database import driver_of
@@ -99,8 +99,13 @@ class AuditedWarehouse(PostgresWarehouse):
             .where(calls.c.connection == connection, calls.c.stream == stream, calls.c.call_id == table.c.call_id)
             .exists()
         )
+        is_anywhere = select(calls.c.call_id).where(calls.c.connection == connection, calls.c.call_id == table.c.call_id).exists()
         statement = select(table.c.record_key, table.c.call_id, table.c.raw_text).where(
-            table.c.connection == connection, table.c.stream == stream, table.c.resolved_at.is_(None), ~is_held
+            table.c.connection == connection,
+            table.c.stream == stream,
+            table.c.resolved_at.is_(None),
+            ~is_held,
+            (table.c.reason != Rejection.ID_IN_TWO_STREAMS.value) | is_anywhere,
         )
         with self._database.begin() as session:
             return tuple(OpenReject(*row) for row in session.execute(statement))

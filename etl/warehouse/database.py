@@ -8,7 +8,7 @@ the locks in `etl.warehouse.locks`, the tables in `etl.warehouse.schema`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
@@ -25,14 +25,13 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from etl.errors import WarehouseError
 from etl.warehouse.address import parse_url, shown
-from etl.warehouse.failures import translated
-from etl.warehouse.sessions import are_shared_out, set_up
-from etl.warehouse.waiting import Blocker, blockers_of
+from etl.warehouse.failures import InTheWay, Locked, NotAllowed, SchemaMissing, TakesNoWrites, translated
+from etl.warehouse.requirements import refuse_unfit
+from etl.warehouse.rights import explained, no_writes, require_rights
+from etl.warehouse.sessions import are_shared_out, privacy_of, set_up
+from etl.warehouse.waiting import Blocker, blockers_of, name_blockers
 
 log = structlog.get_logger(__name__)
-
-OLDEST = 14
-"""The oldest major version of PostgreSQL that has what the schema needs: multiranges, `idle_session_timeout`."""
 
 _PATIENCE = timedelta(seconds=10)
 _FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive
@@ -45,28 +44,6 @@ _LIBPQ = {
     "tcp_user_timeout": "60000",  # milliseconds
     "client_encoding": "utf8",
 }
-
-
-def refuse_unfit(address: str, *, version: int, encoding: str, standby: bool, read_only: bool) -> None:
-    """Raise WarehouseError where a server with these properties cannot hold the warehouse; `version` like 150018."""
-    if version < OLDEST * 10_000:
-        raise WarehouseError(
-            f"The server at {address} is PostgreSQL {_major(version)}; the warehouse needs {OLDEST} or newer.",
-            safe="Nothing was changed.",
-            hint="Upgrade the server, or set warehouse.url to another one.",
-        )
-    if encoding != "UTF8":
-        raise WarehouseError(
-            f"The database at {address} stores text as {encoding}; the warehouse needs UTF8.",
-            safe="Nothing was changed.",
-            hint="Run CREATE DATABASE calls ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0; and name it in warehouse.url.",
-        )
-    if standby or read_only:
-        raise WarehouseError(
-            f"The server at {address} takes no writes: it is {'a standby' if standby else 'set to read-only'}.",
-            safe="Nothing was changed.",
-            hint="Set warehouse.url to the primary server.",
-        )
 
 
 class Database:
@@ -125,9 +102,18 @@ class Database:
         """The engine, for use inside `translate()`."""
         return self._engine
 
-    def translate(self) -> AbstractContextManager[None]:
-        """Turn every error of the database or its driver inside the block into a `WarehouseError`."""
-        return translated(self.address, blockers=lambda: self._waited_for)
+    @contextmanager
+    def translate(self) -> Iterator[None]:
+        """Turn every error of the database or its driver inside the block into a `WarehouseError` that says what helps."""
+        try:
+            with translated(self.address):
+                yield
+        except WarehouseError as error:
+            if error.explained:  # by a block inside this one
+                raise
+            found = self._explained(error)
+            found.explained = True
+            raise found from error.__cause__
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -174,6 +160,15 @@ class Database:
         self._waited_for = found or self._waited_for
         return found
 
+    def _explained(self, error: WarehouseError) -> WarehouseError:
+        if isinstance(error, Locked):
+            return name_blockers(error, self._waited_for, self.address)
+        if isinstance(error, NotAllowed | SchemaMissing | TakesNoWrites | InTheWay):
+            # In a session of its own, in which nothing was refused yet; where none can be had, the error stands as it is.
+            with suppress(psycopg.Error), self._connect() as asking:
+                return explained(error, asking=asking, address=self.address)
+        return error
+
     def _note_process(self, session: Session, record: ConnectionPoolEntry) -> None:
         self._processes.add(session.info.backend_pid)
         record.info["process"] = session.info.backend_pid
@@ -200,8 +195,28 @@ class Database:
                     " current_setting('transaction_read_only') = 'on'"
                 )
             ).one()
+        if read_only:
+            with self.session() as asking, self.translate():
+                if found := no_writes(asking, self.address):
+                    raise found
         refuse_unfit(self.address, version=version, encoding=encoding, standby=standby, read_only=read_only)
         self.refuse_shared_sessions()
+
+    def privacy(self) -> str:
+        """Return whether a session is encrypted, in words, and at which of several hosts it ended."""
+        with self.session() as asking, self.translate():
+            told = privacy_of(asking)
+            several = "," in str(self._url.query.get("host", ""))
+            return f"{told}, now at {asking.info.host}:{asking.info.port}" if several else told
+
+    def require_rights(self, *, to_change: bool) -> None:
+        """
+        Raise WarehouseError, with the statements that help, where the role lacks rights, or somebody's objects are in the way.
+
+        `to_change`: also what `etl migrate` needs.
+        """
+        with self.session() as asking, self.translate():
+            require_rights(asking, self.address, to_change=to_change)
 
     def refuse_shared_sessions(self) -> None:
         """
@@ -261,7 +276,3 @@ def _has_news(session: Session) -> bool:
     with DefaultSelector() as sockets:
         sockets.register(session, EVENT_READ)
         return bool(sockets.select(0))
-
-
-def _major(version: int) -> str:
-    return f"{version // 10_000}" if version >= 100_000 else f"{version // 10_000}.{version // 100 % 100}"

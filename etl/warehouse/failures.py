@@ -8,16 +8,15 @@ the code's class implies that it names objects, not data.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from etl.errors import Collided, WarehouseError
-from etl.warehouse.waiting import Blocker
+from etl.warehouse.unreachable import BUSY, CREATE, LOST, NO_CONNECTION, ON_CONNECT, SERVERS_OWN, Meaning, connecting
 
 KEPT = "What was committed before stays."
 
@@ -38,19 +37,19 @@ class Locked(WarehouseError):
     """Another session holds a lock for longer than this one waits."""
 
 
-class Meaning(NamedTuple):
-    """What an error code means to the user; `happened` may contain `{address}` and `{said}`, the server's message."""
+class NotAllowed(WarehouseError):
+    """The role lacks a right; `etl.warehouse.rights` looks for which."""
 
-    happened: str
-    hint: str
-    kind: type[WarehouseError] = WarehouseError
+
+class TakesNoWrites(WarehouseError):
+    """Whatever is written is refused; `etl.warehouse.rights` looks for who ordered that."""
+
+
+class InTheWay(WarehouseError):
+    """Somebody else's object has the name of one of ours."""
 
 
 RETRY = "Nothing needs mending: the next run continues where this one stopped."
-_LOST = Meaning(
-    "The connection to the database at {address} was lost.",
-    "Check that the server runs (etl check) and, if not, what its log says; the next run continues.",
-)
 _MIGRATE = Meaning(
     "The tables of the warehouse at {address} are missing or of another version ({said}).", "Run: etl migrate", SchemaMissing
 )
@@ -59,13 +58,14 @@ _REFUSED = Meaning(
 )
 _RIGHTS = Meaning(
     "The database user may not do this at {address}: {said}.",
-    "Let an administrator run: GRANT CREATE ON DATABASE <database> TO <user>; GRANT CREATE, USAGE ON SCHEMA public TO <user>; "
-    "or make the user the owner of the database.",
+    "Connect as the role that owns the warehouse, or let an administrator grant what is missing.",
+    NotAllowed,
 )
 _IN_THE_WAY = Meaning(
     "Something else in the database at {address} already has a name that the warehouse needs: {said}.",
     "Give the warehouse a database of its own: CREATE DATABASE calls ENCODING 'UTF8' TEMPLATE template0; and name it in "
     "warehouse.url.",
+    InTheWay,
 )
 _FULL = Meaning(
     "The disk of the database server at {address} is full: no space is left.",
@@ -76,9 +76,6 @@ _LOCKED = Meaning(
     "Another session on the database at {address} holds a lock for too long.",
     "See whose it is in pg_stat_activity, and end it: SELECT pg_terminate_backend(pid). " + RETRY,
     Locked,
-)
-_BUSY = Meaning(
-    "The database server at {address} accepts no more connections.", "Raise its max_connections, or close other clients."
 )
 _DAMAGED = Meaning(
     "The database server at {address} reports damaged or unreadable storage ({code}).",
@@ -93,18 +90,15 @@ _OURS = Meaning(
     "Nothing of yours is wrong: please report it with this text and what you ran.",
 )
 
-_CREATE = (
-    "Correct the name in warehouse.url, or create it, with the names that stand there: CREATE DATABASE name OWNER user "
-    "ENCODING 'UTF8' TEMPLATE template0;"
-)
-
 _BY_CODE: dict[str, Meaning] = {
-    "25006": Meaning("The server at {address} takes no writes: it is read-only.", "Set warehouse.url to the primary server."),
+    "25006": Meaning(
+        "The server at {address} takes no writes: it is read-only.", "Set warehouse.url to the primary server.", TakesNoWrites
+    ),
     "28": Meaning(
         "The server at {address} refused the user or its password.",
         "Check the user and the password in warehouse.url (or in PGPASSWORD or ~/.pgpass, where it has none).",
     ),
-    "3D000": Meaning("The database at {address} does not exist: {said}.", _CREATE),
+    "3D000": Meaning("The database at {address} does not exist: {said}.", CREATE),
     "42501": _RIGHTS,
     "3F000": _MIGRATE,
     "42P01": _MIGRATE,
@@ -120,8 +114,8 @@ _BY_CODE: dict[str, Meaning] = {
     "53200": Meaning(
         "The database server at {address} is out of memory.", "Give it more, or lower its work_mem; the next run continues."
     ),
-    "53300": _BUSY,
-    "53400": _BUSY,
+    "53300": BUSY,
+    "53400": BUSY,
     "40001": _COLLIDED,
     "40P01": _COLLIDED,
     "40": Meaning("A transaction on the database at {address} was taken back ({code}).", RETRY),
@@ -130,9 +124,9 @@ _BY_CODE: dict[str, Meaning] = {
         "A statement was cancelled on the server at {address}.", "Somebody or a timeout on the server cancelled it. " + RETRY
     ),
     "57P04": Meaning("The database at {address} was dropped.", "Create it again, then run: etl migrate"),
-    "57P": _LOST,
-    "08": _LOST,
-    "25P": _LOST,
+    "57P": LOST,
+    "08": LOST,
+    "25P": LOST,
     "58": _DAMAGED,
     "XX": _DAMAGED,
     "22": _REFUSED,
@@ -145,100 +139,16 @@ _NAMES_OBJECTS_ONLY = frozenset(
     {"42501", "3D000", "3F000", "42P01", "42703", "42704", "42883", "42P06", "42P07", "42701", "42710", "42723"}
 )
 
-_ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
-    (
-        r"invalid \w+ value|invalid port number|invalid integer value|definition of service",
-        Meaning("An option in the address {address} cannot be used: {said}.", "Correct it in warehouse.url, or leave it out."),
-    ),
-    (
-        r"does not support SSL",
-        Meaning(
-            "The server at {address} does not offer encryption, and warehouse.url demands it.",
-            "Let its administrator set ssl = on; or, where nobody can listen on the way to it, write ?sslmode=prefer.",
-        ),
-    ),
-    (
-        r"client certificate|private key file|could not (load|read) certificate file",
-        Meaning(
-            "The server at {address} wants a client's certificate that can be used: {said}.",
-            "Name it and its key in warehouse.url: ?sslcert=/path/to/cert.pem&sslkey=/path/to/key.pem (mode 0600).",
-        ),
-    ),
-    (
-        r"certificate|SSL error",
-        Meaning(
-            "The encrypted connection to {address} cannot be made: {said}.",
-            "In warehouse.url, name the file of the authority that signed the server's certificate, ?sslrootcert=/path/ca.pem, "
-            "and the host that the certificate is for. ?sslmode=require alone encrypts without looking who answers.",
-        ),
-    ),
-    (
-        r"session is (not )?read-only|server is (not )?in hot standby mode",
-        Meaning(
-            "No server at {address} is of the kind that target_session_attrs demands: {said}.",
-            "Name the primary server among the hosts of warehouse.url, with ?target_session_attrs=read-write.",
-        ),
-    ),
-    (
-        r"no pg_hba\.conf entry",
-        Meaning(
-            "The server at {address} is not set up to let this user in from here: {said}.",
-            "Where it says “no encryption”, write ?sslmode=require in warehouse.url; else let its administrator add the user, "
-            "the database and this machine to pg_hba.conf.",
-        ),
-    ),
-    (
-        r"translate host name|resolve host|name or service not known|nodename nor servname|no address associated",
-        Meaning(
-            "The host of the database address {address} is unknown.",
-            "Correct the host in warehouse.url, or check the name service.",
-        ),
-    ),
-    (
-        r"timeout expired|timed out|connection timeout",
-        Meaning("The server at {address} does not answer.", "Check host and port in warehouse.url, and any firewall between."),
-    ),
-    (
-        r"connection refused|no such file or directory",
-        Meaning("No server answers at {address}.", "Start the server, or correct host and port in warehouse.url."),
-    ),
-    (
-        r"password|authentication failed|role .* (does not exist|is not permitted)",
-        Meaning("The server at {address} refused the user or its password: {said}.", "Check user and password in warehouse.url."),
-    ),
-    (
-        r"database .* does not exist",
-        Meaning(
-            "The database at {address} does not exist: {said}.",
-            _CREATE,
-        ),
-    ),
-    (r"closed the connection unexpectedly|connection reset", _LOST),
-    (r"too many (clients|connections)|connection slots|connection limit", _BUSY),
-    (
-        r"starting up|shutting down|recovery mode|not accepting connections",
-        Meaning("The server at {address} is starting, stopping or recovering.", "Try again in a moment."),
-    ),
-)
-_SERVERS_OWN = re.compile(r"^connection (.*?FATAL:\s+|is bad: (connection to server .* failed: )?)")
-"""What libpq writes before the server's message when a connection is refused."""
-
-_NO_CONNECTION = Meaning("The database at {address} cannot be reached: {said}.", "Check warehouse.url and the server.")
-
 
 @contextmanager
-def translated(address: str, *, blockers: Callable[[], Sequence[Blocker]] = tuple) -> Iterator[None]:
-    """
-    Raise errors of the database, driver or engine inside the block as `WarehouseError`; let others pass.
-
-    `blockers` tells who held what was waited for, as far as that was seen.
-    """
+def translated(address: str) -> Iterator[None]:
+    """Raise errors of the database, driver or engine inside the block as `WarehouseError`; let others pass."""
     try:
         yield
     except DBAPIError as error:
-        raise _named(_failure(error.orig or error, address), address, blockers) from error.orig
+        raise _failure(error.orig or error, address) from error.orig
     except (psycopg.Error, UnicodeEncodeError) as error:
-        raise _named(_failure(error, address), address, blockers) from error
+        raise _failure(error, address) from error
     except PoolTimeout as error:
         raise WarehouseError(
             f"Every session this program may open at {address} is in use.",
@@ -247,14 +157,6 @@ def translated(address: str, *, blockers: Callable[[], Sequence[Blocker]] = tupl
         ) from error
     except SQLAlchemyError as error:
         raise _say(_OURS, address, code=type(error).__name__) from error
-
-
-def _named(failure: WarehouseError, address: str, blockers: Callable[[], Sequence[Blocker]]) -> WarehouseError:
-    if isinstance(failure, Locked) and (found := blockers()):
-        failure.happened = f"The database at {address} is held up by {'; and by '.join(map(str, found))}."
-        ends = " ".join(one.ending for one in found)
-        failure.hint = f"Wait until it is done, or end it as an administrator: {ends} {RETRY}"
-    return failure
 
 
 def _failure(error: BaseException, address: str) -> WarehouseError:
@@ -275,18 +177,14 @@ def _without_code(error: psycopg.Error, address: str) -> WarehouseError:
     if not isinstance(error, psycopg.OperationalError):
         return _say(_OURS, address, code=type(error).__name__)
     words = f"timed out: {error}" if isinstance(error, psycopg.errors.ConnectionTimeout) else str(error)
-    if error.pgconn is None and not _connecting(words):
-        return _say(_LOST, address)
-    meaning = next((meaning for pattern, meaning in _ON_CONNECT if re.search(pattern, words, re.IGNORECASE)), _NO_CONNECTION)
-    said = words.strip().splitlines()[-1] if words.strip() else None
-    return _say(meaning, address, said=said and _SERVERS_OWN.sub("", said))
-
-
-def _connecting(words: str) -> bool:
-    return (
-        re.search(r"connection (failed|to server|timeout|is bad)|timed out|resolve host|host name", words, re.IGNORECASE)
-        is not None
-    )
+    if error.pgconn is None and not connecting(words):
+        return _say(LOST, address)
+    found = ((re.search(pattern, words, re.IGNORECASE), meaning) for pattern, meaning in ON_CONNECT)
+    match, meaning = next(((match, meaning) for match, meaning in found if match), (None, NO_CONNECTION))
+    if match and (name := match.groupdict().get("name")):
+        meaning = meaning._replace(hint=meaning.hint.replace("{name}", name.replace('"', '""')))
+    lines = [line for line in words.strip().splitlines() if not line.lstrip().startswith("DETAIL:")]
+    return _say(meaning, address, said=SERVERS_OWN.sub("", lines[-1]) if lines else None)
 
 
 def _say(meaning: Meaning, address: str, *, code: str = "", said: str | None = None) -> WarehouseError:

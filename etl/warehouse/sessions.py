@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import psycopg
 from psycopg import Connection as Session
@@ -34,6 +35,11 @@ _SINCE = {140000: b"SET idle_session_timeout TO 0", 170000: b"SET transaction_ti
 _NOTICE_ABSENCE = b"SET client_connection_check_interval TO '5s'"
 _TRIES = 10
 _LOOKS = 3
+_PRIVACY = b"""
+SELECT s.ssl, s.version, coalesce(g.encrypted, false)
+FROM pg_stat_ssl s LEFT JOIN pg_stat_gssapi g USING (pid)
+WHERE pid = pg_backend_pid()
+"""
 _ASKED = b"SELECT pg_backend_pid()"
 
 
@@ -77,3 +83,12 @@ def are_shared_out(connect: Callable[[], Session]) -> bool:
                 if others == mine or first.execute(_ASKED).fetchall() != mine:
                     return True
     return False
+
+
+def privacy_of(session: Session) -> str:
+    """Return in words whether somebody between could read along."""
+    if session.info.host.startswith("/"):
+        return "by a socket of this machine"
+    row: Any = session.execute(_PRIVACY).fetchone()
+    secured, version, by_gss = row
+    return f"encrypted with {version}" if secured else "encrypted by GSSAPI" if by_gss else "not encrypted"

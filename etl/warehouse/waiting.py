@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from psycopg import Connection as Session
+
+from etl.warehouse.failures import RETRY, Locked
 
 _BLOCKERS = b"""
 WITH RECURSIVE behind AS (
@@ -56,3 +58,12 @@ def blockers_of(pids: Collection[int], *, asking: Session) -> tuple[Blocker, ...
     if not pids:
         return ()
     return tuple(Blocker(*row) for row in asking.execute(_BLOCKERS, (list(pids),)).fetchall())
+
+
+def name_blockers(locked: Locked, blockers: Sequence[Blocker], address: str) -> Locked:
+    """Return the error with the names of those who were seen to hold what was waited for."""
+    if blockers:
+        locked.happened = f"The database at {address} is held up by {'; and by '.join(map(str, blockers))}."
+        ends = " ".join(one.ending for one in blockers)
+        locked.hint = f"Wait until it is done, or end it as an administrator: {ends} {RETRY}"
+    return locked

@@ -1,7 +1,8 @@
 """
 Knows the stage of the acceptance tests: a sandbox behind real HTTP, a warehouse, and syncs joined as the program joins them.
 
-The one thing that is not the program's own is the clock: whoever sleeps by it lets it jump ahead, so that no test waits.
+The one thing that is not the program's own is the clock. It follows the sandbox's history, as two machines have the same time;
+and whoever sleeps by it lets it jump ahead, so that no test waits.
 """
 
 from __future__ import annotations
@@ -37,20 +38,28 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Row = dict[str, Any]
 
 
-class HastyClock(SystemClock):
-    """The computer's clock, but for those who sleep time has passed at once."""
+class StageClock(SystemClock):
+    """
+    The clock of a history, a second ahead of it, but for those who sleep time has passed at once.
 
-    def __init__(self) -> None:
+    So the end of a window, which is in whole seconds, is after what happens now. It moves on by a microsecond whenever it is
+    looked at, so that what happens later is later. `off` sets it wrong.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
         self._lock = threading.Lock()
-        self._slept = timedelta()
+        self._passed = timedelta(seconds=1)
+        self.off = timedelta()
 
     def now(self) -> datetime:
         with self._lock:
-            return super().now() + self._slept
+            self._passed += timedelta(microseconds=1)
+            return self._history.now + self._passed + self.off
 
     def sleep(self, seconds: float) -> None:
         with self._lock:
-            self._slept += timedelta(seconds=seconds)
+            self._passed += timedelta(seconds=seconds)
 
 
 def quiet_history(seed: int = 1, **given: Any) -> History:
@@ -75,7 +84,10 @@ class Stage:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     max_attempts: int = 8
     max_response_mb: int = 64
-    clock: HastyClock = field(default_factory=HastyClock)
+    clock: StageClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = StageClock(self.sandbox.history)
 
     @property
     def history(self) -> History:

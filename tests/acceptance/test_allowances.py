@@ -35,7 +35,7 @@ from etl.warehouse.locks import Locks
 from etl.wiring import Connector, Opened, account, on_each, surroundings
 from tests.acceptance.process import PATIENCE, Hook, content, rows
 from tests.acceptance.quick import Quick
-from tests.acceptance.stage import HastyClock, quiet_history
+from tests.acceptance.stage import StageClock, quiet_history
 
 CALLS = 30
 A_MINUTE = (Quota(requests=20, seconds=60),)
@@ -52,7 +52,7 @@ class Lines:
     url: str
     folder: Path
     tokens: dict[str, str]
-    clock: HastyClock
+    clock: StageClock
     given: Surroundings[Any] | None = field(default=None)
 
     def write(self, *names: str) -> Path:
@@ -121,7 +121,7 @@ def hook() -> Hook:
     return Hook()
 
 
-def lines_of(sandbox: Sandbox, database: Database, url: str, folder: Path, clock: HastyClock) -> Lines:
+def lines_of(sandbox: Sandbox, database: Database, url: str, folder: Path, clock: StageClock) -> Lines:
     """Return three connections with one token, and one with another."""
     for hours in range(1, CALLS + 1):
         sandbox.history.add("tuple", at=sandbox.history.now - timedelta(hours=hours))
@@ -133,9 +133,10 @@ def lines_of(sandbox: Sandbox, database: Database, url: str, folder: Path, clock
 @pytest.fixture
 def lines(database: Database, database_url: str, tmp_path: Path, hook: Hook) -> Iterator[Lines]:
     """Give the connections, and a provider that counts by the clock of the test."""
-    clock = HastyClock()
+    history = quiet_history()
+    clock = StageClock(history)
     counting = {"limits": {"tuple": A_MINUTE}, "limit_clock": lambda: clock.now().timestamp(), "on_request": hook}
-    with Sandbox(quiet_history(), **counting) as sandbox:  # type: ignore[arg-type]
+    with Sandbox(history, **counting) as sandbox:  # type: ignore[arg-type]
         yield lines_of(sandbox, database, database_url, tmp_path, clock)
 
 
@@ -314,8 +315,9 @@ class Quickly:
 def quickly(database: Database, database_url: str, tmp_path: Path, hook: Hook) -> Iterator[Quickly]:
     """Give real processes by a quick clock."""
     quick = Quick(QUICK, time.time())
-    with Sandbox(quiet_history(), limits={"tuple": A_MINUTE}, limit_clock=quick.seconds, on_request=hook) as sandbox:
-        yield Quickly(lines=lines_of(sandbox, database, database_url, tmp_path, HastyClock()), quick=quick)
+    history = quiet_history()
+    with Sandbox(history, limits={"tuple": A_MINUTE}, limit_clock=quick.seconds, on_request=hook) as sandbox:
+        yield Quickly(lines=lines_of(sandbox, database, database_url, tmp_path, StageClock(history)), quick=quick)
 
 
 def test_three_processes_with_one_token_are_never_refused(quickly: Quickly, hook: Hook) -> None:

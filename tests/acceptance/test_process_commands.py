@@ -82,7 +82,7 @@ def test_check_of_an_empty_database_is_a_note(unmigrated: Program) -> None:
         "",
         [
             "ok      configuration: 4 connections",
-            f"ok      database: postgresql+psycopg://postgres@/{name}",
+            f"ok      database: postgresql+psycopg://postgres@/{name}, by a socket of this machine",
             "ok      schema: the warehouse is empty; the first `etl sync` makes its schema",
             "ok      connection pairing: Tuple accepts the credential and counts 0 calls in the last day",
             "ok      connection voice: BimpeAI accepts the credential and counts 1 agent",

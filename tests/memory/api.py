@@ -58,6 +58,7 @@ class ScriptedApi:
     busy: bool = False  # whether another process uses the account
     totals: bool = True
     skew: timedelta = timedelta()  # how far its clock is ahead of ours
+    date: Callable[[datetime], datetime | None] | None = None  # what an answer of an instant is dated, if it is not that
     descending: bool | None = True  # None: as the list is given
     log: list[Request] = field(default_factory=list)
     requests: int = 0
@@ -152,6 +153,6 @@ class ScriptedApi:
             records=tuple(map(as_text, records)),
             fields=fields,
             headers={},
-            date=now + self.skew,
+            date=self.date(now) if self.date is not None else now + self.skew,
             sent_at=now,
         )

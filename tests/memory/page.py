@@ -16,7 +16,7 @@ from etl.coverage import Spans
 from etl.model import JSON, OPEN_STATUSES, AgentRow, CallRow, Derived, DriftNote, ParticipantRow, Record, Rejection
 from etl.records.rows import Bulk, Columns, Draft, Same, Stored
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Compared, Counters, Reject
+from etl.runs.terms import Absent, Compared, Counters, Elsewhere, Reject
 from tests.memory.kept import KeptAgent, KeptDeparture, KeptReject, Shelf, Version
 
 TICK = timedelta(microseconds=1)
@@ -46,7 +46,11 @@ class MemoryPage:
         held = {record.call_id: self._held(record.call_id) for record in records if record.call_id is not None}
         return Compared(
             new=[record for record in records if held.get(record.call_id) is None],
-            elsewhere=[record for record in records if (one := held.get(record.call_id)) and one.call.stream != stream],
+            elsewhere=[
+                Elsewhere(record, one.call.stream, one.call.cursor_at, _stored(one))
+                for record in records
+                if (one := held.get(record.call_id)) and one.call.stream != stream
+            ],
             differing=[
                 (record, _stored(one))
                 for record in records

@@ -35,6 +35,7 @@ def draw(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def _draw(width: int | None, given: Answer) -> list[str]:
         monkeypatch.setenv("COLUMNS", str(width or 80))
+        monkeypatch.setenv("LINES", "25")
         monkeypatch.setenv("TERM", "dumb")
         monkeypatch.setattr("sys.stdout.isatty", lambda: width is not None)
         show_table(given)
@@ -84,7 +85,9 @@ def test_a_table_that_cannot_fit_shows_its_rows_one_below_the_other(draw: Draw) 
         "raw      " + long[:21],
         "         " + long[21:42],
         "         " + long[42:62] + "…",
-        "(1 row; long values are cut here, --csv and --json give them whole)",
+        "(1 row; long values are cut",
+        "  here, --csv and --json give",
+        "  them whole)",
     ]
 
 

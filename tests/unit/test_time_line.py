@@ -48,6 +48,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
     def _draw(width: int | None, *lines: TimeLine, encoding: str = "utf-8", **given: object) -> list[str]:
         out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
         monkeypatch.setenv("COLUMNS", str(width or 80))
+        monkeypatch.setenv("LINES", "25")
         monkeypatch.setenv("TERM", "dumb")
         monkeypatch.setattr("sys.stdout", out)
         monkeypatch.setattr(out, "isatty", lambda: width is not None, raising=False)

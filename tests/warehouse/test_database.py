@@ -12,7 +12,8 @@ from sqlalchemy import make_url, text
 
 from etl.errors import UsageError, WarehouseError
 from etl.warehouse.address import parse_url
-from etl.warehouse.database import Database, driver_of, refuse_unfit
+from etl.warehouse.database import Database, driver_of
+from etl.warehouse.requirements import refuse_unfit
 from etl.warehouse.sessions import set_up
 from tests.sharing_proxy import SharingProxy
 
@@ -237,7 +238,7 @@ def test_a_fit_server_passes(database: Database) -> None:
         ({"version": 90_624}, "is PostgreSQL 9.6; the warehouse needs 14 or newer", "Upgrade the server"),
         ({"encoding": "LATIN1"}, "stores text as LATIN1; the warehouse needs UTF8", "TEMPLATE template0"),
         ({"standby": True, "read_only": True}, "takes no writes: it is a standby", "primary server"),
-        ({"read_only": True}, "takes no writes: it is set to read-only", "primary server"),
+        ({"read_only": True}, "takes no writes: it is set to read-only", "default_transaction_read_only"),
     ],
 )
 def test_an_unfit_server_is_refused(facts: dict[str, object], said: str, advised: str) -> None:
@@ -256,7 +257,7 @@ def test_a_database_set_to_read_only(database: Database) -> None:
         name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
         connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     with Database(database.url) as read_only:
-        with pytest.raises(WarehouseError, match="takes no writes: it is set to read-only"):
+        with pytest.raises(WarehouseError, match="takes no writes: default_transaction_read_only is on"):
             read_only.check_server()
         with pytest.raises(WarehouseError, match="takes no writes"), read_only.begin() as connection:
             connection.exec_driver_sql("DELETE FROM agents")

@@ -13,8 +13,8 @@ from sqlalchemy import exc, make_url
 
 from etl.errors import EtlError, WarehouseError
 from etl.warehouse.database import Database
-from etl.warehouse.failures import DataRefused, SchemaMissing, translated
-from etl.warehouse.waiting import Blocker
+from etl.warehouse.failures import DataRefused, Locked, SchemaMissing, translated
+from etl.warehouse.waiting import Blocker, name_blockers
 
 SECRET = "+14155550123"
 CLASSES = sorted(
@@ -64,12 +64,10 @@ def test_every_error_of_the_driver_has_a_sentence() -> None:
 )
 def test_who_holds_a_lock_is_named(blocker: Blocker, named: str, ended_by: str) -> None:
     """As far as this user may see it, with the statement that ends it."""
-    with (
-        pytest.raises(WarehouseError) as caught,
-        translated("postgresql://db.example.com/warehouse", blockers=lambda: (blocker,)),
-    ):
-        raise psycopg.errors.LockNotAvailable
-    assert (caught.value.happened, caught.value.hint) == (
+    locked = translation_of(psycopg.errors.LockNotAvailable())
+    assert isinstance(locked, Locked)
+    told = name_blockers(locked, (blocker,), "postgresql://db.example.com/warehouse")
+    assert (told.happened, told.hint) == (
         f"The database at postgresql://db.example.com/warehouse is held up by {named}.",
         (
             f"Wait until it is done, or end it as an administrator: {ended_by} "

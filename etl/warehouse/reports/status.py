@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 # (connection, stream, cursor_at), the others by the view from partial indexes; of runs and audits the newest are found by theirs.
 _STATUS = text(
     """
-    SELECT c.connection, c.provider,
+    SELECT c.connection, c.provider, c.capabilities -> 'clocks' AS clocks,
            r.id AS last_run, r.status AS last_status, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
            r.error_code, r.error_message,
            f.last_success, f.complete_until AS high_water_mark, f.fresh_until, f.lag, f.gaps, f.unclosable_gaps,

@@ -178,6 +178,7 @@ def test_no_limit_is_exceeded_whoever_is_killed(
     """Processes one after another, each ended in order or killed after some requests: no window ever holds too many."""
     clock, shared, chance = make_clock(), Shared(), random.Random(seed)
     arrivals: list[datetime] = []
+    dead: list[ExitStack] = []  # kept, so that nothing of a killed process is tidied up
     for number, (requests, is_killed, pause) in enumerate(ends):
         book, stack = MemoryAllowances(shared), ExitStack()
         limiter = stack.enter_context(accounts(book, clock, seed=number).limiter("acme", "t", limits=limits, daily=None))
@@ -191,6 +192,7 @@ def test_no_limit_is_exceeded_whoever_is_killed(
             slot.answered({}, None)
         if is_killed:
             book.killed(book.account("acme", "t"))
+            dead.append(stack)
         else:
             stack.close()
         clock.sleep(pause)
