@@ -85,8 +85,10 @@ def _credentials(
     def ask(one: Account) -> str:
         with connect.reserved(one), connect(one) as api:
             counts, apart = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
+            spent, daily = connect.spent(one), chosen[one.connection].daily_requests
         future = not_begun(one, Want(), now=effects.clock.now())
         accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
+        accepted += f"; {spent:,} of today's {daily:,} requests are spent" if daily else ""
         accepted += f"; {future}" if future else ""
         return f"{accepted}. {apart}: one of the two is wrong" if apart is not None else accepted
 

@@ -92,29 +92,33 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
     )
     show_time_lines(lines)
     for row in rows:
-        for gap in found:
-            if gap.connection == row["connection"]:
-                say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
-        if row["not_begun"]:
-            say(f"{row['connection']}: {row['not_begun']}.")
-        if row["details_failing"]:
-            say(f"{row['connection']}: {cannot_be_had(row['details_failing'])}")
-        if row["rejects"] or row["drift"]:
-            rejects = number_of(row["rejects"], "rejected record")
-            drift = f"{number_of(row['drift'], 'departure')} from what the provider documents"
-            both = ", ".join(words for words, count in ((rejects, row["rejects"]), (drift, row["drift"])) if count)
-            say(f"{row['connection']}: {both}, see: etl rejects {row['connection']}")
-        if row["max_lateness"] is not None:
-            say(f"{row['connection']}: in the last 30 days a call appeared up to {duration(row['max_lateness'])} late.")
-        if row["near_lookback"]:
-            warn(
-                f"{row['connection']}: that is close to the lookback of {duration(row['lookback'])}; what comes later still is "
-                f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
-            )
-        if (apart := Apart.remembered(row["clocks"])) is not None:
-            warn(f"{row['connection']}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider.")
-        if row["error_message"]:
-            say(row["error_message"])
+        _remark(row, [gap for gap in found if gap.connection == row["connection"]])
+
+
+def _remark(row: status.Row, found: list[Gap]) -> None:
+    """Say what is worth a sentence about a connection."""
+    for gap in found:
+        say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
+    if row["not_begun"]:
+        say(f"{row['connection']}: {row['not_begun']}.")
+    if row["details_failing"]:
+        say(f"{row['connection']}: {cannot_be_had(row['details_failing'])}")
+    if row["rejects"] or row["drift"]:
+        rejects = number_of(row["rejects"], "rejected record")
+        drift = f"{number_of(row['drift'], 'departure')} from what the provider documents"
+        both = ", ".join(words for words, count in ((rejects, row["rejects"]), (drift, row["drift"])) if count)
+        say(f"{row['connection']}: {both}, see: etl rejects {row['connection']}")
+    if row["max_lateness"] is not None:
+        say(f"{row['connection']}: in the last 30 days a call appeared up to {duration(row['max_lateness'])} late.")
+    if row["near_lookback"]:
+        warn(
+            f"{row['connection']}: that is close to the lookback of {duration(row['lookback'])}; what comes later still is "
+            f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
+        )
+    if (apart := Apart.remembered(row["clocks"])) is not None:
+        warn(f"{row['connection']}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider.")
+    if row["error_message"]:
+        say(row["error_message"])
 
 
 def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_json: bool) -> None:

@@ -74,6 +74,19 @@ def test_a_provider_that_fails_fails_the_run(error: Exception, code: str) -> Non
     assert (scene.ids, scene.shelf.states) == (set(), {})
 
 
+def test_an_account_that_another_process_uses_opens_no_run() -> None:
+    """It is told, nothing is asked for, and the lock is given back; the next run finds everything as it was."""
+    scene = scene_of()
+    scene.api.busy = True
+
+    outcome = scene.sync()
+
+    assert (outcome.run_id, codes(outcome), scene.warehouse.runs, scene.warehouse.locked) == (None, ["account_busy"], {}, set())
+    assert (scene.api.log, LINE in str(outcome.error)) == ([], True)
+    scene.api.busy = False
+    assert (scene.sync().status, len(scene.ids)) == (RunStatus.SUCCEEDED, 15)
+
+
 def test_a_fault_of_the_program_is_raised_and_noted() -> None:
     """The run is closed as failed, and the lock is given back, so that the next one can work."""
     scene = scene_of()
