@@ -87,7 +87,7 @@ class Side(Protocol):
 
     def confirm(self, span: Span, *, counted: int, middle: datetime | None) -> None:
         """
-        Raise Uncountable where the provider's total contradicts what it lists, so that the `counted` calls of a span prove nothing.
+        Raise Uncountable where the provider's total contradicts what it lists: then that so many were `counted` proves nothing.
 
         `middle` divides the span in two that hold about as many calls each; None: it cannot be divided.
         """
