@@ -90,10 +90,7 @@ class _Walk:
                 yield self._step(page, instants, Spans())
                 self.since, self.expected = self.came_from, None
                 continue
-            fresh = [record for record in page.records if key_of(record) not in self.before]
-            if self.probing and fresh:
-                self.reach.left_out(fresh, self.until)
-            self.probing = False
+            fresh = self._fresh(page)
             last = max(inside, default=None)
             if shape.last is not None:
                 self.known = last
@@ -105,7 +102,12 @@ class _Walk:
                     notes = () if ended.surely else (Note.TOTAL_DISAGREES,)
                     yield self._step(page, instants, Spans(), notes=notes)
                     return
-                edge = self._answered_until(page, fresh=bool(fresh) and last is not None and whole_second(last) > since)
+                edge = self._answered_until(page, fresh=fresh and last is not None and whole_second(last) > since)
+                if edge is not None and edge >= self.until and self.reach.hid_beginning(self.until):
+                    yield self._step(page, instants, Spans(), takes_back=True, notes=(Note.WINDOW_CUT,))
+                    self.bound, self.since, self.before = self.start, whole_second(self.start), frozenset()
+                    self._open()
+                    continue
                 if edge is not None:
                     yield self._step(page, instants, self._finished(edge, page, instants))
                     if not self._opened_next(edge):
@@ -120,6 +122,14 @@ class _Walk:
             edge = shape.last - shape.slack
             yield self._step(page, instants, self._claim(edge))
             yield from self._go_on(page, edge, last=last if ended.here else None, dense=whole_second(shape.last) + SECOND)
+
+    def _fresh(self, page: Page) -> bool:
+        """Whether a page shows calls that the page before did not."""
+        fresh = [record for record in page.records if key_of(record) not in self.before]
+        if self.probing:
+            self.reach.left_out(fresh, self.until)
+        self.probing = False
+        return bool(fresh)
 
     def _otherwise(self, page: Page, instants: Instants, shape: Outline, cursors: Sequence[datetime]) -> Iterator[Step] | None:
         """Return how to read the rest where the provider does not sort or filter as asked; None if it does."""
@@ -160,7 +170,8 @@ class _Walk:
     def _answered_in_part(self, page: Page, shape: Outline) -> bool:
         """Whether the first answer of a walk leaves out calls before its first one, or all. Then a shorter window is opened."""
         if shape.first is not None:
-            cut = self.reach.hides_beginning(self.since, self.end, first=shape.first)
+            first = next(record for record in page.records if record.cursor == shape.first)
+            cut = self.reach.hides_beginning(self.since, self.end, first=first)
         else:
             newest = None if page.records else self.reach.hides_all(self.since, self.end)
             self.known, cut = newest, newest is not None

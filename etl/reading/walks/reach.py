@@ -38,6 +38,7 @@ class Reach:
         self._pages = pages
         self.longest = max(SURELY, pages.found.longest)  # the longest window seen answered whole
         self.most = max(FEW, pages.found.most)  # the most calls seen in one answer; one with fewer was not cut for being large
+        self._unproven: tuple[timedelta, Record] | None = None  # how long a window's beginning is in doubt, and its first call
         self.cut = pages.found.cut  # whether a longer window was seen answered in part
 
     def see(self, since: datetime, newest: datetime, *, number: int) -> None:
@@ -74,25 +75,34 @@ class Reach:
         self.longest = length
         return True
 
-    def hides_beginning(self, since: datetime, until: datetime, *, first: datetime) -> bool:
-        """
-        Whether calls may precede the first one that a window shows; then windows are limited.
-
-        Asks for that part by itself. Where it is longer than what the answer shows, asks twice for a window as long that begins
-        with the first call: it must be counted there.
-        """
-        length, first = first - since, first.replace(microsecond=0)
-        if length <= self.longest:
+    def hides_beginning(self, since: datetime, until: datetime, *, first: Record) -> bool:
+        """Whether calls precede the first one that a window shows. Asks for that part by itself, and then limits windows."""
+        at = first.cursor or since
+        if at - since <= self.longest:
             return False
-        hidden = bool(self._pages.page(1, since=since, until=first).records)
-        if not hidden and length > until - first:
-            starts = (first, first + SECOND)
-            at_all, after = (_counted(self._pages.page(1, since=start, until=first + length)) for start in starts)
-            hidden = at_all is not None and after is not None and at_all <= after
-        if hidden:
-            self.longest = max(SURELY, until - first)
-            self.limit()
-        return hidden
+        page = self._pages.page(1, since=since, until=at.replace(microsecond=0))
+        if at - since > until - at:
+            self._unproven = (at - since, first)
+        if not page.records:
+            return False
+        self._limit_to(until - at)
+        return True
+
+    def hid_beginning(self, until: datetime) -> bool:
+        """
+        Whether calls may have preceded the first one after all, because that part is longer than what the answer had shown.
+
+        Asks for a window as long that begins with the first call, which must be its first. Not asked a second time.
+        """
+        (length, first), self._unproven = self._unproven or (SURELY, None), None
+        if first is None or first.cursor is None:
+            return False
+        start = first.cursor.replace(microsecond=0)
+        page = self._pages.page(1, since=start, until=start + length)
+        if any(record.call_id == first.call_id for record in page.records):
+            return False
+        self._limit_to(until - first.cursor)
+        return True
 
     def hides_all(self, since: datetime, until: datetime) -> datetime | None:
         """Return the instant of a call that a window without any should have shown, if its last part by itself shows one."""
@@ -101,9 +111,12 @@ class Reach:
         page = self._pages.page(1, since=until - RECENT, until=until)
         newest = max((record.cursor for record in page.records if record.cursor is not None), default=None)
         if newest is not None:
-            self.longest = max(SURELY, newest - (until - RECENT))
-            self.limit()
+            self._limit_to(newest - (until - RECENT))
         return newest
+
+    def _limit_to(self, longest: timedelta) -> None:
+        self.longest = max(SURELY, longest)
+        self.limit()
 
     def limit(self) -> None:
         """Remember that longer windows are not answered whole."""
