@@ -13,6 +13,7 @@ from etl.errors import ConnectionFailed, NotFound, PagingBroken, ProviderRefused
 from etl.model import JSON, AgentRow, DriftNote, Record
 from etl.provider import Ask, PageFacts, Provider, Style, Tally
 from etl.reading.api import Answer, Api
+from etl.reading.clocks import Apart, believed, newest_two
 from etl.records.identify import identify, identify_all, is_detail_of
 from etl.records.parse import Unfit, instant
 
@@ -99,7 +100,10 @@ class Source:
         self._form = 0  # the form of id that worked last, which is likely to work for the next call too
         self._departures: Counter[DriftNote] = Counter()
         self._noting = Lock()  # several threads request details
-        self.ahead = timedelta()  # how far the provider's clock was ahead of ours when it last told the time
+        self.ahead = (
+            timedelta()
+        )  # how far the provider's clock was ahead of ours when it last told the time, unless its calls belie it
+        self.apart: tuple[str, Apart] | None = None  # in which stream its clock and ours were first seen to differ, and how
 
     def departures(self) -> Mapping[DriftNote, int]:
         """Return how answers since the last call departed from the documentation, each departure with its count."""
@@ -117,16 +121,26 @@ class Source:
         """Request one page of a stream's calls."""
         listing = self.provider.listing
         answer = self._noted(self.api.get_list(_path(listing.path, stream=stream), style.params(ask), listing.records))
-        self.ahead = answer.date - answer.sent_at if answer.date is not None else self.ahead
         facts = listing.facts(answer.fields, answer.headers)
         if facts.next_link is not None:
             self.api.check_link(facts.next_link)
+        records = identify_all(self.provider, answer.records, cleaned=answer.cleaned)
+        self._compare_clocks(stream, answer, newest_two(record.cursor for record in records if record.cursor is not None))
         return Page(
-            records=identify_all(self.provider, answer.records, cleaned=answer.cleaned),
+            records=records,
             facts=facts,
             date=answer.date,
             sent_at=answer.sent_at,
         )
+
+    def _compare_clocks(self, stream: str, answer: Answer, newest: tuple[datetime, ...]) -> None:
+        """Take note of the provider's clock as far as it can be trusted, and of how it differs from ours."""
+        apart = Apart.between(answer.date, answer.sent_at, newest)
+        if apart is not None and self.apart is None:
+            self.apart = (stream, apart)
+        if answer.date is not None:
+            told = believed(answer.date, answer.sent_at, newest)
+            self.ahead = answer.date - answer.sent_at if told is not None else timedelta()
 
     def detail(self, *, stream: str, call_id: str) -> tuple[Record, datetime]:
         """
@@ -157,6 +171,7 @@ class Source:
         listing = self.provider.listing
         asked = {**listing.styles[-1].params(Ask(number=1, size=1)), **params}
         answer = self.api.get_list(_path(listing.path, stream=stream), asked, listing.records)
+        self._compare_clocks(stream, answer, ())
         return listing.facts(answer.fields, answer.headers).total
 
     def tally(self, tally: Tally, **parts: str) -> Mapping[str, int] | None:

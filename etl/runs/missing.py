@@ -44,8 +44,8 @@ class Missing:
             raise AnchorNotMet(
                 f"in stream {self.stream}, {missed} of {held} calls held are missing from what the provider listed.",
                 safe="What this walk claimed was taken back, and nothing was deleted.",
-                hint="If they were really deleted at the provider, raise "
-                f"connections.{self.account.connection}.max_delete_share for one run; else wait until its outage ends.",
+                hint="If they were really deleted at the provider, set "
+                f"connections.{self.account.connection}.max_delete_share = 1 for one run; else wait until its outage ends.",
             )
         return absent
 

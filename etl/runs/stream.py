@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -14,13 +15,16 @@ from etl.reading.orders import way_of
 from etl.reading.walks import Note, Step
 from etl.reading.walks.way import Attempt, Held
 from etl.runs.context import Task
+from etl.runs.listed import Sighting
 from etl.runs.loading import drafted, load_page
 from etl.runs.missing import Missing
+from etl.runs.moves import is_listed_there
 from etl.runs.port import PageTransaction
 from etl.runs.prefetch import prefetch
 from etl.runs.proof import Proof
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Counters, Finding, Loaded, Observed
+from etl.runs.streams import fail_alone, oldest_wanted
+from etl.runs.terms import Absent, Counters, Elsewhere, Finding, Loaded, Observed
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +83,7 @@ class _Reading:
         self.stream = stream
         self.state = state
         self.covered_before = state.coverage
+        self.floor = oldest_wanted(task.account, task.want)
         self.way = way_of(task.account.provider)
         self.pager = task.access(stream).pager()
         self.recent: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)
@@ -130,7 +135,11 @@ class _Reading:
     def _drafted(self, step: Step) -> tuple[Step, Observed]:
         """Prepare the rows that will probably be written; runs in a thread while the page before is loaded."""
         task = self.task
-        observed = Observed(stream=self.stream, records=step.records, observed_at=step.sent_at, due_at=task.details_due_at())
+        records = step.records
+        if self.floor is not None:
+            records = tuple(record for record in records if record.cursor is None or record.cursor >= self.floor)
+            step = replace(step, read=step.read.above(self.floor))
+        observed = Observed(stream=self.stream, records=records, observed_at=step.sent_at, due_at=task.details_due_at())
         if self.mostly_new:
             # Pages overlap at their seams, and a page may be requested again.
             known = frozenset[str]().union(*(observed.call_ids & others for others in self.sighted))
@@ -151,14 +160,22 @@ class _Reading:
     def _write(self, step: Step, observed: Observed, before: StreamState) -> None:
         task = self.task
         state = before if step.takes_back else self.state.after(step, lookback=task.account.lookback)
-        self.recent.append(observed.call_ids)
+        shown = frozenset(record.call_id for record in step.records if record.call_id is not None)
+        self.recent.append(shown)
         loaded, absent = Loaded(), NONE_ABSENT
 
         def load(page: PageTransaction, counters: Counters) -> None:
             nonlocal loaded, absent
             task.check_organization(step.records, page)
             absent = self.missing.look(page, step, recent=self.recent)
-            loaded = load_page(page, task.account, observed, run_id=task.run_id, covered=self.covered_before)
+            loaded = load_page(
+                page,
+                task.account,
+                observed,
+                run_id=task.run_id,
+                covered=self.covered_before,
+                listed_there=lambda found: self._listed_there(found, observed.observed_at),
+            )
             if absent.call_ids and task.account.provider.detail is not None:
                 page.ask_for(absent.call_ids, due_at=task.at_once())
             counters.pages += 1
@@ -169,9 +186,11 @@ class _Reading:
 
         task.write(load)
         self.state = state
-        self.missing.note(absent, step, seen=observed.call_ids | step.seen)
+        self.missing.note(absent, step, seen=shown | step.seen)
         self.mostly_new = 2 * loaded.inserted > len(step.records)
         task.open_seen |= loaded.open_ids
+        if task.account.provider.detail is not None or fail_alone(task.account):
+            task.listed.page(self.stream, step.records, read=step.read, absent=absent.call_ids)
 
     def _decide(self) -> None:
         """Bury the calls that are missing from all that was read, unless they have moved to where nothing was read."""
@@ -190,6 +209,14 @@ class _Reading:
             page.save_state(self.stream, self.state)
 
         self.task.write(bury)
+
+    def _listed_there(self, found: Elsewhere, observed_at: datetime) -> bool | None:
+        """Whether the stream that holds a call has listed it in this run, too; None: it has still to be read."""
+        self.task.account_seen = True  # the account's own call, whichever stream has it
+        if is_listed_there(self.task, found):
+            return True
+        waits = self.task.moves.wait(Sighting(self.stream, observed_at, found.record, found))
+        return None if waits else False
 
     def _note(self, note: Note) -> None:
         log.warning("walk.noted", connection=self.task.connection, stream=self.stream, note=note.value)

@@ -19,6 +19,9 @@ data_freshness = Table(
     Column("lag", Interval),
     Column("gaps", BigInteger),
     Column("unclosable_gaps", BigInteger),
+    Column("open_calls", BigInteger),
+    Column("details_due", BigInteger),
+    Column("details_failing", BigInteger),
 )
 
 call_versions = Table(

@@ -33,9 +33,9 @@ def test_every_relation_column_and_function_has_a_comment(database: Database) ->
 
 
 def test_calls_has_the_columns_of_a_row_in_their_order() -> None:
-    """A row can be copied into the table as it is; only `day` is the server's."""
+    """A row can be copied into the table as it is; `day` is the server's, and no record says how often a detail failed."""
     columns = [column.name for column in tables.calls.columns]
-    assert [name for name in columns if name != "day"] == list(CallRow._fields)
+    assert [name for name in columns if name not in ("day", "detail_failures")] == list(CallRow._fields)
     assert columns.index("day") == columns.index("provider") + 1
 
 
@@ -72,18 +72,19 @@ def test_what_must_not_be_null_is_not(database: Database) -> None:
         "observed_at",
         "content_hash",
         "last_run_id",
+        "detail_failures",
     ]
 
 
 def test_connection_stands_in_every_key_and_unique_index(database: Database) -> None:
-    """Only `sync.runs` and Alembic's own table are keyed otherwise: reference tables on a cluster."""
+    """Only `sync.runs`, what belongs to accounts and Alembic's own table are keyed otherwise: reference tables on a cluster."""
     query = f"""
     SELECT indrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
     WHERE relnamespace IN {OURS} AND indisunique
       AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = indrelid AND attname = 'connection' AND attnum = ANY(indkey))
     ORDER BY 1
     """
-    assert rows(database, query) == [("sync.alembic_version",), ("sync.runs",)]
+    assert rows(database, query) == [("sync.account_key",), ("sync.alembic_version",), ("sync.allowances",), ("sync.runs",)]
 
 
 def test_connection_is_never_null(database: Database) -> None:

@@ -9,6 +9,8 @@ from etl.warehouse import schema, tables
 from etl.warehouse.database import Database
 from etl.warehouse.views import data_freshness
 
+AWAITED = ("open_calls", "details_due", "details_failing")
+
 
 def at(day: int) -> datetime:
     return datetime(2026, 5, day, tzinfo=UTC)
@@ -18,16 +20,23 @@ def covering(*ranges: tuple[int, int]) -> str:
     return "{" + ",".join(f"[{at(start).isoformat()},{at(end).isoformat()})" for start, end in ranges) + "}"
 
 
-def freshness(database: Database, *streams: dict[str, object]) -> dict[str, object]:
-    """Store one connection with these streams and return its row of the view, without connection and provider."""
+def store(database: Database, *streams: dict[str, object]) -> None:
+    """Store one connection with these streams."""
     with database.begin() as connection:
         connection.execute(insert(tables.connections), {"connection": "voice", "provider": "acme"})
         for number, stream in enumerate(streams):
             given = {**stream, "coverage": text(f"'{stream.get('coverage', '{}')}'::tstzmultirange")}
             connection.execute(insert(tables.state).values(connection="voice", stream=f"s{number}", updated_at=at(1), **given))
+
+
+def freshness(database: Database, *streams: dict[str, object]) -> dict[str, object]:
+    """Store one connection with these streams and return its row of the view, without its names and what is awaited."""
+    store(database, *streams)
+    with database.begin() as connection:
         row = dict(connection.execute(select(data_freshness)).mappings().one())
         assert row.pop("connection") == "voice"
         assert row.pop("provider") == "acme"
+        assert [row.pop(name) for name in AWAITED] == [0, 0, 0]
         lag = connection.execute(text("SELECT now() - CAST(:until AS timestamptz)"), {"until": row["fresh_until"]}).scalar_one()
         assert row.pop("lag") == lag
         return row
@@ -68,7 +77,7 @@ def test_a_connection_that_never_ran_is_listed(database: Database) -> None:
     """It has a row, without an instant."""
     with database.begin() as connection:
         connection.execute(insert(tables.connections), {"connection": "voice", "provider": "acme"})
-        assert tuple(connection.execute(select(data_freshness)).one()) == ("voice", "acme", None, None, None, None, 0, 0)
+        assert tuple(connection.execute(select(data_freshness)).one()) == ("voice", "acme", None, None, None, None, 0, 0, 0, 0, 0)
 
 
 def test_the_slowest_stream_counts(database: Database) -> None:
@@ -135,7 +144,9 @@ def test_earlier_replays_are_told_from_syncs_when_the_warehouse_is_migrated(data
             "('voice', 'cli', 'succeeded', now(), '2026-05-02Z', 1, 1, 0), "
             "('voice', 'cli', 'succeeded', now(), '2026-05-03Z', 0, 0, 7)"
         )
-    assert freshness(database)["last_success"] == at(3)
+    store(database)
+    with database.begin() as connection:
+        assert connection.execute(select(data_freshness.c.last_success)).scalar_one() == at(3)
 
     schema.migrate(database)
 

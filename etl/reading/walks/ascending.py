@@ -9,6 +9,7 @@ window of its own, read by page numbers, of which nothing is claimed until its d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -35,13 +36,19 @@ TRIES = 2
 """How often a total that disagrees with the page before is checked before it is reported and accepted."""
 
 
-def ascending(pages: Pages, *, span: Span) -> Iterator[Step]:
+def ascending(pages: Pages, *, span: Span, known: datetime | None = None) -> Iterator[Step]:
     """
     Read the calls whose cursor is in `span`, oldest first. The window's end is the span's end in whole seconds, and stays fixed.
 
+    `known` is the newest cursor held. Each step says what the walk has read so far: only its last page tells how late it is if
+    the provider does not (`Instants`), and so what is settled.
+
     Raises ConnectionFailed and its subclasses; what was yielded before stays valid.
     """
-    yield from _Walk(pages, span).steps()
+    read_so_far = Spans()
+    for step in _Walk(pages, span, Instants(known)).steps():
+        read_so_far = step.read if step.takes_back else read_so_far | step.read
+        yield replace(step, read_so_far=read_so_far)
 
 
 def whole_second(instant: datetime) -> datetime:
@@ -50,8 +57,9 @@ def whole_second(instant: datetime) -> datetime:
 
 
 class _Walk:
-    def __init__(self, pages: Pages, span: Span) -> None:
+    def __init__(self, pages: Pages, span: Span, instants: Instants) -> None:
         self.pages = pages
+        self.instants = instants
         self.until = self.end = whole_second(span.end)  # of the walk, and of the window at hand
         self.since = whole_second(span.start)
         self.start = self.bound = span.start  # everything between them is claimed
@@ -66,28 +74,30 @@ class _Walk:
         self.reach = Reach(pages)
         self.windows = 0
         self.quiet = False  # whether windows without a call wait for proof that the provider still answers
+        self.seen: frozenset[str] = frozenset()  # the calls of a dense second that is not claimed to its end yet
         self.notes: tuple[Note, ...] = ()
 
     def steps(self) -> Iterator[Step]:
-        instants: Instants | None = None
         self._open()
+        begins = True
         while self.since < self.until:
             page = self.pages.page(1, since=self.since, until=self.end)
-            begins, instants = instants is None, instants or Instants.of(page)
+            self.instants.see(page)
             since, until = self.since, self.end
             cursors = [record.cursor for record in page.records if record.cursor is not None]
             inside = [cursor for cursor in cursors if since <= cursor < until]
             shape = outline(inside, descending=False)
-            if (otherwise := self._otherwise(page, instants, shape, cursors)) is not None:
+            if (otherwise := self._otherwise(page, shape, cursors)) is not None:
                 yield from otherwise
                 return
-            if begins and self._answered_in_part(page, shape):
-                yield self._step(page, instants, Spans(), notes=(Note.WINDOW_CUT,))
+            begins, cut = False, begins and self._answered_in_part(page, shape)
+            if cut:
+                yield self._step(page, Spans(), notes=(Note.WINDOW_CUT,))
                 continue
             self.met = self.met or bool(page.records)
             ended = ends(page, number=1, size=page.facts.size or self.pages.size)
             if self._total_disagrees(page) and self.came_from is not None:
-                yield self._step(page, instants, Spans())
+                yield self._step(page, Spans())
                 self.since, self.expected = self.came_from, None
                 continue
             fresh = self._fresh(page)
@@ -100,16 +110,16 @@ class _Walk:
                 surely = ended.surely and self.met and (bool(page.records) or self.came_from is None)
                 if not surely:
                     notes = () if ended.surely else (Note.TOTAL_DISAGREES,)
-                    yield self._step(page, instants, Spans(), notes=notes)
+                    yield self._step(page, Spans(), notes=notes)
                     return
                 edge = self._answered_until(page, fresh=fresh and last is not None and whole_second(last) > since)
                 if edge is not None and edge >= self.until and self.reach.hid_beginning(self.until):
-                    yield self._step(page, instants, Spans(), takes_back=True, notes=(Note.WINDOW_CUT,))
+                    yield self._step(page, Spans(), takes_back=True, notes=(Note.WINDOW_CUT,))
                     self.bound, self.since, self.before = self.start, whole_second(self.start), frozenset()
                     self._open()
                     continue
                 if edge is not None:
-                    yield self._step(page, instants, self._finished(edge, page, instants))
+                    yield self._step(page, self._finished(edge, page, shape))
                     if not self._opened_next(edge):
                         return
                     continue
@@ -117,10 +127,10 @@ class _Walk:
             self.reach.see(since, shape.last or since, number=len(page.records))
             if shape.last is None:
                 # No cursor on the page is usable, so page numbers are the only way to go on.
-                yield from scan(self.pages, claims_from=self.bound, since=self.since, until=self.end)
+                yield from self._scan(self.bound, since=self.since, until=self.end)
                 return
-            edge = shape.last - shape.slack
-            yield self._step(page, instants, self._claim(edge))
+            edge = _edge(shape, shape.last)
+            yield self._step(page, self._claim(edge))
             yield from self._go_on(page, edge, last=last if ended.here else None, dense=whole_second(shape.last) + SECOND)
 
     def _fresh(self, page: Page) -> bool:
@@ -131,16 +141,16 @@ class _Walk:
         self.probing = False
         return bool(fresh)
 
-    def _otherwise(self, page: Page, instants: Instants, shape: Outline, cursors: Sequence[datetime]) -> Iterator[Step] | None:
+    def _otherwise(self, page: Page, shape: Outline, cursors: Sequence[datetime]) -> Iterator[Step] | None:
         """Return how to read the rest where the provider does not sort or filter as asked; None if it does."""
         outside = sum(not self.since - SECOND <= cursor < self.end + SECOND for cursor in cursors)
         if shape.violated:
             self.pages.note_unsorted()
-            first = self._step(page, instants, Spans(), takes_back=True, notes=(Note.ORDER_VIOLATED,))
-            rest = scan(self.pages, claims_from=self.start, since=whole_second(self.start), until=self.until)
+            first = self._step(page, Spans(), takes_back=True, notes=(Note.ORDER_VIOLATED,))
+            rest = self._scan(self.start, since=whole_second(self.start), until=self.until)
         elif 2 * outside > len(cursors):
-            first = self._step(page, instants, Spans(), notes=(Note.FILTER_IGNORED,))
-            rest = scan(self.pages, claims_from=self.bound, since=self.since, until=self.until)
+            first = self._step(page, Spans(), notes=(Note.FILTER_IGNORED,))
+            rest = self._scan(self.bound, since=self.since, until=self.until)
         else:
             return None
         return chain([first], rest)
@@ -192,7 +202,7 @@ class _Walk:
         self.notes = (*self.notes, Note.WINDOW_CUT)
         return self.since + self.reach.longest
 
-    def _finished(self, edge: datetime, page: Page, instants: Instants) -> Spans:
+    def _finished(self, edge: datetime, page: Page, shape: Outline) -> Spans:
         """Claim a window up to `edge`. Windows without a call are claimed once a later answer shows that there was no outage."""
         self.quiet = not page.records
         if self.quiet and (edge >= self.until or self.windows > WINDOWS) and self.known is not None:
@@ -200,9 +210,28 @@ class _Walk:
             self.quiet = not self.pages.page(1, since=known, until=known + SECOND).records
         if self.quiet:
             return Spans()
-        read = Spans([Span(self.bound, min(edge, instants.claims_before))])
-        self.bound = max(self.bound, edge)
+        end = min(edge, max(self.instants.claims_before, _edge(shape, self.bound)))
+        read = Spans([Span(self.bound, end)])
+        self.bound = max(self.bound, end)
         return read
+
+    def _dense(self, end: datetime) -> Iterator[Step]:
+        """
+        Read a window that holds more calls than a page, and go on at its end.
+
+        If it is as late as the provider's clock is known to be, the rest of it is claimed with the next page.
+        """
+        bound = end
+        for step in self._scan(self.bound, since=self.since, until=end):
+            if step.seen:  # it was read completely
+                bound = step.read.last.end if step.read else self.bound
+                self.seen = step.seen if bound < end else frozenset()
+            yield step
+        self.since, self.bound = end, bound
+        self.expected = self.came_from = None
+
+    def _scan(self, claims_from: datetime, *, since: datetime, until: datetime) -> Iterator[Step]:
+        return scan(self.pages, claims_from=claims_from, since=since, until=until, instants=self.instants)
 
     def _claim(self, edge: datetime) -> Spans:
         """Claim up to the last cursor, exclusive, because more calls of that instant may follow."""
@@ -226,9 +255,7 @@ class _Walk:
         elif following > self.since:
             self._keep_on(page, following)
         else:
-            yield from scan(self.pages, claims_from=self.bound, since=self.since, until=dense)
-            self.since = self.bound = dense
-            self.expected = self.came_from = None
+            yield from self._dense(dense)
 
     def _keep_on(self, page: Page, following: datetime) -> None:
         """
@@ -262,17 +289,23 @@ class _Walk:
         self.capped = page.facts.total
         return False
 
-    def _step(
-        self, page: Page, instants: Instants, read: Spans, *, takes_back: bool = False, notes: tuple[Note, ...] = ()
-    ) -> Step:
+    def _step(self, page: Page, read: Spans, *, takes_back: bool = False, notes: tuple[Note, ...] = ()) -> Step:
         notes, self.notes = (*self.notes, *notes), ()
+        seen = self.seen if read else frozenset[str]()
+        self.seen -= seen
         return Step(
             records=page.records,
             sent_at=page.sent_at,
             read=read,
-            settles_before=instants.settles_before,
+            settles_before=self.instants.settles_before,
             number=1,
             total=page.facts.total,
             takes_back=takes_back,
+            seen=seen,
             notes=notes,
         )
+
+
+def _edge(shape: Outline, otherwise: datetime) -> datetime:
+    """Return the instant below which a page shows everything: its last cursor, less what may be out of order."""
+    return shape.last - shape.slack if shape.last is not None else otherwise

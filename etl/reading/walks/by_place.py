@@ -48,7 +48,8 @@ class ByPlace:
         if anchors and owed and not exactly:
             owed |= Spans([Span(anchors[0].cursor, owed.last.end)])
         if owed:
-            yield (Attempt(steps=_walk(pager, owed, held), anchors=anchors),)
+            known = max((anchor.cursor for anchor in anchors), default=None)
+            yield (Attempt(steps=_walk(pager, owed, held, known), anchors=anchors),)
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
         """Yield nothing: calls can only be reached through the list."""
@@ -80,11 +81,11 @@ class ByPlace:
         return Ask(number=1, size=1)
 
 
-def _walk(pager: Pager, owed: Spans, held: Holdings) -> Iterator[Step]:
+def _walk(pager: Pager, owed: Spans, held: Holdings, known: datetime | None) -> Iterator[Step]:
     if pager.found.unsorted:
-        yield from scan(pager, claims_from=None)
+        yield from scan(pager, claims_from=None, instants=Instants(known))
     else:
-        yield from newest_first(pager, wanted=owed, position=held.position)
+        yield from newest_first(pager, wanted=owed, position=held.position, known=known)
 
 
 class Places:
@@ -95,7 +96,9 @@ class Places:
         self._pages = {1: first}
         self._expected = expected
         self.size = served(first, pager.size)
-        self.bound = Instants.of(first).settles_before - access.lookback
+        instants = Instants()
+        instants.see(first)
+        self.bound = instants.settles_before - access.lookback
 
     def count(self, span: Span) -> int:
         if span.start >= span.end:  # a start date younger than the lookback: nothing is old enough to be counted

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from etl.coverage import ORIGIN, Span, Spans
 from etl.model import Record
 from etl.provider import Ask
+from etl.reading.clocks import APART
 from etl.reading.source import Page, Pager
 from etl.reading.walks.ascending import ascending, whole_second
 from etl.reading.walks.ending import says_end, served
@@ -49,6 +50,7 @@ class ByWindow:
 
     def plans(self, pager: Pager, owed: Spans, held: Holdings, *, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
         """Yield a plan for each window: extended to the nearest held call or, if that proves nothing, to the hundredth."""
+        known = max((call.cursor for call in held.newest(None)), default=None)
         for span in owed:
             anchors = held.newest(span.end)
             tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (*anchors[:1], *anchors[-1:])]
@@ -57,7 +59,8 @@ class ByWindow:
                 above = held.oldest(span.end)
                 anchors = anchors or above
                 tries += [Span(span.start, anchor.cursor + timedelta(seconds=2)) for anchor in (*above[:1], *above[-1:])]
-            yield tuple(Attempt(steps=_walk(pager, window), anchors=anchors) for window in dict.fromkeys(tries or [span]))
+            windows = dict.fromkeys(tries or [span])
+            yield tuple(Attempt(steps=_walk(pager, window, known), anchors=anchors) for window in windows)
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
         """
@@ -97,7 +100,7 @@ class ByWindow:
                 work += [Span(window.start, middle), Span(middle, window.end)]
 
     def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
-        return Windows(access)
+        return Windows(access, expected=expected)
 
     def counted_from(
         self, start_date: datetime | None, horizon: datetime | None, *, held_in: Callable[[Span], int]
@@ -108,24 +111,28 @@ class ByWindow:
         return Ask(number=1, size=1, since=until - span, until=until)
 
 
-def _walk(pager: Pager, window: Span) -> Iterator[Step]:
+def _walk(pager: Pager, window: Span, known: datetime | None) -> Iterator[Step]:
     if pager.found.unsorted:
-        yield from scan(pager, claims_from=window.start, since=whole_second(window.start), until=window.end)
+        since, until = whole_second(window.start), window.end
+        yield from scan(pager, claims_from=window.start, since=since, until=until, instants=Instants(known))
     else:
-        yield from ascending(pager, span=window)
+        yield from ascending(pager, span=window, known=known)
 
 
 class Windows:
     """Counts a window by the total that its smallest page shows. What the methods promise is documented at `Side`."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, *, expected: Callable[[datetime], int]) -> None:
         found = access.capabilities
         self._longest = found.longest if found.cut else None  # longer windows are counted in part
         self._one = access.pager(per_page=1)
         self._pager = access.pager()
         until = whole_second(access.clock.now() - access.lookback)
         page = self._one.page(1, since=until - SECOND, until=until)
-        self.bound = min(until, whole_second(Instants.of(page).settles_before - access.lookback))
+        self.bound = until
+        # A clock that is behind calls that are held is wrong, and would leave nothing to be counted.
+        if page.date is not None and not (page.date < until and expected(page.date + APART)):
+            self.bound = min(until, whole_second(page.date - access.lookback))
 
     @property
     def size(self) -> int:

@@ -26,7 +26,7 @@ class WholeList:
                 key = record.call_id.encode() if record.call_id is not None and record.rejection is None else record.digest
                 self._read[key] = (record, step.sent_at)
             self.bound = step.settles_before - access.lookback
-            proven = bool(step.read)
+            proven = bool(step.seen)
         if not proven:
             raise Uncountable("the provider's list is in no order, and its total and what it lists disagree")
 

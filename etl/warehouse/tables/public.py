@@ -93,6 +93,12 @@ calls = Table(
     optional("detail_due_at", instant(), "Machine's: when the detail has to be asked for next; null: not any more"),
     required("content_hash", LargeBinary, "Machine's: what tells quickly whether a record that was read again has changed"),
     required("last_run_id", BigInteger, "Machine's: the run that last wrote this row (sync.runs.id)"),
+    required(
+        "detail_failures",
+        Integer,
+        "Machine's: how many requests for the detail in a row brought nothing usable; 0: the last one did, or none was made",
+        default="0",
+    ),
     one_of("status", Status),
     one_of("direction", ("inbound", "outbound")),
     CheckConstraint("(cost IS NULL) = (currency IS NULL)", name="cost_and_currency"),
@@ -109,6 +115,7 @@ Index(
     calls.c.cursor_at,
     postgresql_where=text("detail_due_at IS NOT NULL"),
 )
+Index("calls_detail_failing", calls.c.connection, calls.c.stream, postgresql_where=text("detail_failures > 0"))
 Index("calls_occurred_at", calls.c.occurred_at)
 
 call_participants = Table(

@@ -16,7 +16,7 @@ from etl import providers
 from etl.audit.counts import Comparison, Counted, Located
 from etl.audit.port import AuditWarehouse, OpenReject
 from etl.coverage import Span
-from etl.model import JSON, Record
+from etl.model import Record
 from etl.reading.api import Answer, Api
 from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Uncountable
@@ -71,9 +71,6 @@ class Archive:
 
     def check_link(self, url: str) -> None:
         raise NotImplementedError
-
-    def request_log(self) -> JSON:
-        return {}
 
 
 class Shelf:

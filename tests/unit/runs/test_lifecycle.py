@@ -12,7 +12,6 @@ import pytest
 
 from etl.cli.progress import Silence
 from etl.errors import AlreadyRunning, BudgetSpent, ConnectionFailed, EtlError, FenceLost, Interrupted, WarehouseError
-from etl.model import JSON
 from etl.provider import Provider
 from etl.runs.account import Account
 from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
@@ -44,8 +43,8 @@ class Register:
         self._do("open", account.connection, kind, trigger)
         return 7
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        self._do("close", run_id, connection, outcome.status, outcome.error and outcome.error.code, request_log)
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
+        self._do("close", run_id, outcome.status, outcome.error and outcome.error.code)
 
     def _do(self, what: str, *given: Any) -> None:
         self.done.append((what, *given))
@@ -81,17 +80,16 @@ def raising(error: BaseException) -> Work:
 
 
 def test_a_run_whose_work_comes_to_its_end_succeeds() -> None:
-    """It is closed with what the limiter must remember, and the lock is given back last."""
+    """It is closed, and the lock is given back last."""
     register, outcome = Register(), Outcome(connection="one")
 
     def work(run: Run) -> None:
         assert run.run_id == 7
-        run.request_log = {"sent": 3}
 
     carried_out(register, work, outcome)
 
     assert (outcome.run_id, outcome.status, outcome.error) == (7, RunStatus.SUCCEEDED, None)
-    assert register.done == [*OPENED, ("close", 7, "one", RunStatus.SUCCEEDED, None, {"sent": 3}), ("release", "one")]
+    assert register.done == [*OPENED, ("close", 7, RunStatus.SUCCEEDED, None), ("release", "one")]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +109,7 @@ def test_an_error_of_the_work_ends_the_run(error: EtlError, status: RunStatus) -
     carried_out(register, raising(error), outcome)
 
     assert (outcome.status, outcome.error, error.connection) == (status, error, "one")
-    assert register.done == [*OPENED, ("close", 7, "one", status, error.code, None), ("release", "one")]
+    assert register.done == [*OPENED, ("close", 7, status, error.code), ("release", "one")]
 
 
 def test_a_failure_that_the_work_noted_fails_the_run() -> None:
@@ -123,7 +121,7 @@ def test_a_failure_that_the_work_noted_fails_the_run() -> None:
 
     carried_out(register, work, outcome)
 
-    assert register.done[2:] == [("close", 7, "one", RunStatus.FAILED, "failed", None), ("release", "one")]
+    assert register.done[2:] == [("close", 7, RunStatus.FAILED, "failed"), ("release", "one")]
 
 
 def test_an_error_that_ends_the_work_counts_more_than_one_noted_before() -> None:
@@ -136,7 +134,7 @@ def test_an_error_that_ends_the_work_counts_more_than_one_noted_before() -> None
 
     carried_out(register, work, outcome)
 
-    assert register.done[2:] == [("close", 7, "one", RunStatus.FAILED, "warehouse", None), ("release", "one")]
+    assert register.done[2:] == [("close", 7, RunStatus.FAILED, "warehouse"), ("release", "one")]
 
 
 @pytest.mark.parametrize("fault", [ZeroDivisionError(), KeyboardInterrupt()])
@@ -149,7 +147,7 @@ def test_a_fault_of_the_program_is_noted_and_raised(fault: BaseException) -> Non
 
     assert outcome.error is not None
     assert outcome.error.headline == "Connection one: the program itself failed."
-    assert register.done == [*OPENED, ("close", 7, "one", RunStatus.FAILED, "error", None), ("release", "one")]
+    assert register.done == [*OPENED, ("close", 7, RunStatus.FAILED, "error"), ("release", "one")]
 
 
 @pytest.mark.parametrize(
@@ -157,8 +155,8 @@ def test_a_fault_of_the_program_is_noted_and_raised(fault: BaseException) -> Non
     [
         ("acquire", [("acquire", "one")]),
         ("open", [*OPENED, ("release", "one")]),
-        ("close", [*OPENED, ("close", 7, "one", RunStatus.SUCCEEDED, None, None), ("release", "one")]),
-        ("release", [*OPENED, ("close", 7, "one", RunStatus.SUCCEEDED, None, None), ("release", "one")]),
+        ("close", [*OPENED, ("close", 7, RunStatus.SUCCEEDED, None), ("release", "one")]),
+        ("release", [*OPENED, ("close", 7, RunStatus.SUCCEEDED, None), ("release", "one")]),
     ],
 )
 def test_an_error_beside_the_work_stands_in_the_outcome(where: str, done: list[Any]) -> None:

@@ -47,7 +47,7 @@ class Batch(MemoryPage):
     def listed(self, value: JSON, *, seen: float) -> None:
         """Let a list record be loaded."""
         observed = Observed(stream="calls", records=[record(value)], observed_at=at(seen), due_at=None)
-        load_page(self, ONE, observed, run_id=1, covered=Spans())
+        load_page(self, ONE, observed, run_id=1, covered=Spans(), listed_there=lambda found: False)
 
     def detailed(self, value: JSON, *, seen: float) -> None:
         """Let a detail be loaded."""
