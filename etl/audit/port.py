@@ -134,7 +134,11 @@ class AuditWarehouse(RunWarehouse, Protocol):
         ...
 
     def open_rejects(self, *, connection: str, stream: str) -> tuple[OpenReject, ...]:
-        """Return a stream's open rejects, except those that are a later form of a call held in it."""
+        """
+        Return a stream's open rejects that stand for calls which are not held.
+
+        Left out are a later form of a call held in the stream, and an id in two streams that none holds: that call is missing.
+        """
         ...
 
     def count_by_status(self, *, connection: str, stream: str, before: datetime) -> Mapping[str, int]:
@@ -166,7 +170,7 @@ class AuditWarehouse(RunWarehouse, Protocol):
         ...
 
     def save_verdicts(
-        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON, request_log: JSON
+        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON
     ) -> None:
         """Store an audit's verdicts, and what was found out about the provider on the way."""
         ...

@@ -53,7 +53,7 @@ NOTHING = Draft(records=(), drift=Counter())
 
 
 class Stored(NamedTuple):
-    """The held records of one call as JSON text, when they were observed, and when the detail is due."""
+    """The held records of one call as JSON text, when they were observed, when the detail is due, and how often it failed."""
 
     raw: str
     observed_at: datetime
@@ -61,6 +61,7 @@ class Stored(NamedTuple):
     detail: str | None
     detail_observed_at: datetime | None
     detail_due_at: datetime | None
+    detail_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,14 @@ class PageTransaction(Protocol):
         """Set when the details of these calls are to be fetched; None: never."""
         ...
 
+    def detail_failed(self, due: Mapping[str, datetime]) -> None:
+        """Count that a request for each of these calls' details brought nothing usable, and set when to ask again."""
+        ...
+
+    def detail_came(self, call_ids: Collection[str]) -> None:
+        """Forget how often the details of these calls had failed."""
+        ...
+
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
         """Move calls that are gone at the provider to the history and delete their children; return how many were held."""
         ...
@@ -106,8 +114,8 @@ class PageTransaction(Protocol):
         """Keep the organisation that this connection's records belong to."""
         ...
 
-    def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
-        """Keep what was found out about the provider, and the limiter's request log."""
+    def save_connection(self, *, capabilities: JSON) -> None:
+        """Keep what was found out about the provider."""
         ...
 
     def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
@@ -146,16 +154,16 @@ class RunRegister(Protocol):
         """
         ...
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        """Close the run row and keep the limiter's request log; None: no request was made, so the old log stays."""
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
+        """Close the run row, unless another run took over and has marked it."""
         ...
 
 
 class RunWarehouse(RunRegister, Protocol):
     """What a sync needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
 
-    def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
-        """Return the stored capabilities, request log and pinned organisation. Raises ConnectionFailed if no run was opened."""
+    def remembered(self, connection: str) -> tuple[JSON, str | None]:
+        """Return the stored capabilities and the pinned organisation. Raises ConnectionFailed if no run was opened."""
         ...
 
     def encoded(self, draft: Draft) -> Draft:
@@ -208,6 +216,10 @@ class RunWarehouse(RunRegister, Protocol):
 
         With `only_open` those that have not ended, so that however many others are due do not stand before them.
         """
+        ...
+
+    def failing_details(self, connection: str) -> Mapping[str, int]:
+        """Return by stream how many held calls have a detail whose last request brought nothing usable; none: left out."""
         ...
 
 

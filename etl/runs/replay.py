@@ -10,6 +10,7 @@ from __future__ import annotations
 from threading import Event
 
 from etl.errors import Interrupted
+from etl.printable import number_of
 from etl.records.versions import filled
 from etl.runs.account import Account
 from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
@@ -94,10 +95,10 @@ def _rewrite(account: Account, run_id: int, *, given: Surroundings[ReplayWarehou
         given.watcher.page_loaded(account.connection, STREAM, records=done.seen, total=total)
         _check_stop(account, given.stop)
     if underivable:
-        text = f"{underivable:,} calls can no longer be derived from their records; their rows were left as they are."
+        text = f"{number_of(underivable, 'call')} can no longer be derived from the records held; nothing was changed there."
         outcome.findings.append(Finding(stream=STREAM, code="underivable", text=text))
     if refused:
-        text = f"{refused:,} calls were derived to rows that the database refuses; their rows were left as they are."
+        text = f"{number_of(refused, 'call')} would get a row that the database refuses; nothing was changed there."
         outcome.findings.append(Finding(stream=STREAM, code="database_refused", text=text))
     return departures
 

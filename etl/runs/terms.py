@@ -143,6 +143,15 @@ class Reject(NamedTuple):
     reason: Rejection
 
 
+class Elsewhere(NamedTuple):
+    """A record whose call is held in another stream than the one that lists it, and how it is held there."""
+
+    record: Record
+    stream: str
+    cursor: datetime
+    held: Stored
+
+
 class Compared(NamedTuple):
     """
     How records compare with what is held. A record in none of these is held with the same bytes, or in a later observation.
@@ -151,7 +160,7 @@ class Compared(NamedTuple):
     """
 
     new: Sequence[Record]  # not held
-    elsewhere: Sequence[Record]  # held in another stream
+    elsewhere: Sequence[Elsewhere]  # held in another stream
     differing: Sequence[tuple[Record, Stored]]  # held with other bytes, or with a detail that says otherwise
     open_ids: frozenset[str]
 
@@ -164,12 +173,18 @@ class Absent(NamedTuple):
 
 
 class DueCall(NamedTuple):
-    """A call whose detail is to be fetched: it is new, changed, open, lacks late parts, or was missing from a list."""
+    """
+    A call whose detail is to be fetched: it is new, changed, open, lacks late parts, or was missing from a list.
+
+    `failures` counts the requests in a row that brought nothing usable; `has_detail` says whether any ever brought something.
+    """
 
     stream: str
     call_id: str
     is_open: bool
     cursor: datetime
+    failures: int = 0
+    has_detail: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,13 +56,16 @@ def _answer(request: Request, situation: Situation) -> Reply:
     calls: list[Call] = []
     if not distortion.outage_empty:
         calls = history.shelf("tuple", account=situation.account).window(since, until)
-    total = len(calls)
+    total, start = len(calls), distortion.start(query, page, size)
     if distortion.unsorted:
         calls.sort(key=lambda call: crc32(call.id.encode()))
-        shown = calls[(number - 1) * size : number * size]
+        shown = calls[start : start + size]
     else:
-        shown = cut(calls, start=(number - 1) * size, stop=number * size, chance=situation.chance)
-    headers = {"Content-Type": "application/json; charset=utf-8", "X-Total-Count": str(total)}
+        shown = cut(calls, start=start, stop=start + size, chance=situation.chance)
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    told = distortion.counted(total, on_page=len(shown))
+    if told is not None:
+        headers["X-Total-Count"] = str(told)
     links = []
     if page > 1:
         links.append(_link(request, page - 1, "prev", None))

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from etl.audit.port import Batch, OpenReject, StreamVerdict
 from etl.coverage import BEGINNING, Span
-from etl.model import JSON
+from etl.model import JSON, Rejection
 from etl.records.rows import Rewrite
 from etl.runs.account import Account
 from etl.warehouse.database import driver_of
@@ -102,8 +102,13 @@ class AuditedWarehouse(PostgresWarehouse):
             .where(calls.c.connection == connection, calls.c.stream == stream, calls.c.call_id == table.c.call_id)
             .exists()
         )
+        is_anywhere = select(calls.c.call_id).where(calls.c.connection == connection, calls.c.call_id == table.c.call_id).exists()
         statement = select(table.c.record_key, table.c.call_id, table.c.raw_text).where(
-            table.c.connection == connection, table.c.stream == stream, table.c.resolved_at.is_(None), ~is_held
+            table.c.connection == connection,
+            table.c.stream == stream,
+            table.c.resolved_at.is_(None),
+            ~is_held,
+            (table.c.reason != Rejection.ID_IN_TWO_STREAMS.value) | is_anywhere,
         )
         with self._database.begin() as session:
             return tuple(OpenReject(*row) for row in session.execute(statement))
@@ -163,7 +168,7 @@ class AuditedWarehouse(PostgresWarehouse):
             )
 
     def save_verdicts(
-        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON, request_log: JSON
+        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON
     ) -> None:
         with self._database.begin() as session:
             for one in verdicts:
@@ -183,11 +188,7 @@ class AuditedWarehouse(PostgresWarehouse):
                         note=one.note,
                     )
                 )
-            session.execute(
-                update(connections)
-                .where(connections.c.connection == connection)
-                .values(capabilities=capabilities, request_log=request_log)
-            )
+            session.execute(update(connections).where(connections.c.connection == connection).values(capabilities=capabilities))
 
 
 def _inside(connection: str, stream: str, span: Span) -> tuple[ColumnElement[bool], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +18,7 @@ from etl.records.rows import Draft
 from etl.runs.account import Account
 from etl.runs.state import StreamState
 from etl.runs.terms import DueCall, Outcome, RunKind, RunStatus, Trigger
+from etl.warehouse.allowances import Allowances
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.loading.binary_copy import encoded
 from etl.warehouse.loading.fence import INSTANT
@@ -34,6 +35,7 @@ class PostgresWarehouse:
     def __init__(self, database: Database, locks: Locks) -> None:
         self._database = database
         self._locks = locks
+        self.allowances = Allowances(database, locks)
         self._with_rejects: set[str] = set()  # the connections that have had open rejects since their run began
         self._agents: dict[str, frozenset[str]] = {}  # by connection, the agents that are known to have a row
 
@@ -76,7 +78,7 @@ class PostgresWarehouse:
             # We hold the lock, so no process is behind a run that still says `running`.
             session.execute(
                 update(runs)
-                .where(runs.c.connection == name, runs.c.status == RunStatus.RUNNING)
+                .where(runs.c.connection == name, text("status = 'running'"))  # in the words of the index of running ones
                 .values(status=RunStatus.CRASHED.value, finished_at=now)
             )
         with self._database.begin() as session:
@@ -100,7 +102,7 @@ class PostgresWarehouse:
         (self._with_rejects.add if rejected else self._with_rejects.discard)(name)
         return int(run_id)
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
         """Close a run as `RunRegister` says; if another run took over, it has marked this one, and nothing is changed."""
         error = outcome.error
         still = select(INSTANT).select_from(runs).where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING).with_for_update()
@@ -119,20 +121,14 @@ class PostgresWarehouse:
                     **counted(outcome.counters),
                 )
             )
-            if request_log is not None:
-                session.execute(
-                    update(connections)
-                    .where(connections.c.connection == connection, connections.c.owner_run == run_id)
-                    .values(request_log=request_log)
-                )
 
-    def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
-        columns = (connections.c.capabilities, connections.c.request_log, connections.c.pinned_organization)
+    def remembered(self, connection: str) -> tuple[JSON, str | None]:
+        columns = (connections.c.capabilities, connections.c.pinned_organization)
         with self._database.begin() as session:
             row = session.execute(select(*columns).where(connections.c.connection == connection)).one_or_none()
         if row is None:
             raise ConnectionFailed("it vanished from sync.connections while a run worked on it.")
-        return row[0], row[1], row[2]
+        return row[0], row[1]
 
     def encoded(self, draft: Draft) -> Draft:
         """Encode a draft as `RunWarehouse` says, without its rows, to free their memory while the draft waits."""
@@ -200,7 +196,14 @@ class PostgresWarehouse:
 
     def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
         statement = (
-            select(calls.c.stream, calls.c.call_id, calls.c.status, calls.c.cursor_at)
+            select(
+                calls.c.stream,
+                calls.c.call_id,
+                calls.c.status,
+                calls.c.cursor_at,
+                calls.c.detail_failures,
+                calls.c.detail_observed_at.is_not(None).label("has_detail"),
+            )
             .where(calls.c.connection == connection, calls.c.detail_due_at <= now)
             .order_by(calls.c.cursor_at.desc(), calls.c.call_id)
             .limit(limit)
@@ -209,8 +212,19 @@ class PostgresWarehouse:
             statement = statement.where(text(f"status IN ({OPEN})"))
         with self._database.begin() as session:
             return tuple(
-                DueCall(row.stream, row.call_id, row.status in OPEN_STATUSES, row.cursor_at) for row in session.execute(statement)
+                DueCall(row.stream, row.call_id, row.status in OPEN_STATUSES, row.cursor_at, row.detail_failures, row.has_detail)
+                for row in session.execute(statement)
             )
+
+    def failing_details(self, connection: str) -> Mapping[str, int]:
+        statement = (
+            select(calls.c.stream, func.count().label("number"))
+            .where(calls.c.connection == connection, text("detail_failures > 0"))  # in the words of their index
+            .group_by(calls.c.stream)
+            .order_by(calls.c.stream)
+        )
+        with self._database.begin() as session:
+            return {row.stream: int(row.number) for row in session.execute(statement)}
 
 
 def _held(connection: str, stream: str) -> Select[str, datetime]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0003"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -733,7 +733,11 @@ SELECT
     CASE WHEN incomplete = 0 THEN complete_until END AS complete_until,
     CASE WHEN unread = 0 THEN now() - fresh_until END AS lag,
     coalesce(gaps, 0)::bigint AS gaps,
-    coalesce(unclosable_gaps, 0)::bigint AS unclosable_gaps
+    coalesce(unclosable_gaps, 0)::bigint AS unclosable_gaps,
+    (SELECT count(*) FROM calls c WHERE c.connection = connections.connection AND c.status
+        IN ('queued', 'ringing', 'in_progress', 'unknown')) AS open_calls,
+    (SELECT count(*) FROM calls c WHERE c.connection = connections.connection AND c.detail_due_at IS NOT NULL) AS details_due,
+    (SELECT count(*) FROM calls c WHERE c.connection = connections.connection AND c.detail_failures > 0) AS details_failing
 FROM sync.connections
 LEFT JOIN summary ON summary.connection = connections.connection
 """
@@ -798,6 +802,10 @@ SELECT
     CASE WHEN unread = 0 THEN floor(extract(epoch FROM now() - fresh_until))::bigint END AS lag_seconds,
     coalesce(gaps, 0)::bigint AS gaps,
     coalesce(unclosable_gaps, 0)::bigint AS unclosable_gaps,
+    (SELECT count(*) FROM calls c WHERE c.connection = connections.connection AND c.status
+        IN ('queued', 'ringing', 'in_progress', 'unknown')) AS open_calls,
+    (SELECT count(*) FROM calls c WHERE c.connection = connections.connection AND c.detail_due_at IS NOT NULL) AS details_due,
+    (SELECT count(*) FROM calls c WHERE c.connection = connections.connection AND c.detail_failures > 0) AS details_failing,
     failed.error_code AS last_error_code,
     failed.finished_at AS last_error_at,
     proven.proved_at,
@@ -856,6 +864,15 @@ LATER = {
     "duration_seconds": "The length of the call in seconds, as the provider gave it",
     "cost": "What the call cost, exact, in whole units of currency",
     "currency": "The currency of cost",
+}
+
+AWAITED = {
+    "open_calls": "How many calls have not ended (or have a status that this program does not know)",
+    "details_due": "How many calls have a detail that is still to be asked for, now or later",
+    "details_failing": (
+        "How many calls have a detail that could not be had: the last request for it brought nothing usable. It is asked for "
+        "less and less often"
+    ),
 }
 
 VIEWS: dict[str, tuple[str, dict[str, str]]] = {
@@ -1045,6 +1062,7 @@ VIEWS: dict[str, tuple[str, dict[str, str]]] = {
             "lag_seconds": "How far fresh_until lies behind now, in seconds",
             "gaps": "Stretches of time before fresh_until that were not read, in all streams together",
             "unclosable_gaps": "Those of the gaps that the provider no longer serves: no later run can close them",
+            **AWAITED,
             "last_error_code": "What the last run that ended with an error ended with, as a stable word; null where none did",
             "last_error_at": "When that run ended; compare it with last_success",
             "proved_at": "When the newest audit was made; null before the first",
@@ -1262,10 +1280,16 @@ def downgrade() -> None:
         op.execute(statement)
     for thing, comment in COMMENTS_BEFORE.items():
         _comment(thing, comment)
+    for column, comment in AWAITED.items():
+        _comment(f"COLUMN data_freshness.{column}", comment)
     for thing, (comment, _) in RECOMMENTED.items():
         _comment(thing, comment)
     for function in ("sync.compatible_from()", "public.reporting_today()", "public.reporting_timezone()"):
         op.execute(f"DROP FUNCTION {function}")
+    _drop()
+
+
+def _drop() -> None:
     for table in ("people", "numbers"):
         op.drop_table(table)
     for table in (

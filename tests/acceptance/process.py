@@ -56,12 +56,12 @@ class Program:
     """
     The program with a configuration for the four providers of a sandbox and one warehouse.
 
-    `settings` holds further keys of each connection's section by provider (None takes a key away), `http` and `warehouse`
-    those of their sections, `environment` further variables.
+    `settings` holds further keys of each connection's section by provider (None takes a key away), `http` those of its section,
+    `environment` further variables. Without a `url` the warehouse is the embedded server.
     """
 
     sandbox: Sandbox
-    url: str
+    url: str | None
     folder: Path
     providers: tuple[str, ...] = tuple(NAMES)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)

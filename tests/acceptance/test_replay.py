@@ -223,7 +223,7 @@ def test_a_reject_that_the_mapping_now_understands_becomes_a_call(stage: Stage) 
 
     assert (outcome.status, outcome.counters.inserted, outcome.counters.updated) == (RunStatus.SUCCEEDED, 1, 0)
     assert [(finding.code, finding.text) for finding in outcome.findings] == [
-        ("underivable", "3 calls can no longer be derived from their records; their rows were left as they are.")
+        ("underivable", "3 calls can no longer be derived from the records held; nothing was changed there.")
     ]
     new = stage.calls("tuple").pop("one-more")
     assert (new["observed_at"], new["first_seen_at"]) == (kept["last_seen_at"], kept["first_seen_at"])

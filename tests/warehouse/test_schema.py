@@ -32,6 +32,7 @@ VALUES ('pairing', 'c2', 1, 'completed', '{}', now() - interval '1 day', now(), 
 INSERT INTO provider_daily_totals (connection, day, calls, observed_at) VALUES ('pairing', '2026-05-01', 2, now());
 INSERT INTO agents (connection, agent_id, first_seen_at, last_seen_at) VALUES ('pairing', 'a1', now(), now());
 INSERT INTO sync.connections (connection, provider) VALUES ('pairing', 'acme');
+INSERT INTO sync.allowances (account) VALUES ('0123');
 INSERT INTO sync.state (connection, stream, updated_at) VALUES ('pairing', 'calls', now());
 INSERT INTO sync.runs (connection, trigger, status, started_at) VALUES ('pairing', 'cli', 'running', now());
 INSERT INTO sync.rejected_records (connection, stream, record_key, reason, raw_text, first_seen_at, last_seen_at)
@@ -127,7 +128,7 @@ def test_the_difference_that_somebody_makes_by_hand_is_found(database: Database)
 
 
 def test_up_down_and_up_again_with_data(empty_database: Database) -> None:
-    """Downgrading with rows in every table leaves nothing of ours; upgrading again gives an empty warehouse."""
+    """Downgrading with rows in every table leaves nothing of ours; upgrading again gives a warehouse with nothing but its key."""
     assert schema.migrate(empty_database) == (None, schema.head())
     with empty_database.begin() as connection:
         connection.exec_driver_sql(ONE_ROW_EACH)
@@ -140,7 +141,8 @@ def test_up_down_and_up_again_with_data(empty_database: Database) -> None:
     assert rows(empty_database, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sync'::regnamespace") == [(0,)]
 
     assert schema.migrate(empty_database) == (None, schema.head())
-    assert {name for name, number in held(empty_database).items() if number} == {"sync.salt"}
+    kept = {name: number for name, number in held(empty_database).items() if number}
+    assert kept == {"sync.account_key": 1, "sync.salt": 1}
 
 
 def test_one_version_down_and_up_again_with_data(database: Database) -> None:
@@ -157,8 +159,8 @@ def test_one_version_down_and_up_again_with_data(database: Database) -> None:
 
     assert schema.migrate(database) == ("0001", schema.head())
     assert schema.differences(database) == []
-    brought = {"call_events", "call_history", "call_messages", "provider_daily_totals", "sync.audits", "people", "numbers"}
-    brought |= {f"sync.{name}" for name in ROLLUPS}
+    brought = {"call_events", "call_history", "call_messages", "provider_daily_totals", "sync.allowances", "sync.audits"}
+    brought |= {"people", "numbers", *(f"sync.{name}" for name in ROLLUPS)}
     found = {name.removeprefix("public."): number for name, number in held(database).items()}
     assert {name for name, number in found.items() if number == 0} == brought
     assert {number for name, number in found.items() if name not in brought} == {1}  # the day of the call that stayed is touched
@@ -215,7 +217,7 @@ def test_a_user_without_rights_is_told_what_to_grant(powerless: str) -> None:
     with Database(powerless) as database, pytest.raises(WarehouseError) as caught:
         schema.migrate(database)
     assert "permission denied" in caught.value.happened
-    assert "GRANT CREATE ON DATABASE" in caught.value.hint
+    assert f"GRANT CREATE ON DATABASE {database.url.partition('@/')[2].partition('?')[0]} TO powerless_" in caught.value.hint
 
 
 def test_a_newer_database_is_refused(database: Database) -> None:
@@ -255,7 +257,7 @@ def test_an_empty_database_is_no_warehouse(empty_database: Database) -> None:
     assert schema.is_empty(empty_database)
     with pytest.raises(WarehouseError) as caught:
         schema.require_newest(empty_database)
-    assert caught.value.hint == "Run: etl migrate"
+    assert caught.value.hint == ("Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.")
 
 
 def test_the_newest_version_suits(database: Database) -> None:

@@ -33,9 +33,9 @@ def test_every_relation_column_and_function_has_a_comment(database: Database) ->
 
 
 def test_calls_has_the_columns_of_a_row_in_their_order() -> None:
-    """A row can be copied into the table as it is; only `day` and `changed_at` are the server's."""
+    """A row can be copied into the table as it is; no record says how often a detail failed, and the others are the server's."""
     columns = [column.name for column in tables.calls.columns]
-    assert [name for name in columns if name not in ("day", "changed_at")] == list(CallRow._fields)
+    assert [name for name in columns if name not in ("day", "detail_failures", "changed_at")] == list(CallRow._fields)
     assert columns.index("day") == columns.index("provider") + 1
 
 
@@ -72,19 +72,22 @@ def test_what_must_not_be_null_is_not(database: Database) -> None:
         "observed_at",
         "content_hash",
         "last_run_id",
+        "detail_failures",
         "changed_at",
     ]
 
 
 def test_connection_stands_in_every_key_and_unique_index(database: Database) -> None:
-    """Only tables of no connection are keyed otherwise: `sync.runs`, the analyst's dimensions, Alembic's own."""
+    """Only `sync.runs`, what belongs to accounts, to no connection and to Alembic are keyed otherwise: reference tables there."""
     query = f"""
     SELECT indrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
     WHERE relnamespace IN {OURS} AND indisunique
       AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = indrelid AND attname = 'connection' AND attnum = ANY(indkey))
     ORDER BY 1
     """
-    assert rows(database, query) == [("numbers",), ("people",), ("sync.alembic_version",), ("sync.runs",), ("sync.salt",)]
+    found = [name for (name,) in rows(database, query)]
+    ours = ["sync.account_key", "sync.alembic_version", "sync.allowances", "sync.runs", "sync.salt"]
+    assert found == ["numbers", "people", *ours]
 
 
 def test_connection_is_never_null(database: Database) -> None:

@@ -10,6 +10,8 @@ from etl.warehouse import schema, tables
 from etl.warehouse.database import Database
 from etl.warehouse.views import data_freshness
 
+AWAITED = ("open_calls", "details_due", "details_failing")
+
 
 def at(day: int) -> datetime:
     return datetime(2026, 5, day, tzinfo=UTC)
@@ -22,17 +24,24 @@ def covering(*ranges: tuple[int, int]) -> str:
 PROVED = ("last_error_code", "last_error_at", "proved_at", "proof", "proved_calls", "provider_day_offset_minutes")
 
 
-def freshness(database: Database, *streams: dict[str, object]) -> dict[str, object]:
-    """Store one connection with these streams and return its row of the view, without connection and provider."""
+def store(database: Database, *streams: dict[str, object]) -> None:
+    """Store one connection with these streams."""
     with database.begin() as connection:
         connection.execute(insert(tables.connections), {"connection": "voice", "provider": "acme"})
         for number, stream in enumerate(streams):
             given = {**stream, "coverage": text(f"'{stream.get('coverage', '{}')}'::tstzmultirange")}
             connection.execute(insert(tables.state).values(connection="voice", stream=f"s{number}", updated_at=at(1), **given))
+
+
+def freshness(database: Database, *streams: dict[str, object]) -> dict[str, object]:
+    """Store one connection with these streams and return its row of the view, without its names and what is awaited."""
+    store(database, *streams)
+    with database.begin() as connection:
         row = dict(connection.execute(select(data_freshness)).mappings().one())
         row = {name: value for name, value in row.items() if name not in PROVED}
         assert row.pop("connection") == "voice"
         assert row.pop("provider") == "acme"
+        assert [row.pop(name) for name in AWAITED] == [0, 0, 0]
         lag = text("SELECT floor(extract(epoch FROM now() - CAST(:until AS timestamptz)))::bigint")
         assert row.pop("lag_seconds") == connection.execute(lag, {"until": row["fresh_until"]}).scalar_one()
         return row
@@ -74,7 +83,7 @@ def test_a_connection_that_never_ran_is_listed(database: Database) -> None:
     with database.begin() as connection:
         connection.execute(insert(tables.connections), {"connection": "voice", "provider": "acme"})
         found = tuple(connection.execute(select(data_freshness)).one())
-        assert found == ("voice", "acme", None, None, None, None, 0, 0, None, None, None, None, None, None)
+        assert found == ("voice", "acme", None, None, None, None, 0, 0, 0, 0, 0, None, None, None, None, None, None)
 
 
 def test_the_slowest_stream_counts(database: Database) -> None:
@@ -141,7 +150,8 @@ def test_earlier_replays_are_told_from_syncs_when_the_warehouse_is_migrated(data
             "('voice', 'cli', 'succeeded', now(), '2026-05-02Z', 1, 1, 0), "
             "('voice', 'cli', 'succeeded', now(), '2026-05-03Z', 0, 0, 7)"
         )
-        connection.exec_driver_sql("INSERT INTO sync.connections (connection, provider) VALUES ('voice', 'acme')")
+    store(database)
+    with database.begin() as connection:
         assert connection.execute(select(data_freshness.c.last_success)).scalar_one() == at(3)
 
     schema.migrate(database)

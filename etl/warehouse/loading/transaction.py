@@ -32,6 +32,13 @@ SIGHTING = timedelta(days=1)
 """How often the last sighting of an agent is updated while every run lists it."""
 
 
+_DETAIL_FAILED = """
+UPDATE public.calls c SET detail_failures = c.detail_failures + 1, detail_due_at = failed.due_at
+FROM unnest(%s::text[], %s::timestamptz[]) AS failed (call_id, due_at)
+WHERE c.connection = %s AND c.call_id = failed.call_id
+"""
+
+
 class Page:
     """Implements `etl.runs.port.PageTransaction`, whose methods are documented there."""
 
@@ -101,6 +108,22 @@ class Page:
             .values(detail_due_at=due_at)
         )
 
+    def detail_failed(self, due: Mapping[str, datetime]) -> None:
+        self._driver.execute(_DETAIL_FAILED, (list(due), list(due.values()), self._account.connection))
+
+    def detail_came(self, call_ids: Collection[str]) -> None:
+        if not call_ids:
+            return
+        self._connection.execute(
+            update(calls)
+            .where(
+                calls.c.connection == self._account.connection,
+                calls.c.call_id == func.any(texts(call_ids)),
+                calls.c.detail_failures > 0,
+            )
+            .values(detail_failures=0)
+        )
+
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
         return bury(self._connection, self._account.connection, call_ids, gone_at=gone_at, now=self._now)
 
@@ -160,9 +183,9 @@ class Page:
         """Remember the organisation; `finish` writes it."""
         self._kept["pinned_organization"] = organization
 
-    def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
+    def save_connection(self, *, capabilities: JSON) -> None:
         """Remember capabilities and request log; `finish` writes them."""
-        self._kept |= {"capabilities": capabilities, "request_log": request_log}
+        self._kept |= {"capabilities": capabilities}
 
     def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
         note_drift(self._connection, self._account.connection, drift, observed_at)

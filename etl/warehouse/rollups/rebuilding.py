@@ -126,7 +126,7 @@ def _rebuild_one(database: Database, warehouse: PostgresWarehouse, holder: Holde
             except EtlError as error:
                 outcome.error = error.of(holder.connection)
             finally:
-                warehouse.close_run(outcome.run_id, holder.connection, outcome=outcome, request_log=None)
+                warehouse.close_run(outcome.run_id, outcome=outcome)
         finally:
             warehouse.release(holder.connection)
     except EtlError as error:
@@ -161,7 +161,7 @@ def _take_on(database: Database, warehouse: PostgresWarehouse, holders: tuple[Ho
             error = failure
         for outcome in outcomes:
             outcome.error, outcome.status = error, RunStatus.FAILED if error else RunStatus.SUCCEEDED
-            warehouse.close_run(outcome.run_id or 0, outcome.connection, outcome=outcome, request_log=None)
+            warehouse.close_run(outcome.run_id or 0, outcome=outcome)
         if error is not None:
             raise error
     return outcomes

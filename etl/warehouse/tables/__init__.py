@@ -14,13 +14,24 @@ from etl.warehouse.tables.public import (
     provider_daily_totals,
 )
 from etl.warehouse.tables.rollups import touched_days
-from etl.warehouse.tables.sync import audits, connections, rejected_records, runs, schema_drift, state
+from etl.warehouse.tables.sync import (
+    account_key,
+    allowances,
+    audits,
+    connections,
+    rejected_records,
+    runs,
+    schema_drift,
+    state,
+)
 
 __all__ = [
     "MACHINE",
     "METADATA",
     "OPEN",
+    "account_key",
     "agents",
+    "allowances",
     "audits",
     "call_events",
     "call_history",

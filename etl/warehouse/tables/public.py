@@ -103,6 +103,12 @@ calls = Table(
     optional("detail_due_at", instant(), "Machine's: when the detail has to be asked for next; null: not any more"),
     required("content_hash", LargeBinary, "Machine's: what tells quickly whether a record that was read again has changed"),
     required("last_run_id", BigInteger, "Machine's: the run that last wrote this row (sync.runs.id)"),
+    required(
+        "detail_failures",
+        Integer,
+        "Machine's: how many requests for the detail in a row brought nothing usable; 0: the last one did, or none was made",
+        default="0",
+    ),
     optional("parent_call_id", Text, "The call that this one is a leg of; null for a call of its own, as nearly all are"),
     required("changed_at", instant(), CHANGED_AT, default=text("now()")),
     one_of("status", Status),
@@ -121,6 +127,7 @@ Index(
     calls.c.cursor_at,
     postgresql_where=text("detail_due_at IS NOT NULL"),
 )
+Index("calls_detail_failing", calls.c.connection, calls.c.stream, postgresql_where=text("detail_failures > 0"))
 Index("calls_occurred_at", calls.c.occurred_at)
 Index("calls_day", calls.c.connection, calls.c.day)
 Index("calls_long", calls.c.connection, calls.c.day, postgresql_where=text(LONG))

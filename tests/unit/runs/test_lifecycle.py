@@ -12,7 +12,6 @@ import pytest
 
 from etl.cli.progress import Silence
 from etl.errors import AlreadyRunning, BudgetSpent, ConnectionFailed, EtlError, FenceLost, Interrupted, WarehouseError
-from etl.model import JSON
 from etl.provider import Provider
 from etl.runs.account import Account
 from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
@@ -47,8 +46,8 @@ class Register:
     def remake(self, account: Account, *, run_id: int, stop: threading.Event) -> None:
         self._do("remake", account.connection, run_id)
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        self._do("close", run_id, connection, outcome.status, outcome.error and outcome.error.code, request_log)
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
+        self._do("close", run_id, outcome.status, outcome.error and outcome.error.code)
 
     def _do(self, what: str, *given: Any) -> None:
         self.done.append((what, *given))
@@ -85,17 +84,16 @@ def raising(error: BaseException) -> Work:
 
 
 def test_a_run_whose_work_comes_to_its_end_succeeds() -> None:
-    """It is closed with what the limiter must remember, and the lock is given back last."""
+    """It is closed, and the lock is given back last."""
     register, outcome = Register(), Outcome(connection="one")
 
     def work(run: Run) -> None:
         assert run.run_id == 7
-        run.request_log = {"sent": 3}
 
     carried_out(register, work, outcome)
 
     assert (outcome.run_id, outcome.status, outcome.error) == (7, RunStatus.SUCCEEDED, None)
-    closed = ("close", 7, "one", RunStatus.SUCCEEDED, None, {"sent": 3})
+    closed = ("close", 7, RunStatus.SUCCEEDED, None)
     assert register.done == [*OPENED, REMADE, closed, ("release", "one")]
 
 
@@ -117,7 +115,7 @@ def test_an_error_of_the_work_ends_the_run(error: EtlError, status: RunStatus) -
 
     assert (outcome.status, outcome.error, error.connection) == (status, error, "one")
     remade = [REMADE] if isinstance(error, BudgetSpent | ConnectionFailed) else []
-    assert register.done == [*OPENED, *remade, ("close", 7, "one", status, error.code, None), ("release", "one")]
+    assert register.done == [*OPENED, *remade, ("close", 7, status, error.code), ("release", "one")]
 
 
 def test_a_failure_that_the_work_noted_fails_the_run() -> None:
@@ -129,7 +127,7 @@ def test_a_failure_that_the_work_noted_fails_the_run() -> None:
 
     carried_out(register, work, outcome)
 
-    assert register.done[2:] == [REMADE, ("close", 7, "one", RunStatus.FAILED, "failed", None), ("release", "one")]
+    assert register.done[2:] == [REMADE, ("close", 7, RunStatus.FAILED, "failed"), ("release", "one")]
 
 
 def test_roll_ups_that_cannot_be_made_fail_no_run() -> None:
@@ -164,7 +162,7 @@ def test_an_error_that_ends_the_work_counts_more_than_one_noted_before() -> None
 
     carried_out(register, work, outcome)
 
-    assert register.done[2:] == [("close", 7, "one", RunStatus.FAILED, "warehouse", None), ("release", "one")]
+    assert register.done[2:] == [("close", 7, RunStatus.FAILED, "warehouse"), ("release", "one")]
 
 
 @pytest.mark.parametrize("fault", [ZeroDivisionError(), KeyboardInterrupt()])
@@ -177,7 +175,7 @@ def test_a_fault_of_the_program_is_noted_and_raised(fault: BaseException) -> Non
 
     assert outcome.error is not None
     assert outcome.error.headline == "Connection one: the program itself failed."
-    assert register.done == [*OPENED, ("close", 7, "one", RunStatus.FAILED, "error", None), ("release", "one")]
+    assert register.done == [*OPENED, ("close", 7, RunStatus.FAILED, "error"), ("release", "one")]
 
 
 @pytest.mark.parametrize(
@@ -185,8 +183,8 @@ def test_a_fault_of_the_program_is_noted_and_raised(fault: BaseException) -> Non
     [
         ("acquire", [("acquire", "one")]),
         ("open", [*OPENED, ("release", "one")]),
-        ("close", [*OPENED, REMADE, ("close", 7, "one", RunStatus.SUCCEEDED, None, None), ("release", "one")]),
-        ("release", [*OPENED, REMADE, ("close", 7, "one", RunStatus.SUCCEEDED, None, None), ("release", "one")]),
+        ("close", [*OPENED, REMADE, ("close", 7, RunStatus.SUCCEEDED, None), ("release", "one")]),
+        ("release", [*OPENED, REMADE, ("close", 7, RunStatus.SUCCEEDED, None), ("release", "one")]),
     ],
 )
 def test_an_error_beside_the_work_stands_in_the_outcome(where: str, done: list[Any]) -> None:

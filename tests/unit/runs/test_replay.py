@@ -11,7 +11,6 @@ from threading import Event
 import pytest
 
 from etl.errors import AlreadyRunning, EtlError, WarehouseError
-from etl.model import JSON
 from etl.records.rows import FilledVersion, OldVersion
 from etl.runs import replay
 from etl.runs.account import Account
@@ -77,9 +76,8 @@ class Scripted:
         """See `RunRegister`."""
         self.told.append(("remake",))
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
         """See `RunRegister`."""
-        assert request_log is None
         self.closed = (outcome.status, outcome.error.code if outcome.error else None)
 
     def calls_held(self, connection: str) -> int:

@@ -50,7 +50,7 @@ class Held:
             with warehouse.page(account, run_id=run_id) as page:
                 page.insert([call(name, number, at) for number, at in enumerate(times)])
             warehouse.remake(account, run_id=run_id, stop=Event())
-            warehouse.close_run(run_id, name, outcome=Outcome(connection=name, status=RunStatus.SUCCEEDED), request_log=None)
+            warehouse.close_run(run_id, outcome=Outcome(connection=name, status=RunStatus.SUCCEEDED))
 
     def rebuild(self, zone: str = "UTC") -> list[tuple[str, RunStatus]]:
         """Rebuild, and return how that ended."""
