@@ -195,6 +195,22 @@ def restore(
     restore_warehouse(context.obj, path, as_json=as_json)
 
 
+@app.command(short_help="Let a database role read the warehouse, in full or masked.")
+def grant(
+    context: typer.Context,
+    role: Annotated[str, typer.Argument(help="A role of the database server.")],
+    *,
+    masked: Annotated[bool, typer.Option("--masked", help="Only the schema masked, which holds no personal datum.")] = False,
+    editor: Annotated[bool, typer.Option("--editor", help="Also let it write people, numbers and the names of agents.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take every right on the warehouse away from it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let a database role read exactly what is asked, objects of later versions included; what it had beyond is taken away."""
+    from etl.cli.granting import grant_rights
+
+    grant_rights(context.obj, role, masked=masked, editor=editor, revoke=revoke, as_json=as_json)
+
+
 @app.command(short_help="Run a query on the warehouse, or open psql on it.")
 def sql(
     context: typer.Context,

@@ -55,7 +55,7 @@ def test_they_are_exact_after_every_page_of_a_backfill(stage: Stage, monkeypatch
     name = NAMES[provider]
     with stage.surroundings(PostgresWarehouse, watcher=watcher) as given:
         chosen = settings.choose((name,))
-        connect = stage.connect(settings, chosen)
+        connect = stage.connect(settings, chosen, given)
         outcome = sync_connection(account(name, chosen[name]), want=Want(), connect=connect, given=given)
     assert outcome.status is RunStatus.SUCCEEDED
     assert watcher.looked > 4 and watcher.touched > 0

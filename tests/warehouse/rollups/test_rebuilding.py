@@ -76,7 +76,7 @@ def test_what_somebody_spoilt_is_made_anew(held: Held) -> None:
         session.exec_driver_sql("DELETE FROM sync.person_daily")
         session.exec_driver_sql("INSERT INTO sync.lines_hourly VALUES ('gone', '2020-01-01', '2020-01-01Z', 7, 1)")
         session.exec_driver_sql("INSERT INTO sync.talk_time_monthly VALUES ('one', '2020-02-01', '', false, 1, 1)")
-        session.exec_driver_sql("INSERT INTO sync.pair_weekly VALUES ('one', '2020-01-06', 'a', 'b', 1, 1)")
+        session.exec_driver_sql("INSERT INTO sync.pair_weekly VALUES ('one', '2020-01-06', 'a', 'b', 1, 1, '', '')")
     assert held.rebuild() == ALL_DONE
     assert len(assert_exact(held.database).calls) == 160
     assert touched(held.database, "one") == touched(held.database, "gone") == []
