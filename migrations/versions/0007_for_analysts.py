@@ -578,12 +578,12 @@ FROM (
     FROM (
         SELECT
             listed.connection, listed.week, listed.call_id, listed.persons[a] AS person_a, listed.persons[b] AS person_b,
-            listed.stays[a]::tstzmultirange * listed.stays[b]::tstzmultirange AS both_there
+            listed.stays[a] * listed.stays[b] AS both_there
         FROM (
             SELECT
                 connection, week, call_id,
                 array_agg(person ORDER BY person COLLATE "C") AS persons,
-                array_agg(stays::text ORDER BY person COLLATE "C") AS stays
+                array_agg(stays ORDER BY person COLLATE "C") AS stays
             FROM (
                 SELECT touched.connection, touched.week, present.call_id, present.person, range_agg(present.stay) AS stays
                 FROM (
