@@ -91,7 +91,9 @@ def _credentials(
         accepted += f"; {spent:,} of today's {daily:,} requests are spent" if daily else ""
         accepted += f"; {future}" if future else ""
         if apart is not None:
-            warn(f"connection {name}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider.")
+            warn(
+                f"connection {one.connection}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider."
+            )
         return accepted
 
     return [
