@@ -182,3 +182,15 @@ def test_rejects_are_not_told_as_calls_held(stage: Stage, tmp_path: Path) -> Non
 
     assert (row["calls"], row["audit_held_count"], row["audit_provider_count"]) == (0, 0, 3)
     assert "0 of 3 calls, 3 rejected, " in program.run("status").out
+
+
+def test_a_check_looks_for_a_record_where_the_last_day_has_none(stage: Stage, tmp_path: Path) -> None:
+    """Tuple lists by the day: of a quiet account a record of before is looked at, and is found to be no call."""
+    records = [{"id": index, "ended_at": "soon"} for index in range(3)]
+    stage.history.add_records("tuple", records, at=START - 72 * HOUR)
+    program = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path, providers=("tuple",))
+
+    checked = program.run("check")
+
+    assert checked.code == 1
+    assert "a time in ended_at, as ISO 8601" in " ".join((checked.out + checked.err).split())
