@@ -206,6 +206,7 @@ class Provider:
     agents: Agents | None = None
     counts: Counts | None = None
     limit: Limit | None = None
+    any_day: bool = False  # whether a day's requests may be counted in any 24 hours, so that `daily_requests` must hold there too
     participants: Children | None = None
     messages: Children | None = None
     events: Children | None = None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from etl.config import ConnectionSettings, Settings, load
 from etl.effects import Effects
 from etl.errors import WarehouseError
+from etl.provider import Limit, Provider
 from etl.runs.account import Account
 from etl.runs.allowances import AllowanceBook
 from etl.runs.lifecycle import Surroundings
@@ -211,6 +212,13 @@ def on_each(
         return list(threads.map(work, accounts))
 
 
+def limits_of(connection: ConnectionSettings, provider: Provider) -> tuple[Limit, ...]:
+    """Return the limits that all hold for a connection at once, besides its budget for the UTC day."""
+    limit, daily = connection.rate_limit or provider.limit, connection.daily_requests
+    by_day = Limit(requests=daily, per=timedelta(days=1)) if daily is not None and provider.any_day else None
+    return tuple(one for one in (limit, by_day) if one is not None)
+
+
 class Connector:
     """
     Opens the clients of chosen connections (`etl.runs.lifecycle.Connect`).
@@ -233,15 +241,18 @@ class Connector:
     def reserved(self, account: Account) -> Iterator[None]:
         """See `Connect.reserved`."""
         connection, provider = self._chosen[account.connection], account.provider
-        limit = connection.rate_limit or provider.limit
         token = connection.token.get_secret_value() if connection.token else ""
-        limits, daily = [limit] if limit else [], connection.daily_requests
+        limits, daily = limits_of(connection, provider), connection.daily_requests
         with self._accounts.limiter(provider.name, token, limits=limits, daily=daily) as limiter:
             self._limiters[account.connection] = limiter
             try:
                 yield
             finally:
                 del self._limiters[account.connection]
+
+    def spent(self, account: Account) -> int:
+        """Return how many requests of the UTC day are spent of a reserved account."""
+        return self._limiters[account.connection].standing().requests
 
     def __call__(self, account: Account) -> Client:
         """See `Connect`."""

@@ -25,8 +25,8 @@ from etl.reading.walks.way import Uncountable
 from etl.runs.context import Task
 from etl.runs.details import read_details
 from etl.runs.state import StreamState
-from etl.runs.streams import fail_alone, start_of, streams_to_audit
-from etl.runs.terms import Finding
+from etl.runs.streams import fail_alone, not_begun, start_of, streams_to_audit
+from etl.runs.terms import Finding, Want
 
 
 class _Stream:
@@ -123,12 +123,15 @@ class Audit:
             if state is not None and state.closed_at is not None:
                 stream.notes.append("the agent no longer exists at the provider; its calls are kept")
                 return
+            if future := not_begun(self.task.account, Want(), now=self.task.clock.now()):
+                stream.notes.append(future)
+                return
             comparison = self._compare(stream)
             if stream.counted is not None and not stream.counted.agree:
                 comparison = self._compare(stream)  # a call may have come or gone between two requests
             if (counted := stream.counted) is None:
                 return
-            self._note_gaps(stream, state)
+            self._note_gaps(stream, state, counted)
             if counted.agree:
                 self._second_look(stream, counted)
                 return
@@ -161,8 +164,8 @@ class Audit:
             if note := look(self.task, self.warehouse, stream.name, counted):
                 stream.notes.append(note)
 
-    def _note_gaps(self, stream: _Stream, state: StreamState | None) -> None:
-        if state is None:
+    def _note_gaps(self, stream: _Stream, state: StreamState | None, counted: Counted) -> None:
+        if state is None or (not state.coverage and counted.provider):
             stream.notes.append("the stream was never read")
         elif gaps := replace(state, start=start_of(self.task.account)).gaps:
             first, last = gaps.first.start, gaps.last.end

@@ -15,6 +15,8 @@ from etl.reading.probe import probe
 from etl.reading.source import Source
 from etl.runs.account import Account
 from etl.runs.allowances import AllowanceBook
+from etl.runs.streams import not_begun
+from etl.runs.terms import Want
 from etl.system import system_effects
 from etl.wiring import Connector, Invocation, Opened, account, kept_allowances, no_book, open_warehouse, settings_of
 
@@ -83,7 +85,11 @@ def _credentials(
     def ask(one: Account) -> str:
         with connect.reserved(one), connect(one) as api:
             counts, apart = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
+            spent, daily = connect.spent(one), chosen[one.connection].daily_requests
+        future = not_begun(one, Want(), now=effects.clock.now())
         accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
+        accepted += f"; {spent:,} of today's {daily:,} requests are spent" if daily else ""
+        accepted += f"; {future}" if future else ""
         return f"{accepted}. {apart}: one of the two is wrong" if apart is not None else accepted
 
     return [

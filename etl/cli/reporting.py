@@ -13,6 +13,8 @@ from etl.config import Settings
 from etl.printable import number_of
 from etl.reading.clocks import Apart
 from etl.runs.failing import cannot_be_had
+from etl.runs.streams import not_begun
+from etl.runs.terms import Want
 from etl.system import SystemClock
 from etl.warehouse.reports import gaps, status, time_lines
 from etl.warehouse.reports.gaps import Gap, Why
@@ -55,7 +57,7 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         streams = status.streams(opened.database)
         found = gaps.gaps(opened.database)
         lines = time_lines.time_lines(opened.database)
-    rows = [{**row, **_lateness(settings, row)} for row in rows]
+    rows = [{**row, **_lateness(settings, row), **_beginning(settings, row)} for row in rows]
     if as_json:
         documents = [
             {**row, "streams": _streams(row, streams, found), "time_line": _stretches(row["connection"], lines)} for row in rows
@@ -90,27 +92,33 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
     )
     show_time_lines(lines)
     for row in rows:
-        for gap in found:
-            if gap.connection == row["connection"]:
-                say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
-        if row["details_failing"]:
-            say(f"{row['connection']}: {cannot_be_had(row['details_failing'])}")
-        if row["rejects"] or row["drift"]:
-            rejects = number_of(row["rejects"], "rejected record")
-            drift = f"{number_of(row['drift'], 'departure')} from what the provider documents"
-            both = ", ".join(words for words, count in ((rejects, row["rejects"]), (drift, row["drift"])) if count)
-            say(f"{row['connection']}: {both}, see: etl rejects {row['connection']}")
-        if row["max_lateness"] is not None:
-            say(f"{row['connection']}: in the last 30 days a call appeared up to {duration(row['max_lateness'])} late.")
-        if row["near_lookback"]:
-            warn(
-                f"{row['connection']}: that is close to the lookback of {duration(row['lookback'])}; what comes later still is "
-                f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
-            )
-        if (apart := Apart.remembered(row["clocks"])) is not None:
-            warn(f"{row['connection']}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider.")
-        if row["error_message"]:
-            say(row["error_message"])
+        _remark(row, [gap for gap in found if gap.connection == row["connection"]])
+
+
+def _remark(row: status.Row, found: list[Gap]) -> None:
+    """Say what is worth a sentence about a connection."""
+    for gap in found:
+        say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
+    if row["not_begun"]:
+        say(f"{row['connection']}: {row['not_begun']}.")
+    if row["details_failing"]:
+        say(f"{row['connection']}: {cannot_be_had(row['details_failing'])}")
+    if row["rejects"] or row["drift"]:
+        rejects = number_of(row["rejects"], "rejected record")
+        drift = f"{number_of(row['drift'], 'departure')} from what the provider documents"
+        both = ", ".join(words for words, count in ((rejects, row["rejects"]), (drift, row["drift"])) if count)
+        say(f"{row['connection']}: {both}, see: etl rejects {row['connection']}")
+    if row["max_lateness"] is not None:
+        say(f"{row['connection']}: in the last 30 days a call appeared up to {duration(row['max_lateness'])} late.")
+    if row["near_lookback"]:
+        warn(
+            f"{row['connection']}: that is close to the lookback of {duration(row['lookback'])}; what comes later still is "
+            f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
+        )
+    if (apart := Apart.remembered(row["clocks"])) is not None:
+        warn(f"{row['connection']}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider.")
+    if row["error_message"]:
+        say(row["error_message"])
 
 
 def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_json: bool) -> None:
@@ -137,6 +145,13 @@ def _lateness(settings: Settings, row: status.Row) -> dict[str, Any]:
     lookback = account(row["connection"], connection).lookback if connection is not None else None
     late = row["max_lateness"]
     return {"lookback": lookback, "near_lookback": bool(lookback and late and late > NEAR * lookback)}
+
+
+def _beginning(settings: Settings, row: status.Row) -> dict[str, Any]:
+    """Return why nothing of a connection is read yet; None if its start date is not in the future."""
+    connection = settings.connections.get(row["connection"])
+    one = account(row["connection"], connection) if connection is not None else None
+    return {"not_begun": not_begun(one, Want(), now=SystemClock().now()) if one is not None else None}
 
 
 def _proof(row: status.Row) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from etl.cli.output import say
@@ -74,7 +74,8 @@ def show_time_lines(lines: Sequence[TimeLine], *, days: Mapping[str, Days] | Non
     for one in drawn:
         cells = one.cells(room)
         seen |= set(cells) - {None}  # type: ignore[arg-type]  # None is taken out
-        _print(console, one, Text.assemble(*(_glyph(cell, blocks=blocks) for cell in cells)), names=names)
+        drawn_parts = (_glyph(part, blocks=blocks, times=len(list(same))) for part, same in groupby(cells))
+        _print(console, one, Text.assemble(*drawn_parts), names=names)
         if days is not None:
             _print_days(
                 console, one, days.get(one.line.connection, {}), room=room, names=names, levels=LEVELS if blocks else DIGITS
@@ -138,11 +139,11 @@ def _print_days(console: Console, one: _Drawing, days: Days, *, room: int, names
     console.print(Text.assemble(margin, (label, "dim"), " ", (bars, "blue"), " ", (f"≤ {most:,}", "dim")), soft_wrap=True)
 
 
-def _glyph(part: Part | None, *, blocks: bool) -> tuple[str, str]:
+def _glyph(part: Part | None, *, blocks: bool, times: int = 1) -> tuple[str, str]:
     if part is None:
-        return " ", ""
+        return " " * times, ""
     look = LOOKS[part]
-    return look.block if blocks else look.letter, look.style
+    return (look.block if blocks else look.letter) * times, look.style
 
 
 def _can_write(console: Console, letters: str) -> bool:

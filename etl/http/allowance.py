@@ -176,8 +176,9 @@ class Allowance:
             self._fill_up(min(standing.at + SAVED_EVERY + _UNDERWAY, now))
 
     def _fill_up(self, then: datetime) -> None:
-        """Take the short limits as used up at an instant."""
-        unseen = max((min(limit.requests, _MOST_UNSEEN) for limit in self.limits if limit.per <= LONGEST_WAIT), default=0)
+        """Take the short limits as used up at an instant; where there are long ones only, as much of them as may be."""
+        short = [limit.requests for limit in self.limits if limit.per <= LONGEST_WAIT]
+        unseen = min(max(short) if short else min((limit.requests for limit in self.limits), default=0), _MOST_UNSEEN)
         for _ in range(unseen):
             self._keep(then)
         self._count += unseen

@@ -69,7 +69,11 @@ class Limiter:
                     self._save_before(wait)
                     return wait
                 if wait > LONGEST_WAIT * 1.2:
-                    raise BudgetSpent(f"the request allowance is used up for the next {in_words(wait)}.", safe=SAFE)
+                    raise BudgetSpent(
+                        f"the request allowance is used up for the next {in_words(wait)}.",
+                        safe=SAFE,
+                        hint="Nothing needs to be done: a run after that goes on.",
+                    )
                 self._clock.sleep(wait.total_seconds())
 
     def pause(self, wait: timedelta) -> None:

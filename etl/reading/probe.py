@@ -1,10 +1,11 @@
-"""The one request that shows whether a credential is accepted, what the provider counts, and whether it can be read."""
+"""The request that shows whether a credential is accepted, what the provider counts, and whether it can be read."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from etl.coverage import ORIGIN
 from etl.errors import NothingUsable
 from etl.provider import Agents, Ask
 from etl.reading.api import Answer
@@ -23,7 +24,7 @@ class Probed(NamedTuple):
 
 def probe(source: Source, *, until: datetime, span: timedelta) -> Probed:
     """
-    Ask for the smallest page that needs the credential.
+    Ask for the smallest page that needs the credential; if it shows no record, for one of all calls there ever were.
 
     Raises NothingUsable where the page holds records, but none that could become a call, or an agent.
     """
@@ -41,6 +42,11 @@ def probe(source: Source, *, until: datetime, span: timedelta) -> Probed:
     _check_calls(source, answer)
     total = listing.facts(answer.fields, answer.headers).total
     counts = None if total is None else f"{total:,} {way.probed}"
+    if not answer.records and (wide := way.probe(until=until, span=until - ORIGIN)) != ask:
+        whole = source.api.get_list(listing.path, listing.styles[0].params(wide), listing.records)
+        _check_calls(source, whole)
+        total = listing.facts(whole.fields, whole.headers).total
+        counts = counts if total is None else f"{counts}, {total:,} before that" if counts else f"{total:,} calls"
     return Probed(counts, Apart.between(answer.date, answer.sent_at))
 
 

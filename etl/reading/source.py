@@ -50,6 +50,9 @@ class Capabilities:
     size: int | None = None
     unsorted: bool = False
     day_offset: int | None = None  # how many minutes the days of its daily counts begin before UTC's
+    longest: timedelta = timedelta()  # the longest window that was seen answered whole
+    most: int = 0  # the most calls in an answer that was seen to be whole
+    cut: bool = False  # whether longer windows are answered in part
     checked_at: datetime | None = None
 
     @classmethod
@@ -62,6 +65,9 @@ class Capabilities:
                 size=stored["size"],
                 unsorted=stored["unsorted"],
                 day_offset=stored.get("day_offset"),
+                longest=timedelta(seconds=stored.get("longest", 0)),
+                most=stored.get("most", 0),
+                cut=stored.get("cut", False),
                 checked_at=checked_at,
             )
         except (KeyError, TypeError, AttributeError, Unfit):
@@ -76,7 +82,13 @@ class Capabilities:
             "unsorted": self.unsorted,
             "checked_at": self.checked_at.isoformat() if self.checked_at else None,
         }
-        return found if self.day_offset is None else {**found, "day_offset": self.day_offset}
+        optional = {
+            "day_offset": self.day_offset,
+            "longest": int(self.longest.total_seconds()) or None,
+            "most": self.most or None,
+            "cut": self.cut or None,
+        }
+        return found | {name: value for name, value in optional.items() if value is not None}
 
 
 class Source:
@@ -271,6 +283,10 @@ class Pager:
     def note_unsorted(self) -> None:
         """Remember that no style keeps the order."""
         self.found = replace(self.found, unsorted=True)
+
+    def note_windows(self, *, longest: timedelta, most: int, cut: bool) -> None:
+        """Remember the longest window and the largest answer seen whole, and whether longer windows are answered in part."""
+        self.found = replace(self.found, longest=longest, most=most, cut=cut)
 
     def _step_down(self) -> bool:
         if len(self._sizes) > 1:

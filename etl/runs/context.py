@@ -56,6 +56,7 @@ class Task:
     telling: Lock = field(default_factory=Lock)  # guards `latest`: pages are fetched in another thread
     forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
     open_seen: set[str] = field(default_factory=set)  # open calls that this run has already seen in a list
+    agents_listed: frozenset[str] = frozenset()  # what the provider's list of agents showed
     listed: Listed = field(default_factory=Listed)
     moves: Moves = field(default_factory=Moves)
 

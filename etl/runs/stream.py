@@ -23,7 +23,7 @@ from etl.runs.port import PageTransaction
 from etl.runs.prefetch import prefetch
 from etl.runs.proof import Proof
 from etl.runs.state import StreamState
-from etl.runs.streams import oldest_wanted
+from etl.runs.streams import fail_alone, oldest_wanted
 from etl.runs.terms import Absent, Counters, Elsewhere, Finding, Loaded, Observed
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,8 @@ NOTES = {
     Note.PAGE_IGNORED: "The provider serves its first page whatever page is asked for; what lies below it cannot be reached.",
     Note.PAGE_REPEATED: "The provider served a page again in the place of another; what belongs there is left as a gap.",
     Note.TOTAL_DISAGREES: "The provider's total and what it lists disagree; where that may hide a call, a gap is left.",
+    Note.WINDOW_CUT: "The provider answers a long stretch of time in part only; it is read in stretches that are answered whole.",
+    Note.FILTER_IGNORED: "The provider lists calls from outside of what was asked for; its whole list is read at every run.",
 }
 
 
@@ -187,7 +189,7 @@ class _Reading:
         self.missing.note(absent, step, seen=shown | step.seen)
         self.mostly_new = 2 * loaded.inserted > len(step.records)
         task.open_seen |= loaded.open_ids
-        if task.account.provider.detail is not None or task.account.provider.agents is not None:
+        if task.account.provider.detail is not None or fail_alone(task.account):
             task.listed.page(self.stream, step.records, read=step.read, absent=absent.call_ids)
 
     def _decide(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from etl.errors import FORBIDDEN, AnchorNotMet, AuthenticationFailed, ConnectionFailed, NotFound, NothingUsable
 from etl.printable import number_of
+from etl.provider import CALLS
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.details import read_details
@@ -14,8 +15,8 @@ from etl.runs.moves import settle_moves
 from etl.runs.port import RunWarehouse
 from etl.runs.state import StreamState
 from etl.runs.stream import sync_stream
-from etl.runs.streams import close_agent, fail_alone, start_of, streams_to_read, unknown_agent
-from etl.runs.terms import Outcome, RunKind, Want
+from etl.runs.streams import close_agent, fail_alone, is_gone, not_begun, start_of, streams_to_read, unknown_agent
+from etl.runs.terms import Finding, Outcome, RunKind, Want
 
 
 def sync_connection(account: Account, *, want: Want, connect: Connect, given: Surroundings[RunWarehouse]) -> Outcome:
@@ -59,6 +60,9 @@ def _unusable(task: Task) -> NothingUsable | None:
 
 def _sync_streams(task: Task) -> None:
     """Sync every stream. Where one may fail alone, the others are still read, and the run fails at the end."""
+    if future := not_begun(task.account, task.want, now=task.clock.now()):
+        task.find(Finding(stream=CALLS, code="not_begun", text=f"{future}."))
+        return
     states = task.warehouse.streams(task.connection)
     failures: list[tuple[str, ConnectionFailed]] = []
     streams = streams_to_read(task, states)
@@ -85,8 +89,8 @@ def _sync_one(task: Task, stream: str, states: dict[str, StreamState], failures:
     except NotFound as absent:
         if absent.naming != "agent":
             failures.append((stream, absent))
-        elif stream in states:
-            close_agent(task, stream, states[stream])
+        elif is_gone(task, stream, states.get(stream)):
+            close_agent(task, stream, states.get(stream) or StreamState(start=None))
         else:
             failures.append((stream, unknown_agent(task, stream)))
     except ConnectionFailed as failure:

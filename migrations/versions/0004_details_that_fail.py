@@ -91,6 +91,11 @@ COMMENTS = {
     ),
 }
 
+CLOSED_AT = (
+    "Since when the stream is read no more: its agent is gone at the provider, or is not configured; null while it is read"
+)
+CLOSED_AT_BEFORE = "When the agent of this stream was found gone at the provider; null while it is read"
+
 COMMENTED = """
 SELECT 'VIEW data_freshness', obj_description('public.data_freshness'::regclass, 'pg_class')
 UNION ALL
@@ -120,6 +125,7 @@ def upgrade() -> None:
     op.execute("CREATE OR REPLACE VIEW data_freshness AS" + DATA_FRESHNESS.replace("/* more */", COUNTS))
     for thing, comment in COMMENTS.items():
         op.get_bind().exec_driver_sql(f"COMMENT ON {thing} IS '{comment}'")
+    op.alter_column("state", "closed_at", comment=CLOSED_AT, schema="sync")
 
 
 def downgrade() -> None:
@@ -132,3 +138,4 @@ def downgrade() -> None:
         quoted = comment.replace("'", "''")
         session.exec_driver_sql(f"COMMENT ON {thing} IS '{quoted}'")
     op.drop_column("calls", "detail_failures")
+    op.alter_column("state", "closed_at", comment=CLOSED_AT_BEFORE, schema="sync")

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.wiring import Connector, Opened, account, on_each, surroundings
-from tests.acceptance.process import PATIENCE, Hook, content, rows
+from tests.acceptance.process import PATIENCE, Ended, Hook, content, rows
 from tests.acceptance.quick import Quick
 from tests.acceptance.stage import StageClock, quiet_history
 
@@ -53,14 +53,18 @@ class Lines:
     folder: Path
     tokens: dict[str, str]
     clock: StageClock
-    given: Surroundings[Any] | None = field(default=None)
+    more: str = ""  # another key of every connection
 
     def write(self, *names: str) -> Path:
         """Write a configuration of these connections."""
         lines = ["[warehouse]", f"url = {json.dumps(self.url)}", "[http]", "backoff = 0.001", "timeout = 300"]
         for name in names:
             lines += [f"[connections.{name}]", 'provider = "tuple"', 'rate_limit = "20/min"', "per_page = 5"]
-            lines += [f"token = {json.dumps(self.tokens[name])}", f"base_url = {json.dumps(self.sandbox.url('tuple'))}"]
+            lines += [
+                self.more,
+                f"token = {json.dumps(self.tokens[name])}",
+                f"base_url = {json.dumps(self.sandbox.url('tuple'))}",
+            ]
         path = self.folder / f"{'_'.join(names)}.toml"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
@@ -105,8 +109,8 @@ class Lines:
         with pytest.raises(AccountBusy), self.used_by_another(name):
             pass
 
-    def requests(self, name: str | None = None) -> int:
-        """Return how many requests were answered (with the token of a connection)."""
+    def requests(self) -> int:
+        """Return how many requests reached the provider."""
         return len(self.sandbox.requests("tuple"))
 
     @property
@@ -299,14 +303,14 @@ class Quickly:
         assert process.stdout.readline() == "ready\n"
         return process
 
-    def go(self, process: subprocess.Popen[str]) -> tuple[int, str]:
-        """Let a process begin, and return its exit code and what it told on standard error."""
+    def go(self, process: subprocess.Popen[str]) -> Ended:
+        """Let a process begin, and return how it ended."""
         with process:
-            _, told = process.communicate("go\n", timeout=PATIENCE)
-        assert [token for token in self.lines.tokens.values() if token in told] == []
-        return process.returncode, told
+            out, told = process.communicate("go\n", timeout=PATIENCE)
+        assert [token for token in self.lines.tokens.values() if token in out + told] == []
+        return Ended(code=process.returncode, out=out, err=told)
 
-    def run(self, *arguments: str, names: tuple[str, ...]) -> tuple[int, str]:
+    def run(self, *arguments: str, names: tuple[str, ...]) -> Ended:
         """Run a command on connections to its end."""
         return self.go(self.start(*arguments, names=names))
 
@@ -322,15 +326,16 @@ def quickly(database: Database, database_url: str, tmp_path: Path, hook: Hook) -
 
 def test_three_processes_with_one_token_are_never_refused(quickly: Quickly, hook: Hook) -> None:
     """While one is at work the others exit with 3; in turn they all get through, with more than a minute allows."""
-    lines, sent_away = quickly.lines, []
+    lines = quickly.lines
+    sent_away: list[Ended] = []
     one, *others = (quickly.start("sync", names=(name,)) for name in ("one", "two", "three", "two", "three"))
     hook.arm(4, lambda: sent_away.extend(map(quickly.go, others[:2])))
     first = quickly.go(one)
     later = [quickly.go(other) for other in others[2:]]
 
-    assert [code for code, _ in (first, *later)] == [0, 0, 0], (first, later)
-    assert [code for code, _ in sent_away] == [3, 3], sent_away
-    assert all("another process is using the request allowance of its account." in told for _, told in sent_away)
+    assert [one.code for one in (first, *later)] == [0, 0, 0], (first, later)
+    assert [one.code for one in sent_away] == [3, 3], sent_away
+    assert all("another process is using the request allowance of its account." in one.err for one in sent_away)
     assert (lines.refused, lines.requests() > 20, owners(lines)) == (0, True, [None])
     assert rows(lines.url, "SELECT connection, count(*) FROM calls GROUP BY 1 ORDER BY 1") == [
         (name, CALLS) for name in ("one", "three", "two")
@@ -342,23 +347,28 @@ def test_after_a_kill_the_next_process_is_not_refused(quickly: Quickly, hook: Ho
     lines = quickly.lines
     process, successor = (quickly.start("sync", names=(name,)) for name in ("one", "two"))
     hook.arm(7, lambda: os.kill(process.pid, signal.SIGKILL))
-    code, _ = quickly.go(process)
+    killed_one = quickly.go(process)
     killed = owners(lines)
     before = quickly.quick.seconds()
     next_one = quickly.go(successor)
     waited = quickly.quick.seconds() - before
 
-    assert (code, [owner is None for owner in killed]) == (-signal.SIGKILL, [False])
-    assert (next_one[0], lines.refused, owners(lines), waited > 55) == (0, 0, [None], True), next_one
+    assert (killed_one.code, [owner is None for owner in killed]) == (-signal.SIGKILL, [False])
+    assert (next_one.code, lines.refused, owners(lines), waited > 55) == (0, 0, [None], True), next_one
 
 
 def test_check_counts_its_requests_and_respects_who_is_at_work(quickly: Quickly) -> None:
     """One request each, for the account; where another process uses it nothing is asked for, and the exit code is 3."""
     lines = quickly.lines
+    lines.more = "daily_requests = 1000"
     first = quickly.run("check", names=("one", "two"))
     counted = rows(lines.url, "SELECT day_requests, owner FROM sync.allowances")
     with lines.used_by_another("one"):
         busy = quickly.run("check", names=("one",))
 
-    assert (first[0], counted, lines.requests()) == (0, [(2, None)], 2), first
-    assert (busy[0], "request allowance" in busy[1]) == (3, True), busy
+    assert (first.code, counted, lines.requests()) == (0, [(2, None)], 2), first
+    assert [line.split("; ")[-1] for line in first.out.splitlines()[-2:]] == [
+        "1 of today's 1,000 requests are spent",
+        "2 of today's 1,000 requests are spent",
+    ]
+    assert (busy.code, "request allowance" in busy.err) == (3, True), busy

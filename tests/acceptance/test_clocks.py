@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from etl.model import Verdict
 from etl.runs.terms import Outcome, RunStatus
 from tests.acceptance.conftest import Stand
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.process import Program
 from tests.acceptance.relay import Alter, Told
 from tests.acceptance.stage import NAMES, PROVIDERS, START, Row, Stage
+from tests.acceptance.test_audit import audited
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TEN_YEARS = timedelta(days=3652)
@@ -149,6 +151,40 @@ def test_without_a_date_a_dense_second_is_claimed_with_what_follows_it(stage: St
     stage.sandbox.clear_requests()
     stage.sync("tuple")
     assert len(stage.pages("tuple")) == 1
+
+
+@pytest.mark.parametrize("provider", ["tuple", "bimpe", "krosai"])
+@pytest.mark.parametrize("date", [*AHEAD.values(), *USELESS.values()], ids=[*AHEAD, *USELESS])
+def test_an_audit_counts_what_is_older_than_the_lookback_whatever_the_date(
+    stage: Stage, between: Stand, provider: str, date: str | None
+) -> None:
+    """Of 40 calls, an hour apart, all but those of the lookback are counted: none is left out, and nothing is complete at 0."""
+    calls(stage, provider, 40)
+    stage.settings = {provider: {"lookback": "270m"}}
+    between(provider, dated(date))
+    stage.sync(provider)
+
+    (one,) = audited(stage, provider).verdicts
+
+    unsure = 1 if date is None or "soon" in date or "1970" in date else 0  # the newest call is an hour old
+    assert (one.verdict, one.provider_count) == (Verdict.COMPLETE, one.warehouse_count)
+    assert one.warehouse_count in range(36 - unsure, 37)
+
+
+def test_without_a_date_a_repair_buries_what_is_gone(stage: Stage, between: Stand) -> None:
+    """Tuple has no detail to ask for; what is held shows that the range is past, so that its reading is proof."""
+    calls(stage, "tuple", 40)
+    stage.settings = {"tuple": {"per_page": 10, "lookback": "5h"}}
+    between("tuple", dated(None))
+    stage.sync("tuple")
+    gone = sorted(stage.calls("tuple").items(), key=lambda item: item[1]["cursor_at"])[20][0]
+    stage.history.delete("tuple", gone)
+
+    (one,) = audited(stage, "tuple", repair=True).verdicts
+
+    assert (one.verdict, one.provider_count, one.warehouse_count) == (Verdict.REPAIRED, one.provider_count, one.provider_count)
+    assert (gone in stage.ids("tuple"), held(stage, "tuple")) == (False, True)
+    assert [row["call_id"] for row in stage.rows("SELECT call_id FROM deleted_calls")] == [gone]
 
 
 def test_our_clock_ten_years_behind_claims_nothing_and_loses_nothing(stage: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -81,6 +82,15 @@ def gzip_and_a_line_end(told: Told) -> None:
     told.body, told.headers["Content-Encoding"] = gzip.compress(told.body) + b"\r\n", "gzip"
 
 
+def deflated(told: Told) -> None:
+    told.body, told.headers["Content-Encoding"] = zlib.compress(told.body), "deflate"
+
+
+def deflated_without_a_header(told: Told) -> None:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    told.body, told.headers["Content-Encoding"] = packer.compress(told.body) + packer.flush(), "deflate"
+
+
 def blanks_and_marks(told: Told) -> None:
     told.body = b"\n\xef\xbb\xbf\xef\xbb\xbf" + told.body
 
@@ -97,6 +107,8 @@ def latin_1(told: Told) -> None:
         (utf8_as_coding, "(answer).content_encoding"),
         (none_as_coding, "(answer).content_encoding"),
         (gzip_and_a_line_end, "(answer).content_encoding"),
+        (deflated, None),
+        (deflated_without_a_header, None),
         (blanks_and_marks, "(answer).byte_order_mark"),
         (latin_1, None),
     ],

@@ -26,6 +26,12 @@ ASKED_ANCHORS = 5
 LOOKS = 40
 """The maximum number of requests for finding where calls that were missed have moved to."""
 
+PARTS = 500
+"""The maximum number of windows that an audit counts one after the other."""
+
+STOPS_FROM = 1_000
+"""No total stops at a smaller number."""
+
 PAGES = 10_000
 """More pages than any audit reads of one span; guards against an endless list."""
 
@@ -117,6 +123,8 @@ class Windows:
     """Counts a window by the total that its smallest page shows. What the methods promise is documented at `Side`."""
 
     def __init__(self, access: Access, *, expected: Callable[[datetime], int]) -> None:
+        found = access.capabilities
+        self._longest = found.longest if found.cut else None  # longer windows are counted in part
         self._one = access.pager(per_page=1)
         self._pager = access.pager()
         until = whole_second(access.clock.now() - access.lookback)
@@ -131,14 +139,45 @@ class Windows:
         return self._pager.size
 
     def count(self, span: Span) -> int:
-        if span.start >= span.end:
-            return 0
-        total = self._one.page(1, since=span.start, until=span.end).facts.total
-        if total is None:
-            raise Uncountable("the provider does not say how many calls there are, so nothing can be compared")
-        return total
+        return sum(map(self._total, self._parts(span)))
+
+    def confirm(self, span: Span, *, counted: int, middle: datetime | None) -> None:
+        """Count the two halves: together they must be as many, unless the total stops at a limit."""
+        if middle is None or counted < STOPS_FROM:
+            return
+        for _ in range(2):  # a call may come or go meanwhile
+            halves = self.count(Span(span.start, middle)) + self.count(Span(middle, span.end))
+            if halves == counted:
+                return
+            counted = self.count(span)
+        raise Uncountable("the provider counts fewer calls in a long stretch of time than in its parts")
 
     def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
+        for part in self._parts(span):
+            yield from self._records(part)
+
+    def _parts(self, span: Span) -> Iterator[Span]:
+        """Yield the windows in which a span can be counted; none if it is empty."""
+        length = self._longest or max(span.end - span.start, SECOND)
+        if (span.end - span.start) / length > PARTS:
+            raise Uncountable(
+                "the provider counts only short stretches of time, and the one to compare is too long: set start_date"
+            )
+        start = span.start
+        while start < span.end:
+            yield Span(start, min(start + length, span.end))
+            start += length
+
+    def _total(self, span: Span) -> int:
+        page = self._one.page(1, since=span.start, until=span.end)
+        if page.facts.total is None:
+            raise Uncountable("the provider does not say how many calls there are, so nothing can be compared")
+        shown = Span(span.start - SECOND, span.end + SECOND)
+        if any(record.cursor is not None and record.cursor not in shown for record in page.records):
+            raise Uncountable("the provider counts calls from outside of the stretch of time that was asked for")
+        return page.facts.total
+
+    def _records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
         size = 0
         for number in range(1, PAGES):
             page = self._pager.page(number, since=span.start, until=span.end)

@@ -11,7 +11,7 @@ from etl.coverage import ORIGIN, Spans
 from etl.model import Record
 from etl.provider import PageFacts
 from etl.reading.clocks import believed, newest_two
-from etl.reading.source import Page
+from etl.reading.source import Capabilities, Page
 
 NO_TIME = timedelta()
 
@@ -23,6 +23,8 @@ class Note(StrEnum):
     PAGE_IGNORED = "page_ignored"
     PAGE_REPEATED = "page_repeated"
     TOTAL_DISAGREES = "total_disagrees"
+    WINDOW_CUT = "window_cut"
+    FILTER_IGNORED = "filter_ignored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,11 @@ class Pages(Protocol):
         """The page size requested."""
         ...
 
+    @property
+    def found(self) -> Capabilities:
+        """What was found out so far about how the provider answers."""
+        ...
+
     def page(self, number: int, *, since: datetime | None = None, until: datetime | None = None) -> Page:
         """Request a page."""
         ...
@@ -74,6 +81,10 @@ class Pages(Protocol):
 
     def note_unsorted(self) -> None:
         """Remember that no way of asking keeps the order."""
+        ...
+
+    def note_windows(self, *, longest: timedelta, most: int, cut: bool) -> None:
+        """Remember the longest window and the largest answer seen whole, and whether longer windows are answered in part."""
         ...
 
 

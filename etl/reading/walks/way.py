@@ -85,6 +85,14 @@ class Side(Protocol):
         """Return how many records the provider has in a span."""
         ...
 
+    def confirm(self, span: Span, *, counted: int, middle: datetime | None) -> None:
+        """
+        Raise Uncountable where the provider's total contradicts what it lists: then that so many were `counted` proves nothing.
+
+        `middle` divides the span in two that hold about as many calls each; None: it cannot be divided.
+        """
+        ...
+
     def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
         """Yield the records of a span, even those with an unreadable cursor, each with the instant of its request."""
         ...

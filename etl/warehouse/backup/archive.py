@@ -27,7 +27,7 @@ FORMAT = 1
 """The newest form of the file that this program reads; it writes no other."""
 
 CHUNK = 2**20  # bytes
-LEVEL = 3  # of zlib: three times as fast as its default, for files a tenth larger
+LEVEL = 3  # of zlib: faster than its default, for files that are a little larger
 MANIFEST = "manifest.json"
 README = "read-me-first.txt"
 _SIGNATURE = b"PK\x03\x04"

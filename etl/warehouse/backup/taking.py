@@ -19,6 +19,15 @@ from etl.warehouse.backup.contents import Contents, copying, sequences, tables
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.loading.fence import INSTANT
 
+_FORMS = (
+    "TimeZone = 'UTC'",
+    "DateStyle = 'ISO, MDY'",
+    "IntervalStyle = 'postgres'",
+    "bytea_output = 'hex'",
+    "extra_float_digits = 1",
+)
+"""What the text of values depends on: set in the transaction itself, since a pooler may have given it another session."""
+
 
 def back_up(database: Database, path: Path, *, watcher: Watcher, stop: Event) -> archive.Manifest:
     """
@@ -67,6 +76,8 @@ def _snapshot(reading: Connection, wanted: list[Contents]) -> list[Contents]:
     """
     session = driver_of(reading)
     reading.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    for setting in _FORMS:
+        reading.exec_driver_sql(f"SET LOCAL {setting}")
     names = sql.SQL(", ").join(table.quoted for table in wanted)
     session.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
     found = tables(session)

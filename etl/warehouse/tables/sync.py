@@ -70,7 +70,11 @@ state = Table(
         instant(),
         "The start_date that the last run was configured with; null: everything that the provider has",
     ),
-    optional("closed_at", instant(), "When the agent of this stream was found gone at the provider; null while it is read"),
+    optional(
+        "closed_at",
+        instant(),
+        "Since when the stream is read no more: its agent is gone at the provider, or is not configured; null while it is read",
+    ),
     required("updated_at", instant(), "When this row was last written"),
     schema=MACHINE,
     comment="One row per stream: which ranges of time were read. Gaps are what its domain holds beyond coverage",

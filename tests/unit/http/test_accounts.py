@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from etl.errors import AccountBusy, GaveWay
@@ -159,6 +159,9 @@ def test_after_a_kill_the_short_limits_are_used_up(clock: Any, token: str) -> No
     assert (clock.slept, saved(successor)[-1][1]) == ([30, 32.06], 21)
 
 
+@example(
+    seed=0, limits=[Limit(requests=60, per=3600 * SECOND)], ends=[(1, True, 0), (20, False, 0), (40, False, 0)], slowest=0.01
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # it gives a class
 @given(
     seed=st.integers(0, 10**6),

@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.errors import BudgetSpent
-from etl.http.allowance import Allowance
+from etl.http.allowance import Allowance, DaySpent
 from etl.http.limits import Limiter
 from etl.http.quota import Quota, ServerClock, quota
 from etl.provider import Limit
-from etl.runs.allowances import Found, Standing
+from etl.runs.allowances import NOTHING, Found, Standing
 
 START = datetime(2026, 3, 15, 12, 0, 0, tzinfo=UTC)
 SIXTY = Limit(requests=60, per=timedelta(minutes=1))
@@ -103,6 +103,43 @@ def test_no_limit_is_ever_exceeded(requests: int, per: float, workers: int, slow
     arrivals = simulate(limit, workers=workers, slowest=slowest, length=limit.per * 12, seed=seed, restarts=restarts)
 
     assert most_in_a_window(arrivals, limit.per) <= requests
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_several_limits_hold_at_once_and_the_day_is_any_24_hours(seed: int) -> None:
+    """
+    10 a second, 1,000 a day: a run every quarter of an hour for five days from an evening on, which asks as long as it may.
+
+    Each run knows what was kept by the one before; a server that counts any 24 hours, or from midnight to midnight, refuses
+    nothing, and 95 % of the five days' requests are used.
+    """
+    chance, now, kept = random.Random(seed), START + timedelta(hours=9), NOTHING
+    limits = [Limit(requests=10, per=seconds(1)), Limit(requests=1000, per=timedelta(days=1))]
+    ends, arrivals = now + timedelta(days=5), []
+    while now < ends:
+        began, allowance = now, Allowance(limits=limits, daily=1000)
+        allowance.remember(kept, now)
+        while (wait := asked(allowance, now)) <= timedelta(minutes=15) and now < ends:
+            now += wait
+            allowance.sent(now)
+            latency = seconds(chance.uniform(0.02, 0.15))
+            arrivals.append(now + latency * chance.random())
+            now += latency
+            allowance.answered(now, None)
+        kept = stored(allowance.standing(now))
+        now = max(now, began + timedelta(minutes=15))
+
+    assert [most_in_a_window(sorted(arrivals), limit.per) for limit in limits] == [10, 1000]
+    assert max(Counter(arrival.date() for arrival in arrivals).values()) == 1000
+    assert len(arrivals) >= 4750
+
+
+def asked(allowance: Allowance, now: datetime) -> timedelta:
+    """Return how long to wait, where nothing is in flight; a day that is spent is waited for by nobody."""
+    try:
+        return allowance.wait(now) or timedelta()
+    except DaySpent:
+        return timedelta(days=1)
 
 
 def test_a_burst_goes_out_at_once_and_then_places_come_free(make_clock: Callable[[], Any]) -> None:

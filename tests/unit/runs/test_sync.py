@@ -74,6 +74,19 @@ def test_a_provider_that_fails_fails_the_run(error: Exception, code: str) -> Non
     assert (scene.ids, scene.shelf.states) == (set(), {})
 
 
+def test_an_account_that_another_process_uses_opens_no_run() -> None:
+    """It is told, nothing is asked for, and the lock is given back; the next run finds everything as it was."""
+    scene = scene_of()
+    scene.api.busy = True
+
+    outcome = scene.sync()
+
+    assert (outcome.run_id, codes(outcome), scene.warehouse.runs, scene.warehouse.locked) == (None, ["account_busy"], {}, set())
+    assert (scene.api.log, LINE in str(outcome.error)) == ([], True)
+    scene.api.busy = False
+    assert (scene.sync().status, len(scene.ids)) == (RunStatus.SUCCEEDED, 15)
+
+
 def test_a_fault_of_the_program_is_raised_and_noted() -> None:
     """The run is closed as failed, and the lock is given back, so that the next one can work."""
     scene = scene_of()
@@ -140,7 +153,7 @@ def test_one_stream_that_fails_stops_no_other_but_fails_the_run() -> None:
     outcome = scene.sync()
 
     assert (outcome.status, codes(outcome), scene.ids) == (RunStatus.FAILED, ["unavailable"], ids("ann", "eve"))
-    assert set(scene.shelf.states) == {"ann", "eve"}
+    assert {name: bool(state.coverage) for name, state in scene.shelf.states.items()} == {"ann": True, "bob": False, "eve": True}
     scene.api.refusals = {}
     assert (scene.sync().status, scene.ids) == (RunStatus.SUCCEEDED, ids("ann", "bob", "eve"))
 
