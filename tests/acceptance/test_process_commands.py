@@ -135,7 +135,7 @@ def test_a_database_that_holds_no_warehouse_yet(unmigrated: Program, command: st
         "",
         f"The database at postgresql+psycopg://postgres@/{name} holds no warehouse yet.",
     )
-    assert ended.lines[1].startswith("Run: etl ")
+    assert ended.lines[2].startswith("Run: etl ")
 
 
 def test_sync_status_and_runs(unmigrated: Program) -> None:
