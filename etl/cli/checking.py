@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
-from etl.cli.output import error_document, say, show_error, show_json, worst_code
+from etl.cli.output import error_document, say, show_error, show_json, warn, worst_code
 from etl.cli.rebuilding import zone_pending
 from etl.config import ConnectionSettings, Settings
 from etl.effects import Effects
@@ -91,7 +91,11 @@ def _credentials(
         accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
         accepted += f"; {spent:,} of today's {daily:,} requests are spent" if daily else ""
         accepted += f"; {future}" if future else ""
-        return f"{accepted}. {apart}: one of the two is wrong" if apart is not None else accepted
+        if apart is not None:
+            warn(
+                f"connection {one.connection}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider."
+            )
+        return accepted
 
     return [
         _attempt(f"connection {name}", partial(ask, account(name, connection)), connection=name)

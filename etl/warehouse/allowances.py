@@ -67,7 +67,7 @@ class Allowances:
     def leave(self, account: str, standing: Standing, *, owner: int) -> None:
         try:
             with self._database.begin() as session:
-                session.execute(_written(account, owner, **_columns(standing), owner=None))
+                session.execute(_written(account, owner, **_columns(standing), owner=None, wanted_at=None))
         finally:
             self._locks.release(_lock(account))
 

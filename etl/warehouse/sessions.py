@@ -58,8 +58,8 @@ def set_up(session: Session) -> None:
             if attempt == _TRIES:
                 raise
     version = session.info.server_version
-    for statement in (_SETTINGS, *(statement for since, statement in _SINCE.items() if version >= since)):
-        session.execute(statement)
+    known = (statement for since, statement in _SINCE.items() if version >= since)
+    session.execute(b"; ".join((_SETTINGS, *known)))  # one journey to the server
     # Some systems cannot tell, and take no value but 0; older servers do not know it.
     with suppress(psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
         session.execute(_NOTICE_ABSENCE)

@@ -229,7 +229,7 @@ def test_two_clocks_that_differ_are_told_by_every_command_that_asks(stage: Stage
 
     assert told in " ".join(synced.err.split())
     assert told in " ".join(status.err.split())
-    assert told in " ".join(checked.out.split())
+    assert told in " ".join(checked.err.split())
     assert told in " ".join(audited.err.split())
     (connection,) = document["connections"]
     assert connection["clocks"]["theirs"] == "1970-01-01T00:00:00+00:00"

@@ -194,7 +194,7 @@ def test_nobody_listens(program: Program) -> None:
     finally:
         os.close(writing)
 
-    assert [(one.code, one.err) for one in ended] == [(0, "")] * 3
+    assert [(one.code, one.lines) for one in ended] == [(0, [])] * 3
     held, true = held_and_true(program)
     assert held == true
 

@@ -90,7 +90,7 @@ class _Walk:
             if (otherwise := self._otherwise(page, shape, cursors)) is not None:
                 yield from otherwise
                 return
-            begins, cut = False, begins and self._answered_in_part(page, shape)
+            begins, cut = False, begins and self._hides_all(page, shape)
             if cut:
                 yield self._step(page, Spans(), notes=(Note.WINDOW_CUT,))
                 continue
@@ -177,18 +177,15 @@ class _Walk:
         self._open()
         return True
 
-    def _answered_in_part(self, page: Page, shape: Outline) -> bool:
-        """Whether the first answer of a walk leaves out calls before its first one, or all. Then a shorter window is opened."""
+    def _hides_all(self, page: Page, shape: Outline) -> bool:
+        """Whether the first answer of a walk shows nothing although there are calls. Then a shorter window is opened."""
         if shape.first is not None:
-            first = next(record for record in page.records if record.cursor == shape.first)
-            cut = self.reach.hides_beginning(self.since, self.end, first=first)
-        else:
-            newest = None if page.records else self.reach.hides_all(self.since, self.end)
-            self.known, cut = newest, newest is not None
-        if cut:
-            self.met = True
-            self._open()
-        return cut
+            self.reach.doubt(self.since, next(record for record in page.records if record.cursor == shape.first))
+        if page.records or (newest := self.reach.hides_all(self.since, self.end)) is None:
+            return False
+        self.known, self.met = newest, True
+        self._open()
+        return True
 
     def _answered_until(self, page: Page, *, fresh: bool) -> datetime | None:
         """Return up to where the last page of a window answers it; None where the rest has to be asked for by itself."""

@@ -38,7 +38,7 @@ class Reach:
         self._pages = pages
         self.longest = max(SURELY, pages.found.longest)  # the longest window seen answered whole
         self.most = max(FEW, pages.found.most)  # the most calls seen in one answer; one with fewer was not cut for being large
-        self._unproven: tuple[timedelta, Record] | None = None  # how long a window's beginning is in doubt, and its first call
+        self._doubted: tuple[datetime, Record] | None = None  # where a window began, and the first call that it showed
         self.cut = pages.found.cut  # whether a longer window was seen answered in part
 
     def see(self, since: datetime, newest: datetime, *, number: int) -> None:
@@ -75,34 +75,30 @@ class Reach:
         self.longest = length
         return True
 
-    def hides_beginning(self, since: datetime, until: datetime, *, first: Record) -> bool:
-        """Whether calls precede the first one that a window shows. Asks for that part by itself, and then limits windows."""
-        at = first.cursor or since
-        if at - since <= self.longest:
-            return False
-        page = self._pages.page(1, since=since, until=at.replace(microsecond=0))
-        if at - since > until - at:
-            self._unproven = (at - since, first)
-        if not page.records:
-            return False
-        self._limit_to(until - at)
-        return True
+    def doubt(self, since: datetime, first: Record) -> None:
+        """Note the first call that a window showed, if what lies before it is longer than what was seen answered whole."""
+        if first.cursor is not None and first.cursor - since > self.longest:
+            self._doubted = (since, first)
 
     def hid_beginning(self, until: datetime) -> bool:
         """
-        Whether calls may have preceded the first one after all, because that part is longer than what the answer had shown.
+        Whether calls precede the first one that was shown. Then windows are limited.
 
-        Asks for a window as long that begins with the first call, which must be its first. Not asked a second time.
+        Asks for that part by itself; where it is longer than all that was shown, also for a window as long that begins with the
+        first call, which must be shown there. Nothing is asked where nothing is in doubt, nor a second time.
         """
-        (length, first), self._unproven = self._unproven or (SURELY, None), None
-        if first is None or first.cursor is None:
+        doubted, self._doubted = self._doubted, None
+        if doubted is None or (at := doubted[1].cursor) is None:
             return False
-        start = first.cursor.replace(microsecond=0)
-        page = self._pages.page(1, since=start, until=start + length)
-        if any(record.call_id == first.call_id for record in page.records):
-            return False
-        self._limit_to(until - first.cursor)
-        return True
+        since, first = doubted
+        start, length = at.replace(microsecond=0), at - since
+        hidden = bool(self._pages.page(1, since=since, until=start).records)
+        if not hidden and length > until - at:
+            page = self._pages.page(1, since=start, until=start + length)
+            hidden = all(record.call_id != first.call_id for record in page.records)
+        if hidden:
+            self._limit_to(until - at)
+        return hidden
 
     def hides_all(self, since: datetime, until: datetime) -> datetime | None:
         """Return the instant of a call that a window without any should have shown, if its last part by itself shows one."""
