@@ -24,7 +24,7 @@ def test_a_connection_of_which_one_agent_was_never_read_is_not_called_fresh(stag
 
     assert stage.sync("bimpe").status is RunStatus.FAILED
     row = stage.freshness("bimpe")
-    assert (row["fresh_until"], row["complete_until"], row["lag"]) == (None, None, None)
+    assert (row["fresh_until"], row["complete_until"], row["lag_seconds"]) == (None, None, None)
     assert len(stage.state("bimpe")) == 2
 
     stage.sandbox.faults.clear()
