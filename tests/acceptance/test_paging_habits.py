@@ -159,7 +159,7 @@ def altered(provider: str, change: Callable[[dict[str, Any], int], object]) -> A
     """Return what changes the body of each page of the list; it is given the page's number too."""
 
     def alter(told: Told) -> None:
-        if told.path.endswith(("/calls", "/list")) and "page" in told.query:
+        if told.path.endswith(("/calls", "/list")) and "action" not in told.query and "page" in told.query:
             body = json.loads(told.body)
             change(body, int(told.query["page"]))
             told.body = json.dumps(body).encode()
@@ -277,3 +277,19 @@ def test_a_page_size_that_cannot_be_is_not_believed(stage: Stage, between: Stand
     assert len(relay.asked) <= 10
     (one,) = audited(stage, "krosai").verdicts
     assert one.verdict is Verdict.COMPLETE
+
+
+@pytest.mark.parametrize("provider", COUNTED)
+def test_a_list_that_is_empty_while_its_calls_still_exist_is_told(stage: Stage, between: Stand, provider: str) -> None:
+    """It counts no call, but knows those held by name: nothing is claimed or deleted, and the run says so."""
+    sixty(stage, provider)
+    stage.sync(provider)
+    claimed = stage.ranges(provider)
+    empty = {"data": [], "total": 0, "meta": {"total_count": 0, "has_next_page": False}}
+    between(provider, altered(provider, lambda body, number: body.update(empty)))
+    stage.history.advance(HOUR)
+
+    outcome = stage.sync(provider)
+
+    assert (outcome.status, codes(outcome), held(stage, provider)) == (RunStatus.SUCCEEDED, ["list_empty"], {})
+    assert stage.ranges(provider) == claimed
