@@ -216,6 +216,7 @@ class Provider:
     volatile: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     organization: str | None = None
+    agents_are_people: bool = False  # whether the agents of its calls are persons, whose ids and names are then personal
     settings: frozenset[str] = frozenset()  # the settings of a connection that only some providers know
     links: Mapping[str, str] = field(default_factory=dict)  # where users find things: "token" → where to create one
 

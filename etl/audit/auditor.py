@@ -15,7 +15,7 @@ from etl.audit.breakdowns import compare_days, compare_statuses
 from etl.audit.counts import END, Comparison, Counted, Located
 from etl.audit.port import AuditOutcome, AuditWarehouse, Disagreement, StreamVerdict
 from etl.audit.repair import mend_batch, read_again, read_damaged
-from etl.audit.self_check import Wrong, examine_batch
+from etl.audit.self_check import Wrong, compare_rollups, examine_batch
 from etl.coverage import BEGINNING, ORIGIN, Span
 from etl.errors import AnchorNotMet, ConnectionFailed, NotFound
 from etl.model import Verdict
@@ -53,6 +53,7 @@ class Audit:
         self.states = warehouse.streams(task.connection)
         self.found: Counter[str] = Counter()  # by stream, the warehouse's disagreements with itself
         self.open: Counter[str] = Counter()  # by stream, those of them not repaired
+        self.rollups: list[Disagreement] = []  # stored roll-ups that differ; named with the first stream
         self.copies: dict[str, dict[str, datetime]] = defaultdict(dict)  # by stream, held rows that are not calls
 
     def look(self) -> None:
@@ -65,10 +66,14 @@ class Audit:
                 self._name(disagreement)
             for row in wrong.copies:
                 self.copies[row.stream][row.call_id] = row.cursor_at
-        for stream in self._streams():
+        streams = list(self._streams())
+        for stream in streams:
             self._count(stream)
             for disagreement in stream.located.disagreements(stream.name, mended=False):
                 self.outcome.name(disagreement)
+        if not self.outcome.disagreements:  # else roll-ups may differ from rows that are wrong themselves
+            self.rollups = compare_rollups(self.task, self.warehouse, mend=False)
+        for stream in streams:
             self._conclude(stream)
 
     def look_and_mend(self) -> None:
@@ -91,6 +96,7 @@ class Audit:
             if stream.uncountable or (stream.counted is not None and not stream.counted.agree and not stream.outage):
                 self._reread(stream)
         read_details(self.task)
+        self.rollups = compare_rollups(self.task, self.warehouse, mend=True)  # of days that nothing has touched until now
         for stream in streams:
             if stream.counted is not None and not stream.counted.agree and not stream.outage:
                 self._count_again(stream)
@@ -216,6 +222,15 @@ class Audit:
             )
         if found:
             stream.notes.append(f"{number_of(found, 'call')} disagreed with the records kept, {found - left:,} mended")
+        for disagreement in self.rollups:
+            self.outcome.name(disagreement)
+        if self.rollups:
+            found_anywhere = ", ".join(name for one in self.rollups for name in one.differs)
+            again = " and are made again" if self.rollups[0].mended else ""
+            stream.notes.append(f"stored roll-ups did not agree with the calls held{again}: {found_anywhere}")
+            stream.was_wrong = True
+            left += not self.rollups[0].mended
+            self.rollups = []
         if left or (counted is not None and not counted.agree):
             verdict = Verdict.MISMATCH
         elif counted is None:

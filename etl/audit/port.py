@@ -157,6 +157,14 @@ class AuditWarehouse(RunWarehouse, Protocol):
         """Return which of the ids are held in any stream."""
         ...
 
+    def differing_rollups(self, connection: str) -> Iterator[tuple[str, date]]:
+        """Yield every day of a stored roll-up that is not what calls say, with the roll-up's name."""
+        ...
+
+    def remake_days(self, account: Account, *, run_id: int, days: Sequence[date]) -> None:
+        """Have the roll-ups of these days made again when the run ends. Raises FenceLost."""
+        ...
+
     def save_daily_totals(self, connection: str, totals: Mapping[date, int], *, observed_at: datetime) -> None:
         """Store the provider's own daily counts."""
         ...

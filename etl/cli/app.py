@@ -157,6 +157,18 @@ def audit(
     raise typer.Exit(audit_connections(context.obj, tuple(connections or ()), repair=repair, as_json=as_json))
 
 
+rollups = typer.Typer(no_args_is_help=True, help="Make the roll-ups of dashboards again.")
+app.add_typer(rollups, name="rollups", short_help="Make the roll-ups of dashboards again.")
+
+
+@rollups.command("rebuild", short_help="Make all roll-ups again, also for a new reporting time zone.")
+def rebuild(context: typer.Context, *, as_json: Json = False) -> None:
+    """Make all roll-ups again, of every connection that holds calls; takes on a new warehouse.reporting_timezone."""
+    from etl.cli.rebuilding import rebuild_rollups
+
+    raise typer.Exit(rebuild_rollups(context.obj, as_json=as_json))
+
+
 @app.command(short_help="Write the whole warehouse into a file.")
 def backup(
     context: typer.Context,
@@ -181,6 +193,22 @@ def restore(
     from etl.cli.backing_up import restore_warehouse
 
     restore_warehouse(context.obj, path, as_json=as_json)
+
+
+@app.command(short_help="Let a database role read the warehouse, in full or masked.")
+def grant(
+    context: typer.Context,
+    role: Annotated[str, typer.Argument(help="A role of the database server.")],
+    *,
+    masked: Annotated[bool, typer.Option("--masked", help="Only the schema masked, which holds no personal datum.")] = False,
+    editor: Annotated[bool, typer.Option("--editor", help="Also let it write people, numbers and the names of agents.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take every right on the warehouse away from it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let a database role read exactly what is asked, objects of later versions included; what it had beyond is taken away."""
+    from etl.cli.granting import grant_rights
+
+    grant_rights(context.obj, role, masked=masked, editor=editor, revoke=revoke, as_json=as_json)
 
 
 @app.command(short_help="Run a query on the warehouse, or open psql on it.")

@@ -86,7 +86,8 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
         for found in outcome.named[:SHOWN]:
             mended = " (mended)" if found.mended else ""
             where = f", stream {found.stream}" if found.stream else ""
-            say(f"{outcome.connection}{where}, call {found.call_id}: {', '.join(found.differs)}{mended}")
+            what = "roll-ups" if found.call_id is None else f"call {found.call_id}"
+            say(f"{outcome.connection}{where}, {what}: {', '.join(found.differs)}{mended}")
         if outcome.disagreements > SHOWN:
             say(f"{outcome.connection}: {outcome.disagreements - SHOWN:,} more; --json names up to a thousand.")
         for finding in outcome.findings:

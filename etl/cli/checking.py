@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from etl.cli.output import error_document, say, show_error, show_json, warn, worst_code
+from etl.cli.rebuilding import zone_pending
 from etl.config import ConnectionSettings, Settings
 from etl.effects import Effects
 from etl.errors import EtlError
@@ -73,8 +74,8 @@ def _schema(opened: Opened, settings: Settings) -> str:
         return "the warehouse is empty; the first `etl sync` makes its schema"
     schema.require_newest(opened.database)
     wanted, kept = settings.warehouse.reporting_timezone, schema.reporting_timezone(opened.database)
-    ignored = f" (warehouse.reporting_timezone says {wanted}, which only an empty warehouse takes on)" if wanted != kept else ""
-    return f"version {schema.head()}, days end at midnight {kept}{ignored}"
+    pending = f" ({zone_pending(wanted)})" if wanted != kept else ""
+    return f"version {schema.head()}, days end at midnight {kept}{pending}"
 
 
 def _credentials(

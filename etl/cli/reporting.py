@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from etl.cli.output import say, show_json, warn
+from etl.cli.rebuilding import zone_pending
 from etl.cli.table import duration, show_table, shown
 from etl.cli.time_line import show_time_lines
 from etl.config import Settings
@@ -57,12 +58,13 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         streams = status.streams(opened.database)
         found = gaps.gaps(opened.database)
         lines = time_lines.time_lines(opened.database)
+        remarks = _remarks(settings, status.pending(opened.database))
     rows = [{**row, **_lateness(settings, row), **_beginning(settings, row)} for row in rows]
     if as_json:
         documents = [
             {**row, "streams": _streams(row, streams, found), "time_line": _stretches(row["connection"], lines)} for row in rows
         ]
-        show_json({"connections": documents})
+        show_json({"connections": documents, "remarks": remarks})
         return
     if not rows:
         say("Nothing was synced yet. Run: etl sync")
@@ -93,6 +95,21 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
     show_time_lines(lines)
     for row in rows:
         _remark(row, [gap for gap in found if gap.connection == row["connection"]])
+    for remark in remarks:
+        say(remark)
+
+
+def _remarks(settings: Settings, pending: status.Row) -> list[str]:
+    """Return what is left to be done in the warehouse as a whole."""
+    remarks = []
+    if pending["zone"] != settings.warehouse.reporting_timezone:
+        remarks.append(f"Days end at midnight {pending['zone']}: {zone_pending(settings.warehouse.reporting_timezone)}.")
+    if pending["unfilled"]:
+        remarks.append(
+            f"Versions of calls in {', '.join(pending['unfilled'])} were kept before these had columns of their own for when "
+            "they occurred, direction, agent, duration and cost. To fill them in: etl replay"
+        )
+    return remarks
 
 
 def _remark(row: status.Row, found: list[Gap]) -> None:

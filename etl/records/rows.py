@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from etl.model import JSON, CallRow, Derived, DriftNote, EventRow, MessageRow, ParticipantRow, Record
@@ -75,6 +76,32 @@ class HeldCalls:
     participants: Sequence[ParticipantRow]
     messages: Sequence[MessageRow]
     events: Sequence[EventRow]
+
+
+class OldVersion(NamedTuple):
+    """A version that was kept before the history had these columns; records are JSON text."""
+
+    call_id: str
+    version: int
+    stream: str
+    cursor_at: datetime
+    raw: str
+    detail: str | None
+    observed_at: datetime
+    detail_observed_at: datetime | None
+
+
+class FilledVersion(NamedTuple):
+    """The columns of a version."""
+
+    call_id: str
+    version: int
+    occurred_at: datetime
+    direction: str | None = None
+    agent_id: str | None = None
+    duration_seconds: int | None = None
+    cost: Decimal | None = None
+    currency: str | None = None
 
 
 class Rewrite(NamedTuple):

@@ -33,6 +33,10 @@ UNTIL_THEN = (
 log = structlog.get_logger(__name__)
 
 
+OFTEN = 30_000
+"""After so many calls the roll-ups are made again during a run. By number, not by time, so that it costs a fixed share."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Task:
     """What the streams of one run share."""
@@ -55,6 +59,8 @@ class Task:
     latest: datetime | None = None  # the latest instant of the provider's clock seen so far
     telling: Lock = field(default_factory=Lock)  # guards `latest`: pages are fetched in another thread
     forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
+    unmade: int = 0  # how many calls were written since the roll-ups were last made
+    next_making: int = OFTEN
     open_seen: set[str] = field(default_factory=set)  # open calls that this run has already seen in a list
     agents_listed: frozenset[str] = frozenset()  # what the provider's list of agents showed
     listed: Listed = field(default_factory=Listed)
@@ -98,7 +104,22 @@ class Task:
                 page.save_connection(capabilities=self.found_out())
             return counters
 
+        before = self.counters.written
         self.counters.become(repeated(transaction, clock=self.clock))
+        self._keep_rollups_near(self.counters.written - before)
+
+    def _keep_rollups_near(self, written: int) -> None:
+        """
+        Make the roll-ups of calls again at times during a long run, so that not all days are computed when they are read.
+
+        It is left alone where it would cost more than the writing did: where the run walks over the same days again and again.
+        """
+        self.unmade += written
+        if self.unmade >= self.next_making:
+            account, run_id = self.account, self.run_id
+            made = repeated(lambda: self.warehouse.remake_calls(account, run_id=run_id, written=self.unmade), clock=self.clock)
+            self.unmade = 0 if made else self.unmade
+            self.next_making = self.unmade + OFTEN
 
     def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:
         """Pin the first organisation seen. Raises ForeignOrganization at the first record of another one."""

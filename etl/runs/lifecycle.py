@@ -15,12 +15,13 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from etl.effects import Clock, Threads
-from etl.errors import BudgetSpent, ConnectionFailed, EtlError, Interrupted
+from etl.errors import BudgetSpent, ConnectionFailed, EtlError, FenceLost, Interrupted, WarehouseError
 from etl.reading.api import Api
 from etl.reading.source import Capabilities, Source
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.port import RunRegister, RunWarehouse, Watcher
+from etl.runs.repeated import repeated
 from etl.runs.terms import Outcome, RunKind, RunStatus, Trigger, Want
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,14 @@ def carry_out(
     run = Run(run_id=run_id)
     log.info("run.started", connection=name, run=run_id, kind=kind.value)
     try:
-        work(run)
+        try:
+            work(run)
+        except (Interrupted, FenceLost, WarehouseError):
+            raise
+        except EtlError:
+            _remake(account, run_id, given=given)  # what was loaded before the error stays
+            raise
+        _remake(account, run_id, given=given)
         outcome.status = RunStatus.FAILED if outcome.error else RunStatus.SUCCEEDED
     except (BudgetSpent, Interrupted) as error:
         outcome.status, outcome.error = RunStatus.PARTIAL, error.of(name)
@@ -115,6 +123,16 @@ def carry_out(
             inserted=outcome.counters.inserted,
             updated=outcome.counters.updated,
         )
+
+
+def _remake(account: Account, run_id: int, *, given: Surroundings[RunRegister]) -> None:
+    """Make the roll-ups of touched days again. If that fails the run does not: these days are computed when they are read."""
+    try:
+        repeated(lambda: given.warehouse.remake(account, run_id=run_id, stop=given.stop), clock=given.clock)
+    except FenceLost:
+        raise
+    except EtlError as error:
+        log.warning("rollups.left", connection=account.connection, run=run_id, error=error.code)
 
 
 @contextmanager

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from threading import Event
 from typing import NamedTuple, Protocol
 
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Derived, DriftNote, Record, Rejection
 from etl.reading.walks.way import Held
-from etl.records.rows import Draft, HeldCalls, Rewrite, Stored
+from etl.records.rows import Draft, FilledVersion, HeldCalls, OldVersion, Rewrite, Stored
 from etl.runs.account import Account
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Compared, Counters, DueCall, Outcome, Reject, RunKind, Trigger
@@ -145,6 +146,14 @@ class RunRegister(Protocol):
         """Mark unfinished runs as crashed, open a run row, and make it the connection's owner (the fence)."""
         ...
 
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        """
+        Make the roll-ups of every touched day of the connection again, in transactions that check the fence.
+
+        What is not made when `stop` is set stays touched, and so is computed when it is read. Raises FenceLost.
+        """
+        ...
+
     def close_run(self, run_id: int, *, outcome: Outcome) -> None:
         """Close the run row, unless another run took over and has marked it."""
         ...
@@ -162,6 +171,14 @@ class RunWarehouse(RunRegister, Protocol):
         Return a draft in the form that `copy` writes fastest: with its rows encoded, or unchanged.
 
         Does not touch the database, and may run in any thread.
+        """
+        ...
+
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+        """
+        Make the roll-ups of calls of the touched days again, unless these hold more than `written` calls.
+
+        Returns whether they were made. Those of people and pairs are left to `remake`. Raises FenceLost.
         """
         ...
 
@@ -253,6 +270,14 @@ class ReplayPage(PageTransaction, Protocol):
 
     def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
         """Mark these rejects as resolved."""
+        ...
+
+    def unfilled_versions(self, *, limit: int) -> Sequence[OldVersion]:
+        """Return some superseded versions that were kept before the history had columns of its own for what they were."""
+        ...
+
+    def fill_versions(self, versions: Sequence[FilledVersion]) -> None:
+        """Write these columns of superseded versions."""
         ...
 
 

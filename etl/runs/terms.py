@@ -34,6 +34,7 @@ class RunKind(StrEnum):
     SYNC = "sync"
     REPAIR = "repair"
     REPLAY = "replay"
+    REBUILD = "rebuild"
 
 
 class Trigger(StrEnum):
@@ -69,6 +70,11 @@ class Counters:
     rejected: int = 0
     late: int = 0
     max_lateness: timedelta | None = None
+
+    @property
+    def written(self) -> int:
+        """The number of calls that were written or removed."""
+        return self.inserted + self.updated + self.deleted
 
     def become(self, other: Counters) -> None:
         """Take on what another one has counted."""

@@ -17,8 +17,10 @@ from etl.runs.account import Account
 from etl.warehouse.database import driver_of
 from etl.warehouse.held_calls import read_batch
 from etl.warehouse.loading.history import delete_children
+from etl.warehouse.loading.touched import mark_held
 from etl.warehouse.loading.transaction import Page, page_transaction
 from etl.warehouse.postgres import PostgresWarehouse
+from etl.warehouse.rollups.comparing import differing, touch
 from etl.warehouse.tables import (
     audits,
     calls,
@@ -51,6 +53,7 @@ class MendingPage(Page):
 
     def erase(self, call_ids: Sequence[str]) -> None:
         name = self._account.connection
+        mark_held(self._connection, name, call_ids)
         delete_children(self._connection, name, call_ids)
         self._connection.execute(delete(calls).where(calls.c.connection == name, calls.c.call_id == func.any(texts(call_ids))))
 
@@ -141,6 +144,12 @@ class AuditedWarehouse(PostgresWarehouse):
         statement = select(calls.c.call_id).where(calls.c.connection == connection, calls.c.call_id == func.any(texts(call_ids)))
         with self._database.begin() as session:
             return frozenset(row.call_id for row in session.execute(statement))
+
+    def differing_rollups(self, connection: str) -> Iterator[tuple[str, date]]:
+        return ((one.relation, one.day) for one in differing(self._database, connection))
+
+    def remake_days(self, account: Account, *, run_id: int, days: Sequence[date]) -> None:
+        touch(self._database, account.connection, run_id, list(days))
 
     def save_daily_totals(self, connection: str, totals: Mapping[date, int], *, observed_at: datetime) -> None:
         if not totals:

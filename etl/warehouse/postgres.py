@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from threading import Event
 
 from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -24,6 +25,7 @@ from etl.warehouse.loading.fence import INSTANT
 from etl.warehouse.loading.lookup import held_among
 from etl.warehouse.loading.transaction import Page, counted, page_transaction, spans_of
 from etl.warehouse.locks import Locks
+from etl.warehouse.rollups.remaking import remake, remake_calls
 from etl.warehouse.tables import OPEN, calls, connections, rejected_records, runs, state
 
 
@@ -35,6 +37,7 @@ class PostgresWarehouse:
         self._locks = locks
         self.allowances = Allowances(database, locks)
         self._with_rejects: set[str] = set()  # the connections that have had open rejects since their run began
+        self._agents: dict[str, frozenset[str]] = {}  # by connection, the agents that are known to have a row
 
     def acquire(self, connection: str) -> None:
         if not self._locks.try_acquire(connection):
@@ -56,13 +59,19 @@ class PostgresWarehouse:
 
     def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
         """Open a run as `RunRegister` says, with the run row inserted in a transaction of its own."""
-        name = account.connection
+        provider = account.provider
+        return self.open_run_of(
+            account.connection, provider.name, kind=kind, trigger=trigger, agents_are_people=provider.agents_are_people
+        )
+
+    def open_run_of(self, name: str, provider: str, *, kind: RunKind, trigger: Trigger, agents_are_people: bool) -> int:
+        """Open a run of a connection that need not be configured any more."""
         held = select(connections.c.provider).where(connections.c.connection == name)
         with self._database.begin() as session:
-            now, provider = session.execute(select(INSTANT, held.scalar_subquery())).one()
-            if provider not in (None, account.provider.name):
+            now, known = session.execute(select(INSTANT, held.scalar_subquery())).one()
+            if known not in (None, provider):
                 raise ConnectionFailed(
-                    f"it holds calls of {provider}, but is configured for {account.provider.name}.",
+                    f"it holds calls of {known}, but is configured for {provider}.",
                     safe="Nothing was read or stored.",
                     hint="Give each account a connection name of its own.",
                 )
@@ -81,14 +90,16 @@ class PostgresWarehouse:
         with self._database.begin() as session:
             session.execute(
                 insert(connections)
-                .values(connection=name, provider=account.provider.name, owner_run=run_id)
-                .on_conflict_do_update(index_elements=["connection"], set_={"owner_run": run_id})
+                .values(connection=name, provider=provider, owner_run=run_id, agents_are_people=agents_are_people)
+                .on_conflict_do_update(
+                    index_elements=["connection"], set_={"owner_run": run_id, "agents_are_people": agents_are_people}
+                )
             )
             rejects = select(rejected_records.c.record_key).where(
                 rejected_records.c.connection == name, rejected_records.c.resolved_at.is_(None)
             )
-            known = session.execute(rejects.limit(1)).first()
-        (self._with_rejects.add if known else self._with_rejects.discard)(name)
+            rejected = session.execute(rejects.limit(1)).first()
+        (self._with_rejects.add if rejected else self._with_rejects.discard)(name)
         return int(run_id)
 
     def close_run(self, run_id: int, *, outcome: Outcome) -> None:
@@ -127,11 +138,19 @@ class PostgresWarehouse:
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:
         """Begin a page as `RunWarehouse` says; if the connection has open rejects, those that came right are resolved too."""
         with page_transaction(self._database, account, run_id, Page) as page:
+            page.known_agents = self._agents.get(account.connection, frozenset())
             yield page
             if page.met_rejects:
                 self._with_rejects.add(account.connection)
             if account.connection in self._with_rejects:
                 page.resolve_rejects()
+        self._agents[account.connection] = page.known_agents | page.named_agents
+
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        remake(self._database, account.connection, run_id, stop=stop)
+
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+        return remake_calls(self._database, account.connection, run_id, written=written)
 
     def streams(self, connection: str) -> dict[str, StreamState]:
         with self._database.begin() as session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from threading import Event
 
 from sqlalchemy import Connection, select
 
@@ -32,6 +33,13 @@ class Rehearsal(PostgresWarehouse):
 
     def close_run(self, run_id: int, *, outcome: Outcome) -> None:
         """Write nothing."""
+
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        """Make nothing."""
+
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+        """Make nothing, and say so."""
+        return False
 
     def remembered(self, connection: str) -> tuple[JSON, str | None]:
         """Return what is stored, or nothing if the connection was never synced."""

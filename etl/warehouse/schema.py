@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.schema import SchemaItem
 
+from etl import __version__
 from etl.errors import UsageError, WarehouseError
 from etl.warehouse.database import Database
 from etl.warehouse.failures import RETRY, Locked
@@ -42,6 +43,8 @@ def migrate(database: Database) -> tuple[str | None, str]:
     newest = head()
     if (before := current(database)) == newest:
         return before, newest
+    if before is not None and _is_newer_and_compatible(database, before):
+        return before, before
     for attempt in range(1, _TRIES + 1):
         try:
             return _upgrade(database), newest
@@ -129,8 +132,11 @@ def is_empty(database: Database) -> bool:
 
 
 def require_newest(database: Database) -> None:
-    """Raise WarehouseError, with what to do, unless the schema has the version that this program works on."""
-    found = _known(current(database))
+    """Raise WarehouseError, with what to do, unless this program works on the schema: on its own version, or a compatible one."""
+    found = current(database)
+    if found is not None and _is_newer_and_compatible(database, found):
+        return
+    found = _known(found)
     if found is None:
         raise WarehouseError(
             f"The database at {database.address} holds no warehouse yet.",
@@ -191,6 +197,28 @@ def take_on_timezone(connection: Connection, zone: str) -> None:
         return
     connection.execute(text("LOCK TABLE calls IN SHARE ROW EXCLUSIVE MODE"))  # no page may commit meanwhile
     present = zone_of(connection)
+    require_zone(connection, zone)
+    if connection.execute(text("SELECT EXISTS (SELECT FROM calls)")).scalar_one():
+        raise UsageError(
+            f"The warehouse holds calls already, whose days are those of {present}, not of {zone}.",
+            safe="Nothing was changed.",
+            hint="Set warehouse.reporting_timezone back, or have all days and roll-ups made anew: etl rollups rebuild",
+        )
+    _replace(connection, zone)
+
+
+def replace_reporting_timezone(connection: Connection, zone: str) -> None:
+    """
+    Replace the time zone in this transaction, whose caller makes the days and roll-ups of held calls anew.
+
+    Raises UsageError if the zone is unknown to the server.
+    """
+    require_zone(connection, zone)
+    _replace(connection, zone)
+
+
+def require_zone(connection: Connection, zone: str) -> None:
+    """Raise UsageError unless the server knows the time zone."""
     known = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :zone)")
     if not connection.execute(known, {"zone": zone}).scalar_one():
         raise UsageError(
@@ -198,12 +226,9 @@ def take_on_timezone(connection: Connection, zone: str) -> None:
             safe="Nothing was changed.",
             hint="Choose a name that `SELECT name FROM pg_timezone_names` lists on that server.",
         )
-    if connection.execute(text("SELECT EXISTS (SELECT FROM calls)")).scalar_one():
-        raise UsageError(
-            f"The warehouse holds calls already, whose days are those of {present}, not of {zone}.",
-            safe="Nothing was changed.",
-            hint="Set warehouse.reporting_timezone back, or start an empty warehouse with the new one.",
-        )
+
+
+def _replace(connection: Connection, zone: str) -> None:
     quoted = connection.execute(text("SELECT quote_literal(:zone)"), {"zone": zone}).scalar_one()
     connection.exec_driver_sql(
         "CREATE OR REPLACE FUNCTION sync.reporting_timezone() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE "
@@ -247,6 +272,21 @@ def _current(connection: Connection) -> str | None:
         return None
     found = connection.execute(text("SELECT version_num FROM sync.alembic_version")).scalar_one_or_none()
     return None if found is None else str(found)
+
+
+def _is_newer_and_compatible(database: Database, revision: str) -> bool:
+    """Whether a later program made the schema, and says that this one may still write into it (`sync.compatible_from`)."""
+    if revision in _versions():
+        return False
+    with database.begin() as connection:
+        if connection.execute(text("SELECT to_regprocedure('sync.compatible_from()') IS NULL")).scalar_one():
+            return False
+        oldest = str(connection.execute(text("SELECT sync.compatible_from()")).scalar_one())
+    return _numbered(oldest) <= _numbered(__version__)
+
+
+def _numbered(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def _known(revision: str | None) -> str | None:

@@ -80,7 +80,7 @@ COUNTS = f""",
     (SELECT count(*) FROM calls c WHERE c.connection = connections.connection AND c.status IN ({OPEN})) AS open_calls,
     (SELECT count(*) FROM calls c WHERE c.connection = connections.connection AND c.detail_due_at IS NOT NULL) AS details_due,
     (SELECT count(*) FROM calls c WHERE c.connection = connections.connection AND c.detail_failures > 0) AS details_failing
-"""  # noqa: S608 - words of ours
+"""
 
 COMMENTS = {
     "COLUMN data_freshness.open_calls": "How many calls have not ended (or have a status that this program does not know)",

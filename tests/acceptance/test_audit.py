@@ -59,7 +59,15 @@ def damage(stage: Stage, statement: str, **values: object) -> None:
 
 def facts(stage: Stage, provider: str) -> dict[str, dict[str, object]]:
     """Return all calls without the instants and runs of their observation."""
-    observed = {"first_seen_at", "last_changed_at", "observed_at", "detail_observed_at", "detail_due_at", "last_run_id"}
+    observed = {
+        "first_seen_at",
+        "last_changed_at",
+        "changed_at",
+        "observed_at",
+        "detail_observed_at",
+        "detail_due_at",
+        "last_run_id",
+    }
     volatile = {"recording_url", "raw", "detail", "content_hash"} if provider in ("krosai", "salpre") else {"content_hash"}
     return {
         call_id: {name: value for name, value in row.items() if name not in observed | volatile}

@@ -130,7 +130,7 @@ def test_a_wait_is_seen(program: Program, idle: psycopg.Connection[tuple[object,
     idle.execute("LOCK TABLE calls")
     waiting = program.start(*command)
     assert waiting.stderr is not None
-    said = waiting.stderr.readline()  # while the lock is held
+    said = next(line for line in waiting.stderr if "lock.waited_for" in line)  # while the lock is held
     idle.rollback()
 
     event = json.loads(said)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
+from threading import Event
 from typing import TypeVar
 
 from etl.errors import AlreadyRunning, ConnectionFailed, FenceLost
@@ -74,6 +75,15 @@ class MemoryWarehouse:
             return
         run.status, run.counted = outcome.status, _counted(outcome.counters)
         run.error_code = outcome.error.code if outcome.error else None
+
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        """See `RunRegister.remake`; there are no roll-ups here."""
+        self._owned(account, run_id)
+
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+        """See `RunWarehouse.remake_calls`; there are no roll-ups here."""
+        self._owned(account, run_id)
+        return True
 
     def remembered(self, connection: str) -> tuple[JSON, str | None]:
         """See `RunWarehouse.remembered`."""

@@ -25,6 +25,7 @@ from etl.warehouse.loading.history import bury
 from etl.warehouse.loading.load import Loader
 from etl.warehouse.loading.lookup import Glimpse, compare, held, held_in
 from etl.warehouse.loading.rejects_and_drift import note_drift, note_rejects, resolve_rejects
+from etl.warehouse.loading.touched import mark_hours, name_agents
 from etl.warehouse.tables import agents, calls, texts
 
 SIGHTING = timedelta(days=1)
@@ -48,13 +49,14 @@ class Page:
         self._account = account
         self._run_id = run_id
         self._driver = driver_of(connection)
-        self._loader = Loader(connection, account.connection)
+        self._loader = Loader(connection, account.connection, now=now)
         self._glimpsed = Glimpse({})  # of the stream being loaded, what was looked up already
         self._right: list[tuple[Collection[str], str, datetime, Rejection | None]] = []
         self._state: dict[str, object] = {}
         self._counted: dict[str, object] = {}
         self._kept: dict[str, object] = {}
         self.met_rejects = False  # whether a record of this page could not become a row
+        self.known_agents: frozenset[str] = frozenset()  # those that need no row any more
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
         return compare(
@@ -123,7 +125,7 @@ class Page:
         )
 
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
-        return bury(self._connection, self._account.connection, call_ids, gone_at=gone_at)
+        return bury(self._connection, self._account.connection, call_ids, gone_at=gone_at, now=self._now)
 
     def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
         if not read:
@@ -192,8 +194,15 @@ class Page:
         """Remember the counters; `finish` writes them."""
         self._counted = counted(counters)
 
+    @property
+    def named_agents(self) -> frozenset[str]:
+        """The ids of the agents that the calls written here name."""
+        return self._loader.traces.agent_ids
+
     def finish(self) -> None:
-        """Write what was remembered in one statement: every round trip delays the page."""
+        """Mark the days of new calls, and write what was remembered in one statement: every round trip delays the page."""
+        mark_hours(self._connection, self._account.connection, self._loader.traces.hours)
+        name_agents(self._connection, self._account.connection, self.named_agents - self.known_agents, now=self._now)
         finish(
             self._connection,
             self._account.connection,
@@ -218,14 +227,14 @@ class Fenced(NamedTuple):
 
 
 @contextmanager
-def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[Fenced]:
+def behind_fence(database: Database, name: str, run_id: int) -> Iterator[Fenced]:
     """
     Open a transaction in which nobody else writes to the connection; leaving the block commits.
 
     Raises FenceLost where another run has become the connection's owner, WarehouseError where the database fails.
     """
     with database.begin() as connection:
-        now = take(connection, account.connection, run_id)
+        now = take(connection, name, run_id)
         if now is None:
             raise FenceLost(
                 "another run has taken over.",
@@ -241,7 +250,7 @@ PageKind = TypeVar("PageKind", bound=Page)
 @contextmanager
 def page_transaction(database: Database, account: Account, run_id: int, kind: type[PageKind]) -> Iterator[PageKind]:
     """Open a page's transaction behind the fence; leaving the block finishes and commits it. Raises as `behind_fence` does."""
-    with behind_fence(database, account, run_id) as fenced:
+    with behind_fence(database, account.connection, run_id) as fenced:
         page = kind(fenced.connection, account, run_id, now=fenced.now)
         yield page
         page.finish()

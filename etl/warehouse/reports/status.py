@@ -19,7 +19,8 @@ _STATUS = text(
     SELECT c.connection, c.provider, c.capabilities -> 'clocks' AS clocks,
            r.id AS last_run, r.status AS last_status, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
            r.error_code, r.error_message,
-           f.last_success, f.complete_until AS high_water_mark, f.fresh_until, f.lag, f.gaps, f.unclosable_gaps,
+           f.last_success, f.complete_until AS high_water_mark, f.fresh_until,
+           make_interval(secs => f.lag_seconds) AS lag, f.gaps, f.unclosable_gaps,
            f.open_calls, f.details_due, f.details_failing,
            (SELECT count(*) FROM public.calls k WHERE k.connection = c.connection) AS calls,
            (SELECT count(*) FROM sync.rejected_records x WHERE x.connection = c.connection AND x.resolved_at IS NULL) AS rejects,
@@ -46,6 +47,24 @@ _STATUS = text(
 )
 
 _STREAMS = text("SELECT connection, stream, high_water_mark, horizon, closed_at FROM sync.state ORDER BY connection, stream")
+
+
+_PENDING = text(
+    """
+    SELECT sync.reporting_timezone() AS zone,
+           ARRAY(
+               SELECT c.connection FROM sync.connections c
+               WHERE EXISTS (SELECT FROM public.call_history h WHERE h.connection = c.connection AND h.occurred_at IS NULL)
+               ORDER BY 1
+           ) AS unfilled
+    """
+)
+
+
+def pending(database: Database) -> Row:
+    """Return the time zone of the warehouse, and the connections with versions whose further columns are still to be filled."""
+    with database.begin() as session:
+        return dict(session.execute(_PENDING).mappings().one())
 
 
 def connections(database: Database) -> list[Row]:

@@ -9,8 +9,11 @@ from etl.warehouse.tables.public import (
     call_messages,
     call_participants,
     calls,
+    numbers,
+    people,
     provider_daily_totals,
 )
+from etl.warehouse.tables.rollups import touched_days
 from etl.warehouse.tables.sync import (
     account_key,
     allowances,
@@ -36,10 +39,13 @@ __all__ = [
     "call_participants",
     "calls",
     "connections",
+    "numbers",
+    "people",
     "provider_daily_totals",
     "rejected_records",
     "runs",
     "schema_drift",
     "state",
     "texts",
+    "touched_days",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Date, Identity, Index, Integer, Interval, LargeBinary, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Date, Identity, Index, Integer, Interval, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
 from etl.model import Drift, Rejection, Verdict
@@ -23,6 +23,12 @@ connections = Table(
     required("capabilities", JSONB(), "What was found out about the provider's paging and order, and when", default="{}"),
     required(
         "request_log", JSONB(), "No longer used: what must be remembered of requests stands in sync.allowances", default="{}"
+    ),
+    required(
+        "agents_are_people",
+        Boolean,
+        "Whether the provider says that its agents are people, whose ids and names are then personal",
+        default="false",
     ),
     schema=MACHINE,
     comment="One row per connection: its owner, and what was found out about its provider",
@@ -106,7 +112,12 @@ runs = Table(
     optional("max_lateness", Interval, "The longest delay with which such a call appeared; null where none was late"),
     optional("error_code", Text, "What kind of failure ended the run, as a stable word; null where none did"),
     optional("error_message", Text, "What went wrong and what to do next; holds no secret and no personal data"),
-    required("kind", Text, "What the run did: sync, repair (etl audit --repair) or replay (etl replay)", default="sync"),
+    required(
+        "kind",
+        Text,
+        "What the run did: sync, repair (etl audit --repair), replay (etl replay) or rebuild (etl rollups rebuild)",
+        default="sync",
+    ),
     one_of("trigger", Trigger),
     one_of("status", RunStatus),
     one_of("kind", RunKind),
@@ -115,6 +126,7 @@ runs = Table(
 )
 
 Index("runs_of_connection", runs.c.connection, runs.c.id.desc())
+Index("runs_with_errors", runs.c.connection, runs.c.id.desc(), postgresql_where=runs.c.error_code.is_not(None))
 
 # What a run looks up at its start, and `etl status`, may not depend on how many runs, audits and rejects there were.
 Index("runs_running", runs.c.connection, postgresql_where=text("status = 'running'"))
@@ -139,7 +151,7 @@ rejected_records = Table(
         "Why the record could not become a call: not_an_object, missing_id, bad_cursor (no usable time), id_too_long, "
         "id_in_two_streams or database_refused",
     ),
-    required("raw_text", Text, "The record as the provider sent it; may hold personal data"),
+    required("raw_text", Text, "Personal: the record as the provider sent it"),
     required("first_seen_at", instant(), "When the record was first seen"),
     required("last_seen_at", instant(), "When the record was last seen"),
     required("sightings", Integer, "How often the record was seen", default="1"),

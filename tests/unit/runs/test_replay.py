@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +11,7 @@ from threading import Event
 import pytest
 
 from etl.errors import AlreadyRunning, EtlError, WarehouseError
+from etl.records.rows import FilledVersion, OldVersion
 from etl.runs import replay
 from etl.runs.account import Account
 from etl.runs.lifecycle import Surroundings
@@ -37,6 +38,8 @@ class Scripted:
     busy: bool = False
     trouble: EtlError | None = None  # met at the first stretch of rows
     told: list[tuple[object, ...]] = field(default_factory=list)
+    unfilled: list[OldVersion] = field(default_factory=list)
+    filled: list[FilledVersion] = field(default_factory=list)
     departures: Departures | None = None
     closed: tuple[RunStatus, str | None] | None = None
 
@@ -58,6 +61,20 @@ class Scripted:
         """See `RunRegister`."""
         self.told.append(("open", kind))
         return 7
+
+    def unfilled_versions(self, *, limit: int) -> list[OldVersion]:
+        """See `ReplayPage`."""
+        assert limit > 0
+        some, self.unfilled = self.unfilled, []
+        return some
+
+    def fill_versions(self, versions: Sequence[FilledVersion]) -> None:
+        """See `ReplayPage`."""
+        self.filled += versions
+
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        """See `RunRegister`."""
+        self.told.append(("remake",))
 
     def close_run(self, run_id: int, *, outcome: Outcome) -> None:
         """See `RunRegister`."""
@@ -138,6 +155,7 @@ def test_rejects_come_first_and_then_every_row_stretch_by_stretch() -> None:
         ("rows", ""),
         ("rows", "c5"),
         ("rows", "c9"),
+        ("remake",),
         ("release",),
     ]
 
