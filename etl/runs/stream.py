@@ -40,6 +40,7 @@ NOTES = {
     Note.ORDER_VIOLATED: "The provider's list is not in order; it is read completely at every run, and claimed only when whole.",
     Note.PAGE_IGNORED: "The provider serves its first page whatever page is asked for; what lies below it cannot be reached.",
     Note.PAGE_REPEATED: "The provider served a page again in the place of another; what belongs there is left as a gap.",
+    Note.PAGE_SHORT: "A page in the midst of the list shows fewer calls than others; what may belong there is left as a gap.",
     Note.TOTAL_DISAGREES: "The provider's total and what it lists disagree; where that may hide a call, a gap is left.",
     Note.WINDOW_CUT: "The provider answers a long stretch of time in part only; it is read in stretches that are answered whole.",
     Note.FILTER_IGNORED: "The provider lists calls from outside of what was asked for; its whole list is read at every run.",

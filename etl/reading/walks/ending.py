@@ -54,7 +54,7 @@ def says_end(page: Page, *, reached: int) -> bool:
 
 
 def served(page: Page, asked: int) -> int:
-    """Return the size of a list's pages, judged by the first: what it states, or its length unless it is the last."""
-    if page.facts.size:
+    """Return the size of a list's pages, by its first: what it states if that can be, or its length unless it is the last."""
+    if page.facts.size and page.facts.size >= len(page.records):
         return page.facts.size
     return asked if says_end(page, reached=len(page.records)) else len(page.records) or asked

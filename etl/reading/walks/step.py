@@ -22,6 +22,7 @@ class Note(StrEnum):
     ORDER_VIOLATED = "order_violated"
     PAGE_IGNORED = "page_ignored"
     PAGE_REPEATED = "page_repeated"
+    PAGE_SHORT = "page_short"
     TOTAL_DISAGREES = "total_disagrees"
     WINDOW_CUT = "window_cut"
     FILTER_IGNORED = "filter_ignored"
