@@ -359,7 +359,7 @@ def test_after_a_kill_the_next_process_is_not_refused(quickly: Quickly, hook: Ho
 
 
 def test_check_counts_its_requests_and_respects_who_is_at_work(quickly: Quickly) -> None:
-    """Two requests each, for the account: its agents, and a call of the first; where another process uses it nothing is asked for, and the exit code is 3."""
+    """Two requests each, for the account: its agents, and a call. Where another process uses it none is sent; exit code 3."""
     lines = quickly.lines
     lines.more = "daily_requests = 1000"
     first = quickly.run("check", names=("one", "two"))
@@ -368,8 +368,7 @@ def test_check_counts_its_requests_and_respects_who_is_at_work(quickly: Quickly)
         busy = quickly.run("check", names=("one",))
 
     assert (first.code, counted, lines.requests()) == (0, [(4, None)], 4), first
-    told = [
-        f"; {2 * number} of today's 1,000 requests are spent" in line for number, line in enumerate(first.out.splitlines()[-2:], 1)
-    ]
+    lines_said = enumerate(first.out.splitlines()[-2:], 1)
+    told = [f"; {2 * number} of today's 1,000 requests are spent" in line for number, line in lines_said]
     assert told == [True, True], first
     assert (busy.code, "request allowance" in busy.err) == (3, True), busy
