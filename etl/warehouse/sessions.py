@@ -42,7 +42,7 @@ WHERE pid = pg_backend_pid()
 """
 _ASKED = b"SELECT pg_backend_pid()"
 _BEGIN_LASTING = b"BEGIN; SET LOCAL idle_in_transaction_session_timeout TO 0"
-"""In one journey, since a timeout of the database or the role may be shorter than two. What is local ends with the transaction."""
+"""In one journey, since a timeout of the database or the role may be shorter than two. It ends with the transaction."""
 
 
 def set_up(session: Session) -> None:
