@@ -181,7 +181,7 @@ class _Walk:
     def _hides_all(self, page: Page, shape: Outline) -> bool:
         """Whether the first answer of a walk shows nothing although there are calls. Then a shorter window is opened."""
         if shape.first is not None:
-            self.reach.doubt(self.since, next(record for record in page.records if record.cursor == shape.first))
+            self.reach.doubt(self.since, shape.first)
         if page.records or (newest := self.reach.hides_all(self.since, self.end)) is None:
             return False
         self.known, self.met = newest, True

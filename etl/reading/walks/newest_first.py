@@ -15,7 +15,7 @@ from datetime import datetime
 from etl.coverage import TICK, Span, Spans
 from etl.errors import ProviderRefused
 from etl.reading.source import Page
-from etl.reading.walks.ending import Ending, ends, says_end, served
+from etl.reading.walks.ending import Ending, ends, says_empty, says_end, served
 from etl.reading.walks.outline import ORDER_TOLERANCE, Outline, outline
 from etl.reading.walks.progress import Progress, key_of
 from etl.reading.walks.scan import scan
@@ -202,6 +202,7 @@ class _Walk:
             takes_back=takes_back,
             seen=seen,
             notes=notes,
+            empty_before=self.instants.claims_before if says_empty(page) and not self.progress.known else None,
         )
 
     def _read(self, page: Page, shape: Outline, *, tie_proven: bool, notes: tuple[Note, ...]) -> tuple[Step, bool]:
