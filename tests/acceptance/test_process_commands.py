@@ -143,13 +143,13 @@ def test_sync_status_and_runs(unmigrated: Program) -> None:
     ended = unmigrated.run("sync")
     status, runs = unmigrated.run("status"), unmigrated.run("runs", "voice")
 
-    assert (ended.code, ended.err, ended.out) == (
+    assert (ended.code, ended.lines, ended.out) == (
         0,
-        "",
+        [],
         (
             "The warehouse was empty: its schema was made.\n"
             "connection  status     new  changed  unchanged  rejected  requests\n"
-            "pairing     succeeded  12   0        2          0         3\n"
+            "pairing     succeeded  12   0        2          0         5\n"
             "voice       succeeded  12   0        0          0         4\n"
             "devices     succeeded  12   0        0          0         3\n"
             "telephony   succeeded  12   0        0          0         3\n"
