@@ -32,7 +32,8 @@ class Proof:
         """Whether a walk's first step shows a held call, and so the right account; true if no call is held yet."""
         if not anchors or self._meets(step):
             return True
-        if any(self._meets(page) for page in self.way.elsewhere(self.pager, step, anchors)):
+        # A page without calls claims nothing, so that a window with a held call in it is better proof, as long as there is one.
+        if (step.records or last) and any(self._meets(page) for page in self.way.elsewhere(self.pager, step, anchors)):
             return True
         return last and self._accounted_for(step, anchors)
 

@@ -116,8 +116,9 @@ def test_the_documented_way_to_a_server_of_ones_own(moving: Program, home: Path,
         for statement in make.strip().splitlines():
             execute(server.url(), statement)
         where = make_url(tomllib.loads(name)["warehouse"]["url"])
-        (socket,) = re.findall(r"host=(.*)", server.url())
-        target = where.set(drivername="postgresql", host=None, port=None, query={"host": socket}).render_as_string(False)
+        (socket,) = re.findall(r"host=(.*)&", server.url())
+        local = where.set(drivername="postgresql", query={"host": socket})._replace(host=None, port=None)
+        target = local.render_as_string(hide_password=False)
         restore, check, sync = commands(bring)
         moving.url = target
 

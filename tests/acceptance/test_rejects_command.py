@@ -39,8 +39,9 @@ def test_a_reject_is_resolved_by_the_page_that_brings_its_call_right(stage: Stag
     third = stage.sync(provider)
 
     assert [outcome.status for outcome in (first, second, third)] == [RunStatus.SUCCEEDED] * 3
-    assert [stage.run_row(outcome)["rejected"] for outcome in (first, second, third)] == [1, 1, 0]
-    assert before == [(call_id, "bad_cursor", 2, None)]
+    proof = 1 if provider == "tuple" else 0  # a first window's end is shown once more
+    assert [stage.run_row(outcome)["rejected"] for outcome in (first, second, third)] == [1 + proof, 1, 0]
+    assert before == [(call_id, "bad_cursor", 2 + proof, None)]
     assert call_id in stage.ids(provider)
     (row,) = stage.rejects(provider)
     assert row["resolved_at"] == stage.calls(provider)[call_id]["first_seen_at"]
@@ -52,7 +53,7 @@ def test_a_reject_that_is_listed_beside_its_call_stays_one(stage: Stage) -> None
     (good,) = stage.sandbox.truth("tuple")
     stage.history.add_records("tuple", [good | {"ended_at": "soon"}], at=START - HOUR)
 
-    for sightings in (1, 2, 3):
+    for sightings in (2, 3, 4):  # the first sync sees the end of its window once more, as proof
         stage.sync("tuple")
         assert stage.ids("tuple") == {call_id}
         (row,) = stage.rejects("tuple")
@@ -107,8 +108,8 @@ def test_the_command_lists_rejects_and_departures_without_the_records(stage: Sta
     assert found["open_rejects"] == 2
     plain = [(row["connection"], row["stream"], row["call_id"], row["reason"], row["sightings"]) for row in found["rejects"]]
     assert sorted(plain, key=str) == [
-        ("pairing", "calls", "77", "bad_cursor", 2),
-        ("pairing", "calls", None, "not_an_object", 2),
+        ("pairing", "calls", "77", "bad_cursor", 3),  # the first sync sees the end of its window once more, as proof
+        ("pairing", "calls", None, "not_an_object", 3),
     ]
     assert {(row["reason"], row["stood"], row["accepted"]) for row in found["rejects"]} == {
         ("bad_cursor", "ended_at: a text of 4 characters like aaaa", "a date and time in ISO 8601, such as 2026-03-01T12:00:00Z"),
