@@ -4,11 +4,14 @@ Every way in which a run can fail, sorted by what has to happen next.
     EtlError
     ├── UsageError              exit 2: the command line or the configuration is wrong; nothing was started
     ├── AlreadyRunning          exit 3: another run works on this connection; nothing was touched
+    ├── AccountBusy             exit 3: another process uses this account's request allowance; nothing was asked for
     ├── FenceLost               exit 3: another run took this connection over; this one stopped writing
     ├── WarehouseError          exit 1: the database cannot be used; what was committed stays
     │   └── Collided            another transaction got in the way: the same transaction may be done again
     ├── Interrupted             exit 1: somebody stopped the program; what was committed stays
+    ├── BackupFailed            exit 1: a backup cannot be written, or is damaged or of a newer program; nothing was changed
     ├── BudgetSpent             exit 0: the day's request budget is spent; the run ends `partial`, the next one continues
+    │   └── GaveWay             another process waits for the account's request allowance
     └── ConnectionFailed        exit 1: this connection's run ends `failed`; the others go on
         ├── AuthenticationFailed   401, 403: never retried; names the setting
         ├── ProviderRefused        another 4xx: asking again would be refused again
@@ -77,6 +80,13 @@ class AlreadyRunning(EtlError):
     exit_code = 3
 
 
+class AccountBusy(EtlError):
+    """Another process uses the request allowance of this connection's account."""
+
+    code = "account_busy"
+    exit_code = 3
+
+
 class FenceLost(EtlError):
     """Another run has taken this connection over."""
 
@@ -88,12 +98,20 @@ class WarehouseError(EtlError):
     """The database cannot be reached or used."""
 
     code = "warehouse"
+    explained = False
+    """Whether it was looked into already what helps."""
 
 
 class Collided(WarehouseError):
     """The database took a transaction back because another one got in its way; doing it again can succeed."""
 
     code = "collided"
+
+
+class BackupFailed(EtlError):
+    """A backup cannot be written, or is damaged or of a newer program."""
+
+    code = "backup"
 
 
 class Interrupted(EtlError):
@@ -107,6 +125,12 @@ class BudgetSpent(EtlError):
 
     code = "budget_spent"
     exit_code = 0
+
+
+class GaveWay(BudgetSpent):
+    """Another process has waited long enough for the account's request allowance."""
+
+    code = "gave_way"
 
 
 class ConnectionFailed(EtlError):

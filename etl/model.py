@@ -101,7 +101,7 @@ class DriftNote(NamedTuple):
 
 
 class CallRow(NamedTuple):
-    """One row of `public.calls` as the program writes it; `day` is computed by the server."""
+    """One row of `public.calls` as the program writes it; `day` is computed by the server, `changed_at` is the page's instant."""
 
     connection: str
     call_id: str
@@ -139,6 +139,7 @@ class CallRow(NamedTuple):
     detail_due_at: datetime | None
     content_hash: bytes
     last_run_id: int
+    parent_call_id: str | None = None
 
 
 class ParticipantRow(NamedTuple):

@@ -35,5 +35,10 @@ def json_safe(document: str) -> str:
     return _IN_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
+def number_of(number: int, one: str, many: str = "") -> str:
+    """Return a number with what it counts: `1 call`, `2,000 calls`; `many` is the plural unless an s makes it."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def _escape(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape", "surrogatepass").decode("ascii")

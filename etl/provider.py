@@ -206,6 +206,7 @@ class Provider:
     agents: Agents | None = None
     counts: Counts | None = None
     limit: Limit | None = None
+    any_day: bool = False  # whether a day's requests may be counted in any 24 hours, so that `daily_requests` must hold there too
     participants: Children | None = None
     messages: Children | None = None
     events: Children | None = None
@@ -215,6 +216,7 @@ class Provider:
     volatile: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     organization: str | None = None
+    agents_are_people: bool = False  # whether the agents of its calls are persons, whose ids and names are then personal
     settings: frozenset[str] = frozenset()  # the settings of a connection that only some providers know
     links: Mapping[str, str] = field(default_factory=dict)  # where users find things: "token" → where to create one
 

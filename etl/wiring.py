@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from etl.config import ConnectionSettings, Settings, load
 from etl.effects import Effects
 from etl.errors import WarehouseError
-from etl.model import JSON
+from etl.provider import Limit, Provider
 from etl.runs.account import Account
+from etl.runs.allowances import AllowanceBook
 from etl.runs.lifecycle import Surroundings
 from etl.runs.port import RunRegister, Watcher
 from etl.runs.terms import Trigger
+from etl.system import SystemThreads
 
 if TYPE_CHECKING:
     from etl.http.client import Client
+    from etl.http.limits import Limiter
     from etl.warehouse.database import Database
     from etl.warehouse.locks import Locks
 
@@ -41,6 +44,9 @@ CONNECTIONS_AT_ONCE = 8
 
 SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
 """The maximum number of pooled sessions: each connection may load a page and look something up at once."""
+
+LOOK_AT_WAITS = timedelta(seconds=1)
+"""How often it is asked, while sessions work, whether one waits for a lock; less than `etl migrate` waits for one."""
 
 
 def settings_of(invocation: Invocation) -> Settings:
@@ -87,23 +93,40 @@ class Opened:
 
 
 @contextmanager
-def open_warehouse(settings: Settings) -> Iterator[Opened]:
-    """Open the configured database, or start (or join) the embedded server. Raises WarehouseError."""
+def open_warehouse(settings: Settings, *, writes: bool = False) -> Iterator[Opened]:
+    """
+    Open the configured database, or start (or join) the embedded server. Raises WarehouseError.
+
+    Who writes says so, and is refused behind a proxy that shares sessions out, before anything is set or written through it.
+    """
     from etl.warehouse.database import Database
 
     wanted = settings.warehouse
     if wanted.url is not None:
         url = wanted.url.get_secret_value()
         with Database(url, sessions=SESSIONS) as database:
-            yield Opened(database=database, conninfo=database.url.replace("postgresql+psycopg://", "postgresql://", 1))
+            if writes:
+                database.refuse_shared_sessions()
+            with _waits_are_seen(database):
+                yield Opened(database=database, conninfo=database.url.replace("postgresql+psycopg://", "postgresql://", 1))
         return
     from etl import embedded
 
     with (
         embedded.server(data_dir=wanted.data_dir, bin_dir=wanted.bin_dir, run_as=wanted.run_as) as server,
         Database(server.url, sessions=SESSIONS) as database,
+        _waits_are_seen(database),
     ):
         yield Opened(database=database, conninfo=server.conninfo, bin_dir=server.bin_dir)
+
+
+@contextmanager
+def _waits_are_seen(database: Database) -> Iterator[None]:
+    end = SystemThreads().repeat("waits", database.look_at_waits, every=LOOK_AT_WAITS)
+    try:
+        yield
+    finally:
+        end()
 
 
 def require_warehouse(opened: Opened) -> None:
@@ -163,6 +186,23 @@ def surroundings(
         )
 
 
+@contextmanager
+def kept_allowances(opened: Opened, *, effects: Effects) -> Iterator[AllowanceBook]:
+    """Give the warehouse's own book of request allowances, for what is no run; what was taken is given back with the block."""
+    from etl.warehouse.allowances import Allowances
+    from etl.warehouse.locks import Locks
+
+    with Locks(opened.database, effects.threads) as locks:
+        yield Allowances(opened.database, locks)
+
+
+def no_book() -> AllowanceBook:
+    """Return a book of request allowances for where there is no warehouse: nothing is known, and nothing is kept."""
+    from etl.http.accounts import NoBook
+
+    return NoBook()
+
+
 def on_each(
     work: Callable[[Account], Result], chosen: Mapping[str, ConnectionSettings], *, given: Surroundings[Any]
 ) -> list[Result]:
@@ -172,49 +212,68 @@ def on_each(
         return list(threads.map(work, accounts))
 
 
-def connector(
-    settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects
-) -> Callable[[Account, JSON], AbstractContextManager[Client]]:
+def limits_of(connection: ConnectionSettings, provider: Provider) -> tuple[Limit, ...]:
+    """Return the limits that all hold for a connection at once, besides its budget for the UTC day."""
+    limit, daily = connection.rate_limit or provider.limit, connection.daily_requests
+    by_day = Limit(requests=daily, per=timedelta(days=1)) if daily is not None and provider.any_day else None
+    return tuple(one for one in (limit, by_day) if one is not None)
+
+
+class Connector:
     """
-    Return a function that opens the client of a chosen connection, given the request log that its limiter saved.
+    Opens the clients of chosen connections (`etl.runs.lifecycle.Connect`).
 
-    Connections with the same provider and token share one limiter, so that together they keep to one allowance.
+    Connections with the same provider and token share one limiter, so that together they keep to one allowance; `book` keeps it.
     """
-    from etl.http.client import Client, HttpOptions
-    from etl.http.limits import Limiters, fingerprint
 
-    limiters = Limiters()
-    http = settings.http
-    options = HttpOptions(
-        timeout=timedelta(seconds=http.timeout),
-        max_attempts=http.max_attempts,
-        backoff=timedelta(seconds=http.backoff),
-        max_backoff=timedelta(seconds=http.max_backoff),
-        max_response_bytes=http.max_response_mb * 2**20,
-    )
+    def __init__(
+        self, settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects, book: AllowanceBook
+    ) -> None:
+        from etl.http.accounts import Accounts
 
-    def connect(account: Account, memory: JSON) -> Client:
-        connection = chosen[account.connection]
-        provider = account.provider
+        self._settings = settings
+        self._chosen = chosen
+        self._effects = effects
+        self._accounts = Accounts(book, clock=effects.clock, random=effects.random)
+        self._limiters: dict[str, Limiter] = {}
+
+    @contextmanager
+    def reserved(self, account: Account) -> Iterator[None]:
+        """See `Connect.reserved`."""
+        connection, provider = self._chosen[account.connection], account.provider
         token = connection.token.get_secret_value() if connection.token else ""
+        limits, daily = limits_of(connection, provider), connection.daily_requests
+        with self._accounts.limiter(provider.name, token, limits=limits, daily=daily) as limiter:
+            self._limiters[account.connection] = limiter
+            try:
+                yield
+            finally:
+                del self._limiters[account.connection]
+
+    def spent(self, account: Account) -> int:
+        """Return how many requests of the UTC day are spent of a reserved account."""
+        return self._limiters[account.connection].standing().requests
+
+    def __call__(self, account: Account) -> Client:
+        """See `Connect`."""
+        from etl.http.client import Client, HttpOptions
+
+        http, provider, connection = self._settings.http, account.provider, self._chosen[account.connection]
         given = {header.setting: getattr(connection, header.setting) for header in provider.headers}
         return Client(
             provider=provider,
             base_url=connection.base_url or provider.base_url,
             credentials={setting: value for setting, value in given.items() if value is not None},
-            limiter=limiters.of(
-                provider.name,
-                fingerprint(token),
-                limit=connection.rate_limit or provider.limit,
-                daily=connection.daily_requests,
-                clock=effects.clock,
-                memory=memory,
+            limiter=self._limiters[account.connection],
+            http=HttpOptions(
+                timeout=timedelta(seconds=http.timeout),
+                max_attempts=http.max_attempts,
+                backoff=timedelta(seconds=http.backoff),
+                max_backoff=timedelta(seconds=http.max_backoff),
+                max_response_bytes=http.max_response_mb * 2**20,
             ),
-            http=options,
             connection=account.connection,
-            clock=effects.clock,
-            random=effects.random,
+            clock=self._effects.clock,
+            random=self._effects.random,
             allow_http=connection.allow_http,
         )
-
-    return connect

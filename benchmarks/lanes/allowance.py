@@ -15,14 +15,16 @@ from datetime import UTC, datetime, timedelta
 
 from benchmarks.bench import Found, Sample
 from etl import providers
+from etl.config import ConnectionSettings
 from etl.http.allowance import Allowance, DaySpent
 from etl.provider import Limit
 from etl.sandbox.limits import TRUE_LIMITS, Limiter, Quota
+from etl.wiring import limits_of
 
 START = datetime(2026, 3, 15, 12, tzinfo=UTC)
 TUPLE_HOURS = 6
 KROSAI_SECONDS = 600
-KROSAI_DAYS = 5
+KROSAI_DAYS = 30
 PREFIX = "allowance: "
 CALENDAR, ROLLING = "krosai, by the calendar's day", "krosai, by 24 hours"
 DAILY = 1000
@@ -43,9 +45,9 @@ LOADS = {"one thread": Load(workers=1, slowest=0.5), "six threads": Load(workers
 class _Simulation:
     """A day of requests in a second: the allowance is asked, requests fly, the server counts them as they arrive."""
 
-    def __init__(self, limit: Limit | None, rule: tuple[Quota, ...], load: Load, *, daily: int | None, seed: int) -> None:
+    def __init__(self, limits: tuple[Limit, ...], rule: tuple[Quota, ...], load: Load, *, daily: int | None, seed: int) -> None:
         self.now = self._arrived = START
-        self._allowance = Allowance(limits=[limit] if limit else [], daily=daily)
+        self._allowance = Allowance(limits=limits, daily=daily)
         self._server = Limiter({"api": rule}, self._arriving)
         self._load = load
         self._chance = random.Random(seed)  # noqa: S311 - a story, not a key
@@ -103,19 +105,24 @@ def measure(found: Found, *, repeat: int, say: Callable[[str], object]) -> None:
     rules = {name: tuple(TRUE_LIMITS[name]) for name in ("tuple", "krosai")}
     for seed in range(repeat):
         for who, load in LOADS.items():
-            minute = _Simulation(providers.get("tuple").limit, rules["tuple"], load, daily=None, seed=seed)
+            minute = _Simulation(_limits("tuple"), rules["tuple"], load, daily=None, seed=seed)
             length = timedelta(hours=TUPLE_HOURS)
             found[f"{PREFIX}tuple, {who}"].append(_spent(minute, length, 60 * 60 * TUPLE_HOURS))
         load = LOADS["six threads"]
         quick = Load(workers=6, slowest=0.15)  # six at once cannot ask ten times a second for longer than their answers take
-        second = _Simulation(providers.get("krosai").limit, rules["krosai"][:1], quick, daily=None, seed=seed)
+        second = _Simulation(_limits("krosai"), rules["krosai"][:1], quick, daily=None, seed=seed)
         length = timedelta(seconds=KROSAI_SECONDS)
         found[f"{PREFIX}krosai, by the second"].append(_spent(second, length, 10 * KROSAI_SECONDS))
-        day = _Simulation(providers.get("krosai").limit, rules["krosai"], load, daily=DAILY, seed=seed)
+        day = _Simulation(_limits("krosai", daily=DAILY), rules["krosai"], load, daily=DAILY, seed=seed)
         length = timedelta(days=KROSAI_DAYS)
         found[f"{PREFIX}{ROLLING}"].append(_spent(day, length, DAILY * KROSAI_DAYS))
         days = KROSAI_DAYS + 1  # from noon to noon: that many of the calendar's are begun
         found[f"{PREFIX}{CALENDAR}"].append(_counted(day.by_calendar_day(START + length), DAILY * days))
+
+
+def _limits(name: str, *, daily: int | None = None) -> tuple[Limit, ...]:
+    """Return the limits that the program keeps at a provider, as it does where nothing else is configured."""
+    return limits_of(ConnectionSettings(provider=name, daily_requests=daily), providers.get(name))
 
 
 def _spent(simulation: _Simulation, length: timedelta, allowed: int) -> Sample:

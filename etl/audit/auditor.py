@@ -15,17 +15,18 @@ from etl.audit.breakdowns import compare_days, compare_statuses
 from etl.audit.counts import END, Comparison, Counted, Located
 from etl.audit.port import AuditOutcome, AuditWarehouse, Disagreement, StreamVerdict
 from etl.audit.repair import mend_batch, read_again, read_damaged
-from etl.audit.self_check import Wrong, examine_batch
+from etl.audit.self_check import Wrong, compare_rollups, examine_batch
 from etl.coverage import BEGINNING, ORIGIN, Span
 from etl.errors import AnchorNotMet, ConnectionFailed, NotFound
 from etl.model import Verdict
+from etl.printable import number_of
 from etl.reading.orders import way_of
 from etl.reading.walks.way import Uncountable
 from etl.runs.context import Task
 from etl.runs.details import read_details
 from etl.runs.state import StreamState
-from etl.runs.streams import fail_alone, start_of, streams_to_audit
-from etl.runs.terms import Finding
+from etl.runs.streams import fail_alone, not_begun, start_of, streams_to_audit
+from etl.runs.terms import Finding, Want
 
 
 class _Stream:
@@ -52,6 +53,7 @@ class Audit:
         self.states = warehouse.streams(task.connection)
         self.found: Counter[str] = Counter()  # by stream, the warehouse's disagreements with itself
         self.open: Counter[str] = Counter()  # by stream, those of them not repaired
+        self.rollups: list[Disagreement] = []  # stored roll-ups that differ; named with the first stream
         self.copies: dict[str, dict[str, datetime]] = defaultdict(dict)  # by stream, held rows that are not calls
 
     def look(self) -> None:
@@ -64,10 +66,14 @@ class Audit:
                 self._name(disagreement)
             for row in wrong.copies:
                 self.copies[row.stream][row.call_id] = row.cursor_at
-        for stream in self._streams():
+        streams = list(self._streams())
+        for stream in streams:
             self._count(stream)
             for disagreement in stream.located.disagreements(stream.name, mended=False):
                 self.outcome.name(disagreement)
+        if not self.outcome.disagreements:  # else roll-ups may differ from rows that are wrong themselves
+            self.rollups = compare_rollups(self.task, self.warehouse, mend=False)
+        for stream in streams:
             self._conclude(stream)
 
     def look_and_mend(self) -> None:
@@ -90,6 +96,7 @@ class Audit:
             if stream.uncountable or (stream.counted is not None and not stream.counted.agree and not stream.outage):
                 self._reread(stream)
         read_details(self.task)
+        self.rollups = compare_rollups(self.task, self.warehouse, mend=True)  # of days that nothing has touched until now
         for stream in streams:
             if stream.counted is not None and not stream.counted.agree and not stream.outage:
                 self._count_again(stream)
@@ -122,12 +129,15 @@ class Audit:
             if state is not None and state.closed_at is not None:
                 stream.notes.append("the agent no longer exists at the provider; its calls are kept")
                 return
+            if future := not_begun(self.task.account, Want(), now=self.task.clock.now()):
+                stream.notes.append(future)
+                return
             comparison = self._compare(stream)
             if stream.counted is not None and not stream.counted.agree:
                 comparison = self._compare(stream)  # a call may have come or gone between two requests
             if (counted := stream.counted) is None:
                 return
-            self._note_gaps(stream, state)
+            self._note_gaps(stream, state, counted)
             if counted.agree:
                 self._second_look(stream, counted)
                 return
@@ -152,7 +162,7 @@ class Audit:
             stream.counted = Counted(
                 span=counted.span, provider=counted.provider - repeats, held=counted.held, rejected=counted.rejected
             )
-            stream.notes.append(f"the provider lists {repeats:,} calls twice; they are counted once")
+            stream.notes.append(f"the provider lists {number_of(repeats, 'call')} twice; each is counted once")
 
     def _second_look(self, stream: _Stream, counted: Counted) -> None:
         """Compare a stream whose total agrees by status and by day as well."""
@@ -160,8 +170,8 @@ class Audit:
             if note := look(self.task, self.warehouse, stream.name, counted):
                 stream.notes.append(note)
 
-    def _note_gaps(self, stream: _Stream, state: StreamState | None) -> None:
-        if state is None:
+    def _note_gaps(self, stream: _Stream, state: StreamState | None, counted: Counted) -> None:
+        if state is None or (not state.coverage and counted.provider):
             stream.notes.append("the stream was never read")
         elif gaps := replace(state, start=start_of(self.task.account)).gaps:
             first, last = gaps.first.start, gaps.last.end
@@ -204,9 +214,20 @@ class Audit:
         left = sum(self.open[name] for name in {stream.name, *of_none})
         counted = stream.counted
         if counted is not None and not counted.agree and stream.located.unread:
-            stream.notes.append(f"{stream.located.unread} stretches that disagree were not narrowed down to calls")
+            stream.notes.append(
+                f"{number_of(stream.located.unread, 'stretch', 'stretches')} of disagreement could not be narrowed down to calls"
+            )
         if found:
-            stream.notes.append(f"{found:,} calls did not agree with their own records, {found - left:,} of them were mended")
+            stream.notes.append(f"{number_of(found, 'call')} disagreed with the records kept, {found - left:,} mended")
+        for disagreement in self.rollups:
+            self.outcome.name(disagreement)
+        if self.rollups:
+            found_anywhere = ", ".join(name for one in self.rollups for name in one.differs)
+            again = " and are made again" if self.rollups[0].mended else ""
+            stream.notes.append(f"stored roll-ups did not agree with the calls held{again}: {found_anywhere}")
+            stream.was_wrong = True
+            left += not self.rollups[0].mended
+            self.rollups = []
         if left or (counted is not None and not counted.agree):
             verdict = Verdict.MISMATCH
         elif counted is None:

@@ -135,15 +135,18 @@ class Comparison:
         self.span = Span(max(start or BEGINNING, kept), self.side.bound)
 
     def count(self) -> Counted:
-        """Count both sides."""
+        """Count both sides. Where they agree, the provider's total must agree with what it lists as well."""
         provider = self.side.count(self.span)
         placeless = self.rejects.count_placeless(above=self.side.placeless_above()) if self.rejects.placeless else 0
-        return Counted(
+        counted = Counted(
             span=self.span,
             provider=provider,
             held=self._held(self.span),
             rejected=self.rejects.count(self.span) + placeless,
         )
+        if counted.agree and provider:
+            self.side.confirm(self.span, counted=provider, middle=self._middle(self.span, provider))
+        return counted
 
     def locate(self, counted: Counted) -> Located:
         """Narrow a disagreement down, to single calls if the allowed requests suffice."""

@@ -31,7 +31,7 @@ def audit_connection(account: Account, *, connect: Connect, given: Auditing) -> 
 
     def audit() -> None:
         _require_known(account, given.warehouse)
-        with _comparing(account, Run(), connect=connect, given=given, outcome=outcome) as comparison:
+        with connect.reserved(account), _comparing(account, Run(), connect=connect, given=given, outcome=outcome) as comparison:
             comparison.look()
 
     under_lock(audit, warehouse=given.warehouse, outcome=outcome)
@@ -48,7 +48,8 @@ def repair_connection(account: Account, *, connect: Connect, given: Auditing) ->
 
     def repair() -> None:
         _require_known(account, given.warehouse)
-        carry_out(mend, account, kind=RunKind.REPAIR, given=given, outcome=outcome)
+        with connect.reserved(account):
+            carry_out(mend, account, kind=RunKind.REPAIR, given=given, outcome=outcome)
 
     under_lock(repair, warehouse=given.warehouse, outcome=outcome)
     return outcome
@@ -58,6 +59,7 @@ def _require_known(account: Account, warehouse: AuditWarehouse) -> None:
     if not warehouse.is_known(account.connection):
         raise UsageError(
             "it was never synced, so there is nothing to audit.",
+            safe="Nothing was asked.",
             hint=f"Run: etl sync {account.connection}",
         )
 
@@ -74,7 +76,6 @@ def _comparing(account: Account, run: Run, *, connect: Connect, given: Auditing,
                 account.connection,
                 outcome.verdicts,
                 checked_at=given.clock.now(),
-                capabilities=task.capabilities.stored(),
-                request_log=api.request_log(),
+                capabilities=task.found_out(),
             )
             log.info("audit.finished", connection=account.connection, requests=api.requests, disagreements=outcome.disagreements)

@@ -134,7 +134,11 @@ class AuditWarehouse(RunWarehouse, Protocol):
         ...
 
     def open_rejects(self, *, connection: str, stream: str) -> tuple[OpenReject, ...]:
-        """Return a stream's open rejects, except those that are a later form of a call held in it."""
+        """
+        Return a stream's open rejects that stand for calls which are not held.
+
+        Left out are a later form of a call held in the stream, and an id in two streams that none holds: that call is missing.
+        """
         ...
 
     def count_by_status(self, *, connection: str, stream: str, before: datetime) -> Mapping[str, int]:
@@ -153,12 +157,20 @@ class AuditWarehouse(RunWarehouse, Protocol):
         """Return which of the ids are held in any stream."""
         ...
 
+    def differing_rollups(self, connection: str) -> Iterator[tuple[str, date]]:
+        """Yield every day of a stored roll-up that is not what calls say, with the roll-up's name."""
+        ...
+
+    def remake_days(self, account: Account, *, run_id: int, days: Sequence[date]) -> None:
+        """Have the roll-ups of these days made again when the run ends. Raises FenceLost."""
+        ...
+
     def save_daily_totals(self, connection: str, totals: Mapping[date, int], *, observed_at: datetime) -> None:
         """Store the provider's own daily counts."""
         ...
 
     def save_verdicts(
-        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON, request_log: JSON
+        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON
     ) -> None:
         """Store an audit's verdicts, and what was found out about the provider on the way."""
         ...

@@ -1,5 +1,5 @@
 """
-Checks the warehouse against itself: each row and its children against its own records, and the order of versions.
+Checks the warehouse against itself: each row and its children against its own records, versions' order, roll-ups.
 
 No request is needed. A row is a pure function of its records (`etl.records.rederive`), so any difference was caused by something
 else than a sync.
@@ -7,8 +7,10 @@ else than a sync.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import pairwise
 from operator import attrgetter
 
@@ -47,6 +49,20 @@ def examine_batch(task: Task, warehouse: AuditWarehouse, batch: Batch) -> Wrong:
         wrong.erase += [Disagreement("", call_id, (f"call_{kind} of no call",)) for call_id in sorted(orphans)]
     _check_versions(batch, held, wrong)
     return wrong
+
+
+def compare_rollups(task: Task, warehouse: AuditWarehouse, *, mend: bool) -> list[Disagreement]:
+    """Compare the stored roll-ups with calls; with `mend` those that differ are made again at the end of the run."""
+    found: dict[str, list[date]] = defaultdict(list)
+    for relation, day in warehouse.differing_rollups(task.connection):
+        found[relation].append(day)
+    days = sorted({day for some in found.values() for day in some})
+    if mend and days:
+        warehouse.remake_days(task.account, run_id=task.run_id, days=days)
+    return [
+        Disagreement("", None, (f"{relation} of {days[0]:%Y-%m-%d}" + (f" and {len(days) - 1} more" if days[1:] else ""),), mend)
+        for relation, days in found.items()
+    ]
 
 
 def _sort_unlike(task: Task, warehouse: AuditWarehouse, unlike: Sequence[Unlike], wrong: Wrong) -> None:

@@ -157,19 +157,74 @@ def audit(
     raise typer.Exit(audit_connections(context.obj, tuple(connections or ()), repair=repair, as_json=as_json))
 
 
+rollups = typer.Typer(no_args_is_help=True, help="Make the roll-ups of dashboards again.")
+app.add_typer(rollups, name="rollups", short_help="Make the roll-ups of dashboards again.")
+
+
+@rollups.command("rebuild", short_help="Make all roll-ups again, also for a new reporting time zone.")
+def rebuild(context: typer.Context, *, as_json: Json = False) -> None:
+    """Make all roll-ups again, of every connection that holds calls; takes on a new warehouse.reporting_timezone."""
+    from etl.cli.rebuilding import rebuild_rollups
+
+    raise typer.Exit(rebuild_rollups(context.obj, as_json=as_json))
+
+
+@app.command(short_help="Write the whole warehouse into a file.")
+def backup(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(parser=Path, metavar="FILE", help="Where to; a backup that stands there is replaced.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write the whole warehouse into one file, as it is at one instant; it is as secret as the calls."""
+    from etl.cli.backing_up import back_up_warehouse
+
+    back_up_warehouse(context.obj, path, as_json=as_json)
+
+
+@app.command(short_help="Bring a backup into an empty database.")
+def restore(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(parser=Path, metavar="FILE", help="What `etl backup` wrote.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Bring a backup into the configured database, which must hold no calls; all or nothing."""
+    from etl.cli.backing_up import restore_warehouse
+
+    restore_warehouse(context.obj, path, as_json=as_json)
+
+
+@app.command(short_help="Let a database role read the warehouse, in full or masked.")
+def grant(
+    context: typer.Context,
+    role: Annotated[str, typer.Argument(help="A role of the database server.")],
+    *,
+    masked: Annotated[bool, typer.Option("--masked", help="Only the schema masked, which holds no personal datum.")] = False,
+    editor: Annotated[bool, typer.Option("--editor", help="Also let it write people, numbers and the names of agents.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take every right on the warehouse away from it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let a database role read exactly what is asked, objects of later versions included; what it had beyond is taken away."""
+    from etl.cli.granting import grant_rights
+
+    grant_rights(context.obj, role, masked=masked, editor=editor, revoke=revoke, as_json=as_json)
+
+
 @app.command(short_help="Run a query on the warehouse, or open psql on it.")
 def sql(
     context: typer.Context,
     query: Annotated[Optional[str], typer.Argument(help="What to ask; none: opens psql.")] = None,  # noqa: UP045
     *,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV (RFC 4180).")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a query on the warehouse, or open psql on it (also on the embedded one)."""
     from etl.cli.shell import ask, open_psql
 
     if query is None:
-        raise typer.Exit(open_psql(context.obj))
-    ask(context.obj, query, as_json=as_json)
+        raise typer.Exit(open_psql(context.obj, formed=as_csv or as_json))
+    ask(context.obj, query, as_json=as_json, as_csv=as_csv)
 
 
 @app.command(short_help="Serve the four provider APIs on loopback, with made-up calls.")
@@ -184,8 +239,13 @@ def sandbox(
 
 
 @app.command(short_help="Show the whole thing on this machine, with no account.")
-def demo() -> None:
+def demo(
+    keep: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(parser=Path, metavar="DIR", help="Keep the warehouse and its configuration in this new folder."),
+    ] = None,
+) -> None:
     """Show the whole thing with no account: embedded Postgres, sandbox, a sync, and a look at the result."""
     from etl.cli.demonstration import run_demo
 
-    raise typer.Exit(run_demo())
+    raise typer.Exit(run_demo(keep))

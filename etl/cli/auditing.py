@@ -14,12 +14,13 @@ from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
 from etl.coverage import BEGINNING
 from etl.model import Verdict
+from etl.printable import number_of
 from etl.runs.terms import Trigger
 from etl.system import system_effects
 from etl.wiring import (
+    Connector,
     Invocation,
     Opened,
-    connector,
     on_each,
     open_warehouse,
     require_warehouse,
@@ -35,7 +36,7 @@ def audit_connections(invocation: Invocation, names: Sequence[str], *, repair: b
     """Audit the chosen connections, show what was found, and return the exit code."""
     settings = settings_of(invocation)
     chosen = settings.choose(tuple(names))
-    with open_warehouse(settings) as opened:
+    with open_warehouse(settings, writes=True) as opened:
         require_warehouse(opened)
         outcomes = run_audits(settings, chosen, opened, repair=repair, quiet=as_json)
     if as_json:
@@ -54,8 +55,8 @@ def run_audits(
     audit = repair_connection if repair else audit_connection
     with watching(quiet=quiet) as watcher, interruptible() as stop:
         effects = system_effects(stop)
-        connect = connector(settings, chosen, effects=effects)
         with surroundings(AuditedWarehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=Trigger.CLI) as given:
+            connect = Connector(settings, chosen, effects=effects, book=given.warehouse.allowances)
             return on_each(lambda one: audit(one, connect=connect, given=given), chosen, given=given)
 
 
@@ -76,7 +77,7 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
             for outcome in outcomes
             for one in outcome.verdicts
         ],
-        spare=("until",),
+        spare=("until", "rejected"),
     )
     for outcome in outcomes:
         for one in outcome.verdicts:
@@ -85,12 +86,14 @@ def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:
         for found in outcome.named[:SHOWN]:
             mended = " (mended)" if found.mended else ""
             where = f", stream {found.stream}" if found.stream else ""
-            say(f"{outcome.connection}{where}, call {found.call_id}: {', '.join(found.differs)}{mended}")
+            what = "roll-ups" if found.call_id is None else f"call {found.call_id}"
+            say(f"{outcome.connection}{where}, {what}: {', '.join(found.differs)}{mended}")
         if outcome.disagreements > SHOWN:
             say(f"{outcome.connection}: {outcome.disagreements - SHOWN:,} more; --json names up to a thousand.")
         for finding in outcome.findings:
             warn(f"{outcome.connection}, stream {finding.stream}: {finding.text}")
-        say(f"{outcome.connection}: {outcome.checked:,} calls compared with their own records, {outcome.requests:,} requests.")
+        checked, requests = number_of(outcome.checked, "call"), number_of(outcome.requests, "request")
+        say(f"{outcome.connection}: {checked} compared with their own records, {requests}.")
         if outcome.stands and not repair:
             say(f"To put it right: etl audit {outcome.connection} --repair")
     show_errors(outcome.error for outcome in outcomes if outcome.error is not None)

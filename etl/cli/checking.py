@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 
-from etl.cli.output import error_document, say, show_error, show_json, worst_code
+from etl.cli.output import error_document, say, show_error, show_json, warn, worst_code
+from etl.cli.rebuilding import zone_pending
 from etl.config import ConnectionSettings, Settings
+from etl.effects import Effects
 from etl.errors import EtlError
 from etl.reading.probe import probe
 from etl.reading.source import Source
+from etl.runs.account import Account
+from etl.runs.allowances import AllowanceBook
+from etl.runs.streams import not_begun
+from etl.runs.terms import Want
 from etl.system import system_effects
-from etl.wiring import Invocation, Opened, account, connector, open_warehouse, settings_of
+from etl.wiring import Connector, Invocation, Opened, account, kept_allowances, no_book, open_warehouse, settings_of
 
 
 class Finding(NamedTuple):
@@ -28,8 +35,7 @@ def check_everything(invocation: Invocation, *, as_json: bool) -> int:
     settings = settings_of(invocation)
     chosen = settings.choose()
     findings = [Finding("configuration", f"{len(chosen)} connection{'' if len(chosen) == 1 else 's'}")]
-    findings += _database(settings)
-    findings += [_credential(settings, name, connection) for name, connection in chosen.items()]
+    findings += _database_and_credentials(settings, chosen)
     if as_json:
         show_json({"ok": not any(one.error for one in findings), "checks": [_document(one) for one in findings]})
     else:
@@ -42,35 +48,59 @@ def check_everything(invocation: Invocation, *, as_json: bool) -> int:
     return worst_code(one.error.exit_code for one in findings if one.error)
 
 
-def _database(settings: Settings) -> list[Finding]:
+def _database_and_credentials(settings: Settings, chosen: Mapping[str, ConnectionSettings]) -> list[Finding]:
+    """Look at the database first: where it holds a warehouse, the requests for the credentials count there."""
+    findings: list[Finding] = []
+    effects = system_effects()
     try:
         with open_warehouse(settings) as opened:
             opened.database.check_server()
-            return [Finding("database", opened.database.address), _attempt("schema", lambda: _schema(opened, settings))]
+            findings.append(Finding("database", f"{opened.database.address}, {opened.database.privacy()}"))
+            findings.append(_attempt("schema", lambda: _schema(opened, settings)))
+            if findings[-1].error is None and not opened.is_empty():
+                with kept_allowances(opened, effects=effects) as book:
+                    return findings + _credentials(settings, chosen, effects=effects, book=book)
     except EtlError as error:
-        return [Finding("database", "", error)]
+        findings.append(Finding("database", "", error))
+    return findings + _credentials(settings, chosen, effects=effects, book=no_book())
 
 
 def _schema(opened: Opened, settings: Settings) -> str:
     from etl.warehouse import schema
 
-    if schema.is_empty(opened.database):
+    found = schema.current(opened.database)
+    opened.database.require_rights(to_change=found != schema.head())
+    if found is None:
         return "the warehouse is empty; the first `etl sync` makes its schema"
     schema.require_newest(opened.database)
     wanted, kept = settings.warehouse.reporting_timezone, schema.reporting_timezone(opened.database)
-    ignored = f" (warehouse.reporting_timezone says {wanted}, which only an empty warehouse takes on)" if wanted != kept else ""
-    return f"version {schema.head()}, days end at midnight {kept}{ignored}"
+    pending = f" ({zone_pending(wanted)})" if wanted != kept else ""
+    return f"version {schema.head()}, days end at midnight {kept}{pending}"
 
 
-def _credential(settings: Settings, name: str, connection: ConnectionSettings) -> Finding:
-    def ask() -> str:
-        one = account(name, connection)
-        effects = system_effects()
-        with connector(settings, {name: connection}, effects=effects)(one, None) as api:
-            total = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
-        return f"{one.provider.title} accepts the credential" + (f" and counts {total}" if total else "")
+def _credentials(
+    settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects, book: AllowanceBook
+) -> list[Finding]:
+    connect = Connector(settings, chosen, effects=effects, book=book)
 
-    return _attempt(f"connection {name}", ask, connection=name)
+    def ask(one: Account) -> str:
+        with connect.reserved(one), connect(one) as api:
+            counts, apart = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
+            spent, daily = connect.spent(one), chosen[one.connection].daily_requests
+        future = not_begun(one, Want(), now=effects.clock.now())
+        accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
+        accepted += f"; {spent:,} of today's {daily:,} requests are spent" if daily else ""
+        accepted += f"; {future}" if future else ""
+        if apart is not None:
+            warn(
+                f"connection {one.connection}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider."
+            )
+        return accepted
+
+    return [
+        _attempt(f"connection {name}", partial(ask, account(name, connection)), connection=name)
+        for name, connection in chosen.items()
+    ]
 
 
 def _attempt(subject: str, look: Callable[[], str], *, connection: str | None = None) -> Finding:

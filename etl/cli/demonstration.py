@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import tempfile
 from pathlib import Path
 
+from etl.cli.answering import show_table
 from etl.cli.output import say, say_lines, show_error
 from etl.cli.syncing import exit_code, run_syncs, show_outcomes
-from etl.cli.table import show_table
+from etl.cli.time_line import show_time_lines
 from etl.errors import EtlError, UsageError
 from etl.runs.terms import Want
 from etl.system import SystemClock
-from etl.wiring import open_warehouse
+from etl.wiring import Opened, open_warehouse
+
+AS_IT_WAS = "It was left as it is."
+EXPLAINED = """# Written by `etl demo --keep`. The sandbox that its connections name has ended with the demonstration:
+# what reads the warehouse works (status, runs, rejects, sql, replay), what asks a provider (check, sync, audit) does not.
+"""
 
 QUESTIONS = (
     (
@@ -50,18 +58,43 @@ def serve_sandbox(*, port: int, seed: int) -> None:
         ) from error
 
 
-def run_demo() -> int:
-    """Run the whole demonstration in a temporary folder: sandbox, embedded server, first sync, second sync, questions."""
+def run_demo(keep: Path | None) -> int:
+    """Run everything in a temporary folder, or in `keep`, which stays. Raises UsageError if that is not a new or empty one."""
+    if keep is not None:
+        return _demonstrate(_made(keep), kept=True)
+    with tempfile.TemporaryDirectory(prefix="call-warehouse-demo-") as folder:
+        Path(folder).chmod(0o755)  # if we are root, the embedded server runs under another account
+        return _demonstrate(Path(folder), kept=False)
+
+
+def _made(keep: Path) -> Path:
+    place = keep.expanduser().absolute()
+    try:
+        if not place.exists():
+            place.mkdir(parents=True)
+            if os.geteuid() == 0:
+                place.chmod(0o755)  # as above
+        elif any(place.iterdir()):
+            raise UsageError(f"{keep} holds something already.", safe=AS_IT_WAS, hint="Name a new folder: etl demo --keep DIR")
+    except OSError as error:
+        raise UsageError(
+            f"{keep} cannot be used: {error.strerror}.", safe=AS_IT_WAS, hint="Name a folder that you can write."
+        ) from error
+    return place
+
+
+def _demonstrate(place: Path, *, kept: bool) -> int:
+    """Show sandbox, embedded server, first sync, second sync and questions; return the exit code."""
     from etl.config import load
     from etl.log import configure
     from etl.sandbox import Sandbox, config, demo_history
     from etl.warehouse.reports import asking
 
-    with tempfile.TemporaryDirectory(prefix="call-warehouse-demo-") as folder, Sandbox(demo_history()) as sandbox:
-        place = Path(folder)
-        place.chmod(0o755)  # if we are root, the embedded server runs under another account
+    with Sandbox(demo_history()) as sandbox:
         file = place / "config.toml"
-        file.write_text(f'[warehouse]\ndata_dir = "{place / "warehouse"}"\n\n{config(sandbox)}', encoding="utf-8")
+        file.touch(mode=0o600)
+        data_dir = json.dumps(str(place / "warehouse"), ensure_ascii=False)
+        file.write_text(f"{EXPLAINED}\n[warehouse]\ndata_dir = {data_dir}\n\n{config(sandbox)}", encoding="utf-8")
         settings = load(file, {name: value for name, value in os.environ.items() if not name.startswith("ETL_")})
         configure(secrets=settings.secrets, level="warning")
         say("1. Four provider APIs are served on this machine, with made-up calls of the last ten days.")
@@ -83,14 +116,32 @@ def run_demo() -> int:
                 say_lines(f"\n   {question}\n")
                 say_lines("\n".join(f"   {line}" for line in query.splitlines()) + "\n")
                 try:
-                    answer = asking.ask(opened.database, query)
-                    show_table(answer.columns, answer.rows)
+                    show_table(asking.ask(opened.database, query))
                 except EtlError as error:
                     show_error(error)
                     return error.exit_code
+            say_lines("\n5. What was read, and how many calls each day has:")
+            _show_lines(opened)
+        if kept:
+            _say_what_is_kept(file)
         say_lines("\nWhat next:")
-        say("   etl init      writes a config.toml; put the token of an account into it")
-        say("   etl check     says whether database and tokens work")
-        say("   etl sync      loads your calls; run it again whenever you like, or on a schedule")
-        say('   etl sql       asks the warehouse: etl sql "SELECT * FROM data_freshness"')
+        if not kept:
+            say("   etl demo --keep DIR   does the same again and keeps the warehouse, to ask it with etl status and etl sql")
+        say("   etl init              writes a config.toml; put the token of an account into it")
+        say("   etl check             says whether database and tokens work")
+        say("   etl sync              loads your calls; run it again whenever you like, or on a schedule")
+        say('   etl sql               asks the warehouse: etl sql "SELECT * FROM data_freshness"')
     return exit_code([*outcomes, *again])
+
+
+def _show_lines(opened: Opened) -> None:
+    from etl.warehouse.reports.time_lines import calls_per_day, time_lines
+
+    show_time_lines(time_lines(opened.database), days=calls_per_day(opened.database))
+
+
+def _say_what_is_kept(file: Path) -> None:
+    command = f"etl --config {shlex.quote(str(file))}"
+    say_lines("\nThe warehouse is kept. The sandbox has ended, so nothing can be synced into it; what reads it works:")
+    for arguments in ("status", "runs", 'sql "SELECT * FROM data_freshness"'):
+        say(f"   {command} {arguments}")

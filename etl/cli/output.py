@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
+from typing import TextIO
 
 from etl.errors import EtlError, UsageError, WarehouseError
 from etl.model import JSON
@@ -29,10 +32,10 @@ def show_errors(errors: Iterable[EtlError]) -> None:
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for first, *others in dict.fromkeys(map(_sentences, errors)):
-        console.print(Text(first, style="bold red"))
+        console.print(Text(_fitted(first, sys.stderr), style="bold red"))
         for line in others:
             if line:
-                console.print(Text(line))
+                console.print(Text(_fitted(line, sys.stderr)))
 
 
 def _sentences(error: EtlError) -> tuple[str, ...]:
@@ -59,8 +62,8 @@ def show_json(document: JSON) -> None:
 
 
 def say(line: str = "") -> None:
-    """Print one line for the user; line ends within it are escaped."""
-    say_lines(printable(line))
+    """Print one line for the user, line ends escaped; on a terminal that is too narrow it goes on below, indented."""
+    say_lines(_fitted(printable(line), sys.stdout))
 
 
 def say_lines(text: str) -> None:
@@ -70,8 +73,17 @@ def say_lines(text: str) -> None:
 
 
 def warn(line: str) -> None:
-    """Print a line for the user on standard error."""
-    sys.stderr.write(printable(line) + "\n")
+    """Print a line for the user on standard error, as `say` does."""
+    sys.stderr.write(_fitted(printable(line), sys.stderr) + "\n")
+
+
+def _fitted(text: str, stream: TextIO) -> str:
+    """Return lines that a terminal need not fold in the middle of a word; a word that is longer, such as a path, stays whole."""
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    fold = textwrap.TextWrapper(width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False).fill
+    return "\n".join(fold(line) if len(line) > width else line for line in text.split("\n"))
 
 
 def plain(value: object) -> JSON:

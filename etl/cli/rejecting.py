@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
+from etl import providers
 from etl.cli.output import say, show_json
 from etl.cli.table import show_table
-from etl.errors import UsageError
+from etl.errors import EtlError, UsageError
+from etl.records.misfit import misfit
 from etl.warehouse.reports import rejects
 from etl.warehouse.reports.status import Row
 from etl.wiring import Invocation, open_warehouse, require_warehouse, settings_of
@@ -39,7 +44,8 @@ def show_rejects(invocation: Invocation, connection: str | None, *, limit: int, 
             raise UsageError(f"There is no connection {connection!r}.", hint="`etl status` shows those that were synced.")
         count, found = rejects.open_rejects(opened.database, connection, limit=limit)
         departures = rejects.departures(opened.database, connection)
-    shown = [row if raw else {name: value for name, value in row.items() if name != "raw_text"} for row in found]
+    hidden = {"provider"} if raw else {"provider", "raw_text"}
+    shown = [{name: value for name, value in row.items() if name not in hidden} | _why(row) for row in found]
     if as_json:
         show_json({"open_rejects": count, "rejects": shown, "drift": departures})
         return
@@ -47,7 +53,7 @@ def show_rejects(invocation: Invocation, connection: str | None, *, limit: int, 
     _show_departures(departures)
 
 
-def _show_rejects(count: int, found: list[Row]) -> None:
+def _show_rejects(count: int, found: Sequence[Row]) -> None:
     if not count:
         say("No record waits as a reject.")
         return
@@ -59,9 +65,21 @@ def _show_rejects(count: int, found: list[Row]) -> None:
     )
     if count > len(found):
         say(f"… and {count - len(found):,} more: etl rejects --limit N")
+    alike = Counter((row["connection"], row["reason"], row["stood"], row["accepted"]) for row in found)
+    for (connection, reason, stood, accepted), number in alike.items():
+        say(f"{connection}, {reason} ({number:,}): what stood there: {stood}; accepted: {accepted}.")
     for row in found:
         if "raw_text" in row:
             say(f"{row['connection']}, {row['record_key']}: {row['raw_text']}")
+
+
+def _why(row: Row) -> dict[str, str | None]:
+    """Return what stood in a reject's unfit place and what is accepted there; None where its provider is not installed."""
+    try:
+        found = misfit(providers.get(row["provider"]), row["raw_text"].encode(), row["reason"])
+    except EtlError:
+        return {"stood": None, "accepted": None}
+    return {"stood": found.stood, "accepted": found.accepted}
 
 
 def _show_departures(departures: list[Row]) -> None:

@@ -19,7 +19,7 @@ def replay_connections(invocation: Invocation, names: tuple[str, ...], *, as_jso
     """Replay the chosen connections, show what changed, and return the exit code. No credential is needed."""
     settings = settings_of(invocation)
     chosen = settings.named(names)
-    with open_warehouse(settings) as opened:
+    with open_warehouse(settings, writes=True) as opened:
         require_warehouse(opened)
         outcomes = run_replays(chosen, opened, quiet=as_json)
     if as_json:

@@ -7,11 +7,19 @@ from datetime import timedelta
 from typing import Any
 
 from etl.cli.output import say, show_json, warn
+from etl.cli.rebuilding import zone_pending
 from etl.cli.table import duration, show_table, shown
+from etl.cli.time_line import show_time_lines
 from etl.config import Settings
+from etl.printable import number_of
+from etl.reading.clocks import Apart
+from etl.runs.failing import cannot_be_had
+from etl.runs.streams import not_begun
+from etl.runs.terms import Want
 from etl.system import SystemClock
-from etl.warehouse.reports import gaps, status
+from etl.warehouse.reports import gaps, status, time_lines
 from etl.warehouse.reports.gaps import Gap, Why
+from etl.warehouse.reports.time_lines import TimeLine
 from etl.wiring import Invocation, account, open_warehouse, require_warehouse, settings_of
 
 RUN_COLUMNS = {
@@ -49,9 +57,14 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         rows = status.connections(opened.database)
         streams = status.streams(opened.database)
         found = gaps.gaps(opened.database)
-    rows = [{**row, **_lateness(settings, row)} for row in rows]
+        lines = time_lines.time_lines(opened.database)
+        remarks = _remarks(settings, status.pending(opened.database))
+    rows = [{**row, **_lateness(settings, row), **_beginning(settings, row)} for row in rows]
     if as_json:
-        show_json({"connections": [{**row, "streams": _streams(row, streams, found)} for row in rows]})
+        documents = [
+            {**row, "streams": _streams(row, streams, found), "time_line": _stretches(row["connection"], lines)} for row in rows
+        ]
+        show_json({"connections": documents, "remarks": remarks})
         return
     if not rows:
         say("Nothing was synced yet. Run: etl sync")
@@ -77,26 +90,52 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
             )
             for row in rows
         ],
-        spare=("provider", "ended", "complete until"),
+        spare=("provider", "ended", "complete until", "rejects", "open"),
     )
+    show_time_lines(lines)
     for row in rows:
-        for gap in found:
-            if gap.connection == row["connection"]:
-                say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
-        if row["rejects"] or row["drift"]:
-            say(
-                f"{row['connection']}: {row['rejects']:,} rejected records, {row['drift']:,} departures from what the provider "
-                f"documents, see: etl rejects {row['connection']}"
-            )
-        if row["max_lateness"] is not None:
-            say(f"{row['connection']}: in the last 30 days a call appeared up to {duration(row['max_lateness'])} late.")
-        if row["near_lookback"]:
-            warn(
-                f"{row['connection']}: that is close to the lookback of {duration(row['lookback'])}; what comes later still is "
-                f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
-            )
-        if row["error_message"]:
-            say(row["error_message"])
+        _remark(row, [gap for gap in found if gap.connection == row["connection"]])
+    for remark in remarks:
+        say(remark)
+
+
+def _remarks(settings: Settings, pending: status.Row) -> list[str]:
+    """Return what is left to be done in the warehouse as a whole."""
+    remarks = []
+    if pending["zone"] != settings.warehouse.reporting_timezone:
+        remarks.append(f"Days end at midnight {pending['zone']}: {zone_pending(settings.warehouse.reporting_timezone)}.")
+    if pending["unfilled"]:
+        remarks.append(
+            f"Versions of calls in {', '.join(pending['unfilled'])} were kept before these had columns of their own for when "
+            "they occurred, direction, agent, duration and cost. To fill them in: etl replay"
+        )
+    return remarks
+
+
+def _remark(row: status.Row, found: list[Gap]) -> None:
+    """Say what is worth a sentence about a connection."""
+    for gap in found:
+        say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
+    if row["not_begun"]:
+        say(f"{row['connection']}: {row['not_begun']}.")
+    if row["details_failing"]:
+        say(f"{row['connection']}: {cannot_be_had(row['details_failing'])}")
+    if row["rejects"] or row["drift"]:
+        rejects = number_of(row["rejects"], "rejected record")
+        drift = f"{number_of(row['drift'], 'departure')} from what the provider documents"
+        both = ", ".join(words for words, count in ((rejects, row["rejects"]), (drift, row["drift"])) if count)
+        say(f"{row['connection']}: {both}, see: etl rejects {row['connection']}")
+    if row["max_lateness"] is not None:
+        say(f"{row['connection']}: in the last 30 days a call appeared up to {duration(row['max_lateness'])} late.")
+    if row["near_lookback"]:
+        warn(
+            f"{row['connection']}: that is close to the lookback of {duration(row['lookback'])}; what comes later still is "
+            f"missed until an audit finds it. Raise connections.{row['connection']}.lookback."
+        )
+    if (apart := Apart.remembered(row["clocks"])) is not None:
+        warn(f"{row['connection']}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider.")
+    if row["error_message"]:
+        say(row["error_message"])
 
 
 def show_runs(invocation: Invocation, connection: str | None, *, limit: int, as_json: bool) -> None:
@@ -125,6 +164,13 @@ def _lateness(settings: Settings, row: status.Row) -> dict[str, Any]:
     return {"lookback": lookback, "near_lookback": bool(lookback and late and late > NEAR * lookback)}
 
 
+def _beginning(settings: Settings, row: status.Row) -> dict[str, Any]:
+    """Return why nothing of a connection is read yet; None if its start date is not in the future."""
+    connection = settings.connections.get(row["connection"])
+    one = account(row["connection"], connection) if connection is not None else None
+    return {"not_begun": not_begun(one, Want(), now=SystemClock().now()) if one is not None else None}
+
+
 def _proof(row: status.Row) -> str | None:
     """Return how the last audit reads: what was held, and rejected, of what the provider counts, and how long ago."""
     if row["audited_at"] is None:
@@ -134,7 +180,7 @@ def _proof(row: status.Row) -> str | None:
         return f"{row['audit_verdict']}, {ago}"
     rejected = row["audit_known_count"] - row["audit_held_count"]
     beside = f"{rejected:,} rejected, " if rejected else ""
-    counts = f"{row['audit_held_count']:,} of {row['audit_provider_count']:,} calls, {beside}{ago}"
+    counts = f"{row['audit_held_count']:,} of {number_of(row['audit_provider_count'], 'call')}, {beside}{ago}"
     return counts if row["audit_verdict"] in ("complete", "repaired") else f"{row['audit_verdict']}: {counts}"
 
 
@@ -142,8 +188,8 @@ def _largest_unit(age: timedelta) -> str:
     seconds = max(int(age.total_seconds()), 0)
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:
-            return f"{seconds // size} {unit}{'s' if seconds >= 2 * size else ''}"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
+            return number_of(seconds // size, unit)
+    return number_of(seconds, "second")
 
 
 def _told(gap: Gap) -> str:
@@ -166,4 +212,13 @@ def _streams(row: Mapping[str, Any], streams: list[status.Row], found: list[Gap]
         }
         for stream in streams
         if stream["connection"] == row["connection"]
+    ]
+
+
+def _stretches(connection: str, lines: list[TimeLine]) -> list[dict[str, Any]]:
+    return [
+        {"part": stretch.part, "start": stretch.start, "end": stretch.end}
+        for line in lines
+        if line.connection == connection
+        for stretch in line.stretches
     ]

@@ -33,7 +33,7 @@ def migrate_warehouse(invocation: Invocation) -> None:
     from etl.warehouse.schema import migrate
 
     settings = settings_of(invocation)
-    with open_warehouse(settings) as opened:
+    with open_warehouse(settings, writes=True) as opened:
         opened.database.check_server()
         before, after = migrate(opened.database)
         if before is None:

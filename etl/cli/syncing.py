@@ -18,11 +18,12 @@ from etl.cli.progress import watching
 from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
 from etl.errors import UsageError
+from etl.printable import number_of
 from etl.records.parse import Unfit, instant
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, Trigger, Want
 from etl.system import system_effects
-from etl.wiring import Invocation, Opened, connector, on_each, open_warehouse, settings_of, surroundings
+from etl.wiring import Connector, Invocation, Opened, on_each, open_warehouse, settings_of, surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ def sync_connections(invocation: Invocation, order: Order, *, as_json: bool) -> 
     want = _want(order)
     settings = settings_of(invocation)
     chosen = settings.choose(order.names)
-    with open_warehouse(settings) as opened:
+    with open_warehouse(settings, writes=True) as opened:
         if order.dry_run and opened.is_empty():
             if as_json:
                 show_json({"dry_run": True, "connections": []})
@@ -75,8 +76,8 @@ def run_syncs(
     warehouse = Rehearsal if dry_run else PostgresWarehouse
     with watching(quiet=quiet) as watcher, interruptible() as stop:
         effects = system_effects(stop)
-        connect = connector(settings, chosen, effects=effects)
         with surroundings(warehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=Trigger.CLI) as given:
+            connect = Connector(settings, chosen, effects=effects, book=given.warehouse.allowances)
             return on_each(lambda one: sync_connection(one, want=want, connect=connect, given=given), chosen, given=given)
 
 
@@ -104,8 +105,8 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
             warn(f"{outcome.connection}, stream {finding.stream}: {finding.text}")
         if outcome.counters.rejected:
             warn(
-                f"{outcome.connection}: {outcome.counters.rejected:,} records could not become calls; they are kept with "
-                f"the reason, see: etl rejects {outcome.connection}"
+                f"{outcome.connection}: {number_of(outcome.counters.rejected, 'record')} could not become calls; they are kept "
+                f"with the reason, see: etl rejects {outcome.connection}"
             )
     show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
 
@@ -124,7 +125,11 @@ def _want(order: Order) -> Want:
             hint="Give one or the other.",
         )
     if since and until and since >= until:
-        raise UsageError("--since must be before --until.", safe="Nothing was started.")
+        raise UsageError(
+            "--since must be before --until.",
+            safe="Nothing was started.",
+            hint="Exchange the two, or leave --until out: until now.",
+        )
     return Want(full=order.full, since=since, until=until)
 
 

@@ -35,7 +35,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, container_secrets: Pa
         raise UsageError(
             f"The configuration is not valid: {told}" + ("." if len(problems) == 1 and told[-1].isalnum() else ""),
             safe="\nNothing was started." if len(problems) > 1 else "Nothing was started.",
-            hint="docs/configuration.md explains every key.",
+            hint="etl init example.toml writes every key with its meaning; docs/configuration.md has more.",
         ) from None  # the cause holds the values, secrets included
     return settings
 

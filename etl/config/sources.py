@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def _document(path: Path) -> dict[str, JSON]:
         raise UsageError(
             f"The configuration file {path} does not exist.",
             safe="Nothing was started.",
-            hint="Run: etl init, or name another one with --config.",
+            hint=f"Run: etl init {shlex.quote(str(path))}, or name another one: etl --config FILE …",
         ) from None
     except OSError as exc:
         raise UsageError(

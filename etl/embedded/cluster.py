@@ -20,6 +20,8 @@ import psycopg
 
 from etl.embedded.account import PATIENCE_SECONDS, Account
 from etl.embedded.binaries import Binaries
+from etl.embedded.everyday import give_up_power
+from etl.embedded.failures import failed
 from etl.embedded.users import open_lock, take
 from etl.errors import WarehouseError
 
@@ -36,6 +38,7 @@ SETTINGS = {
     "listen_addresses": "",  # no network
     "unix_socket_permissions": "0700",
     "max_connections": "100",
+    "superuser_reserved_connections": "0",  # nobody can connect as one
     "shared_buffers": "128MB",
     "maintenance_work_mem": "64MB",
     "max_wal_size": "2GB",  # a backfill writes a lot: fewer checkpoints
@@ -166,6 +169,13 @@ class Cluster:
             time.sleep(POLL_SECONDS)
         return told == psycopg.pq.Ping.OK
 
+    def give_up_power(self) -> None:
+        """Make the role that everybody uses one without power. Nobody else may be connected. Raises WarehouseError."""
+        try:
+            give_up_power(self.conninfo, user=USER)
+        except psycopg.Error as error:
+            raise self._failed("prepared", str(error)) from error
+
     def ensure_database(self) -> None:
         """Create the database if it is missing. Raises WarehouseError."""
         try:
@@ -250,12 +260,7 @@ class Cluster:
             self.account.give(self.log)
 
     def _failed(self, what: str, said: str) -> WarehouseError:
-        words = said.strip().splitlines()[-3:]
-        return WarehouseError(
-            f"The embedded server could not be {what}: " + (" / ".join(word.strip() for word in words) or "it said nothing."),
-            safe="Data that was committed stays.",
-            hint=f"Its log is {self.log}. A server of your own is used as soon as warehouse.url is set.",
-        )
+        return failed(what, said, home=self.home, log=self.log)
 
 
 def _sync(folder: Path) -> None:

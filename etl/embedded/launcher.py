@@ -15,6 +15,7 @@ from urllib.parse import quote
 from etl.embedded.account import Account, choose
 from etl.embedded.binaries import find, for_account
 from etl.embedded.cluster import DATABASE, USER, Cluster
+from etl.embedded.failures import no_space
 from etl.embedded.users import Users
 from etl.errors import WarehouseError
 
@@ -50,7 +51,9 @@ def server(*, data_dir: Path | None = None, bin_dir: Path | None = None, run_as:
     """
     if sys.platform == "win32":
         raise WarehouseError(
-            "The embedded server does not run on Windows yet.", safe="Nothing was started.", hint="Set warehouse.url."
+            "The embedded server does not run on Windows yet.",
+            safe="Nothing was started.",
+            hint="Set warehouse.url to a server of your own.",
         )
     home = (data_dir or default_data_dir()).expanduser().resolve()
     try:
@@ -61,7 +64,7 @@ def server(*, data_dir: Path | None = None, bin_dir: Path | None = None, run_as:
             cluster = _opened(home, account, bin_dir, gate=gate)
             running = _joined(cluster, users)
     except OSError as error:
-        raise _unusable(home, error.strerror or str(error)) from error
+        raise _unusable(home, error) from error
 
     def leave() -> None:
         try:
@@ -85,6 +88,7 @@ def _joined(cluster: Cluster, users: Users) -> Server:
     try:
         if not cluster.answers():
             cluster.start()
+            cluster.give_up_power()
         cluster.ensure_database()
         return Server(
             url=f"postgresql+psycopg://{USER}@/{DATABASE}?host={quote(str(cluster.socket_dir), safe='')}",
@@ -129,7 +133,8 @@ def _version(marker: Path) -> int | None:
         raise WarehouseError(
             f"{marker} names no version of PostgreSQL: the data is damaged, or not PostgreSQL's.",
             safe="Nothing was started, and nothing was changed.",
-            hint="Restore the folder from a backup, or set warehouse.data_dir to a new folder and sync again.",
+            hint="Restore the folder from a copy; or set warehouse.data_dir to a new folder, and run etl restore FILE "
+            "(of a backup) or etl sync.",
         )
     return int(number)
 
@@ -152,9 +157,11 @@ def _prepare(home: Path, account: Account) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _unusable(home: Path, why: str) -> WarehouseError:
+def _unusable(home: Path, error: OSError) -> WarehouseError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return no_space(home, "The embedded server's folder cannot be used")
     return WarehouseError(
-        f"The embedded server's folder {home} cannot be used: {why}.",
+        f"The embedded server's folder {home} cannot be used: {error.strerror or error}.",
         safe="Nothing was started.",
         hint="Set warehouse.data_dir to a folder that you can write, or warehouse.url to a server of your own.",
     )

@@ -47,7 +47,7 @@ class Users:
                     raise WarehouseError(
                         "Another process has been starting or stopping the embedded server for five minutes.",
                         safe="Nothing was touched.",
-                        hint="See whether another etl hangs (`ps`), end it, and try again.",
+                        hint="See whether another etl hangs (ps aux | grep etl), end it (kill and its number), and try again.",
                     )
                 time.sleep(POLL_SECONDS)
             yield gate

@@ -19,12 +19,21 @@ from etl.http.quota import Quota
 from etl.http.retry import LONGEST_WAIT
 from etl.model import JSON
 from etl.provider import Limit
+from etl.runs.allowances import Found, Standing
 
 MARGIN = 1.001
 """Windows are lengthened by a thousandth, because two clocks that are being adjusted run at slightly different speeds."""
 
 LONGEST_PAUSE = timedelta(days=1)
 """The longest pause that is kept. A longer one comes from a wrong clock, or the server asks for it again after a day."""
+
+SAVED_EVERY = timedelta(seconds=1)
+"""How often an allowance in use is saved at most. What was sent since then nobody knows if the process is killed."""
+
+_UNDERWAY = timedelta(seconds=1)  # how long what a killed process had sent may take to arrive
+_MOST_UNSEEN = 200  # more than that no process gets answered in a second, whatever it is allowed
+_GRAINS = 512
+"""Instants are saved to this part of their age, later rather than earlier: a short memory of a long window."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -124,38 +133,57 @@ class Allowance:
 
     # ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def memory(self, now: datetime) -> JSON:
+    def standing(self, now: datetime) -> Standing:
         """Return what a later run must know. Requests in flight count as answered now; those outside all windows are left out."""
         self._look_at(now)
         longest = max((limit.per for limit in self.limits), default=timedelta()) * MARGIN
         recent = self._done[bisect_right(self._done, now - longest) :]
         instants = (recent + [now] * self._in_flight)[-self._kept :] if self._kept else []
-        return {
-            "answered": [(instant - _EPOCH) // _MICROSECOND for instant in instants],
-            "day": self._day.isoformat(),
-            "count": self._count,
-            "paused_until": (self._paused_until - _EPOCH) // _MICROSECOND if self._paused_until is not None else None,
+        told = Counter(_coarse(instant, now) for instant in instants)
+        quota = self._quota
+        memory = {
+            "limits": [[limit.requests, limit.per.total_seconds()] for limit in sorted(self.limits, key=lambda one: one.per)],
+            "daily": self.daily,
+            "answered": [[instant, times] for instant, times in sorted(told.items())],
+            "quota": None
+            if quota is None
+            else [quota.remaining - self._in_flight, _micros(quota.resets_at), _micros(quota.window), quota.limit],
         }
+        return Standing(memory=memory, paused_until=self._paused_until, day=self._day, requests=self._count, at=now)
 
-    def remember(self, memory: JSON, now: datetime) -> None:
-        """Add what `memory` returned in an earlier run or another process. Values that make no sense are ignored."""
+    def remember(self, found: Found, now: datetime) -> None:
+        """
+        Go on from what was kept of the account by an earlier run or another process. Values that make no sense are ignored.
+
+        Of an owner that was killed nobody knows what it sent after it had last saved: the limits that are waited for within a run
+        are taken as used up then.
+        """
         self._look_at(now)
-        if not isinstance(memory, dict):
-            return
-        answered, day, count = memory.get("answered"), memory.get("day"), memory.get("count")
-        paused_until = _instant(memory.get("paused_until"))
-        if paused_until is not None and now < paused_until <= now + LONGEST_PAUSE:
-            self.pause(paused_until)
-        told = Counter(min(instant, now) for value in _list(answered) if (instant := _instant(value)) is not None)
-        for instant, times in told.items():  # an instant that both memories hold is one request, not two
-            for _ in range(times - self._done.count(instant)):
-                self._keep(instant)
-        stored = _date(day)
-        if stored is None or not isinstance(count, int) or not _is_current(stored, now):
-            return
-        if stored >= self._day:
-            self._count = max(count, self._count if stored == self._day else self._in_flight)
-            self._day = stored
+        standing = found.standing
+        memory = standing.memory if isinstance(standing.memory, dict) else {}
+        if standing.paused_until is not None and now < standing.paused_until <= now + LONGEST_PAUSE:
+            self.pause(standing.paused_until)
+        for pair in _list(memory.get("answered")):
+            instant, times = _pair(pair)
+            if instant is not None:
+                for _ in range(min(times, self._kept)):
+                    self._keep(min(instant, now))
+        if standing.day is not None and _is_current(standing.day, now):
+            self._day, self._count = standing.day, max(standing.requests, 0) + self._in_flight
+        self._quota = _quota(memory.get("quota"))
+        self._look_at(now)
+        if found.is_orphan and standing.at is not None:
+            self._fill_up(min(standing.at + SAVED_EVERY + _UNDERWAY, now))
+
+    def _fill_up(self, then: datetime) -> None:
+        """Take the short limits as used up at an instant; where there are long ones only, as much of them as may be."""
+        short = [limit.requests for limit in self.limits if limit.per <= LONGEST_WAIT]
+        unseen = min(max(short) if short else min((limit.requests for limit in self.limits), default=0), _MOST_UNSEEN)
+        for _ in range(unseen):
+            self._keep(then)
+        self._count += unseen
+        if self._quota is not None:
+            self._quota = replace(self._quota, remaining=0)
 
     def restrict(self, *, limits: Iterable[Limit], daily: int | None) -> None:
         """Keep these limits as well, because another connection shares the account."""
@@ -188,8 +216,34 @@ class Allowance:
         del self._done[: max(0, len(self._done) - self._kept)]
 
 
+def _micros(instant: datetime) -> int:
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def _coarse(instant: datetime, now: datetime) -> int:
+    """Return an instant in microseconds, rounded up to a grid that fits its age and is a part of every finer one."""
+    micros = _micros(instant)
+    grain = 1 << max(0, (max(0, _micros(now) - micros) // _GRAINS).bit_length() - 1)
+    return -(-micros // grain) * grain
+
+
 def _list(value: JSON) -> list[JSON]:
     return value if isinstance(value, list) else []
+
+
+def _pair(value: JSON) -> tuple[datetime | None, int]:
+    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], int):
+        return None, 0
+    return _instant(value[0]), value[1]
+
+
+def _quota(value: JSON) -> Quota | None:
+    if not isinstance(value, list) or len(value) != 4 or not isinstance(value[0], int):
+        return None
+    resets_at, window = _instant(value[1]), _instant(value[2])
+    if resets_at is None or window is None or not isinstance(value[3], int | None):
+        return None
+    return Quota(remaining=value[0], resets_at=resets_at, window=window, limit=value[3])
 
 
 def _instant(value: JSON) -> datetime | None:
@@ -198,13 +252,6 @@ def _instant(value: JSON) -> datetime | None:
     try:
         return _EPOCH + value * _MICROSECOND
     except OverflowError:
-        return None
-
-
-def _date(value: JSON) -> date | None:
-    try:
-        return date.fromisoformat(value)
-    except (ValueError, TypeError):
         return None
 
 

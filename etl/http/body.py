@@ -87,7 +87,7 @@ def read_list(body: bytes, keys: tuple[str, ...], *, content_type: str = "") -> 
     """
     Slice the list under the first of `keys` that holds one, or the body itself if `keys` is empty.
 
-    Null in place of the list counts as an empty list. Raises Unreadable and Unexpected.
+    Null in place of the list counts as an empty list, an object of numbered records as a list. Raises Unreadable and Unexpected.
     """
     return _read(body, lambda text: _list_in(text, keys), content_type)
 
@@ -125,10 +125,25 @@ def _list_in(text: _Text, keys: tuple[str, ...]) -> Body:
         if key in others and others[key][:1] == b"[":
             return text.records_of(others.pop(key), others)
     for key in keys:
-        if others.get(key) == b"null":
-            found = text.records_of(b"[]", {name: value for name, value in others.items() if name != key})
-            return replace(found, departures=frozenset({DriftNote(key, Drift.WRONG_TYPE, "null")}))
+        if key in others and (listed := _meant_as_list(text, others[key])) is not None:
+            kind = "null" if others[key] == b"null" else "object"
+            found = text.records_of(listed, {name: value for name, value in others.items() if name != key})
+            return replace(found, departures=frozenset({DriftNote(key, Drift.WRONG_TYPE, kind)}))
     raise Unexpected(text.value(text.raw))
+
+
+def _meant_as_list(text: _Text, value: bytes) -> bytes | None:
+    """
+    Return the list that a value stands for which is none: null, or an object of numbered records.
+
+    Some languages have one type for lists and maps, and write a list with gaps as an object. An empty object says nothing.
+    """
+    if value == b"null":
+        return b"[]"
+    if value[:1] != b"{":
+        return None
+    numbered = replace(text, raw=value).object_fields()
+    return b"[" + b",".join(numbered.values()) + b"]" if numbered and all(map(str.isdecimal, numbered)) else None
 
 
 def _one_in(text: _Text, key: str | None) -> Body:

@@ -30,12 +30,16 @@ OTHER_NAME = Cause(
     happened="could not be reached: its certificate is for another host name",
     hint="Check the host name in base_url. If it is right, something else in your network answers for the provider.",
 )
-TIMEOUT = Cause(word="timeout", happened="did not answer in time")
+TIMEOUT = Cause(
+    word="timeout",
+    happened="did not answer in time",
+    hint="The next sync continues there. If this stays, raise http.timeout or lower per_page, and ask the provider.",
+)
 CUT = Cause(word="cut", happened="broke off its answer")
 PROXY = Cause(
     word="proxy",
     happened="could not be reached through the proxy of the environment",
-    hint="Check HTTPS_PROXY and NO_PROXY.",
+    hint="Check the proxy's address, user and password in HTTPS_PROXY (or ALL_PROXY); hosts in NO_PROXY are asked directly.",
 )
 GARBLED = Cause(word="garbled", happened="answered with a body that cannot be decompressed", hint=BETWEEN)
 CLIENT = Cause(word="client", happened="could not be asked: the HTTP client failed", hint=_REACH)

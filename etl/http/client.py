@@ -159,10 +159,6 @@ class Client:
         """How many of the requests sent so far were retries."""
         return self._retries
 
-    def request_log(self) -> JSON:
-        """Return what the limiter and the daily budget must remember across runs."""
-        return self._limiter.memory()
-
     # ── Asking, step by step ────────────────────────────────────────────────────────────────────────────────────────
 
     def _ask(self, question: _Question) -> Answer:
@@ -250,7 +246,8 @@ class Client:
             raise BudgetSpent(
                 f"{self._provider.title} says that there were too many requests, and wants us to wait {asked}.",
                 safe=SAFE,
-                hint="If this repeats, something else uses the same account's allowance.",
+                hint="The next sync continues there. If this repeats, something else uses the same account's allowance: stop it, "
+                f"or lower connections.{self._connection}.rate_limit.",
             )
         self._limiter.pause(wait)
         self._log("request.throttled", attempt=patience.attempts, cause="http_429", wait=wait)

@@ -1,74 +1,123 @@
-"""How threads take turns at a rate limit, and which connections share one; the arithmetic is in `allowance`."""
+"""How threads take turns at a rate limit, and when it is saved; the arithmetic is in `allowance`, accounts are in `accounts`."""
 
 from __future__ import annotations
 
-import hmac
-import secrets
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from etl.effects import Clock
-from etl.errors import BudgetSpent
-from etl.http.allowance import LONGEST_PAUSE, Allowance, DaySpent
+from etl.errors import BudgetSpent, GaveWay
+from etl.http.allowance import LONGEST_PAUSE, SAVED_EVERY, Allowance, DaySpent
 from etl.http.quota import ServerClock, quota
 from etl.http.retry import LONGEST_WAIT
-from etl.model import JSON
 from etl.provider import Limit
+from etl.runs.allowances import NOTHING, Found, Standing
 
 SAFE = "What was loaded before stays, and the next sync continues there."
 
-_KEY = secrets.token_bytes(32)
+OTHERS_WAIT = timedelta(minutes=10)
+"""How long another process that waits for the account is left waiting."""
+
+Save = Callable[[Standing], bool]
+"""Keeps a standing, and returns whether another process waits for the account."""
 
 
 class Limiter:
     """
     Makes requests wait until the provider's allowance has room for them: first come, first served, for any number of threads.
 
-    `limit` None means that no limit is known (the server's headers still count); `daily` is the budget of a UTC day. `memory` is
-    what `memory()` returned in an earlier run; any other value is ignored. Waiting is done by `clock.sleep`.
+    `limits` empty means that no limit is known (the server's headers still count); `daily` is the budget of a UTC day. `found` is
+    what was kept of the account. `save` keeps it again: at most once a second while requests go out, and before the request
+    whose sending it counts; it was saved once when this limiter was made. Waiting is done by `clock.sleep`.
     """
 
-    def __init__(self, *, limit: Limit | None, daily: int | None, clock: Clock, memory: JSON = None) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Iterable[Limit],
+        daily: int | None,
+        clock: Clock,
+        found: Found = NOTHING,
+        save: Save = lambda _: False,
+    ) -> None:
         self._clock = clock
         self._turn = _Turn()
         self._changed = threading.Condition()  # guards the two below
-        self._allowance = Allowance(limits=[limit] if limit else [], daily=daily)
+        self._allowance = Allowance(limits=limits, daily=daily)
         self._server = ServerClock()
-        self._allowance.remember(memory, clock.now())
+        self._saving = threading.Lock()  # guards the three below
+        self._save = save
+        self._saved_at = now = clock.now()
+        self._wanted_since: datetime | None = None
+        self._allowance.remember(found, now)
 
     def acquire(self, connection: str) -> Slot:
         """
         Wait for a place and take it. Every slot must be ended by one of its three methods.
 
-        Raises BudgetSpent if the day's budget is spent, or if the wait is clearly longer than `LONGEST_WAIT`.
+        Raises BudgetSpent if the day's budget is spent, or if the wait is clearly longer than `LONGEST_WAIT`; GaveWay if another
+        process has waited for the account for `OTHERS_WAIT`; what `save` raises.
         """
         with self._turn.taken():
             while True:
+                self._give_way()
                 wait = self._take(connection)
                 if isinstance(wait, Slot):
+                    self._save_before(wait)
                     return wait
                 if wait > LONGEST_WAIT * 1.2:
-                    raise BudgetSpent(f"the request allowance is used up for the next {in_words(wait)}.", safe=SAFE)
+                    raise BudgetSpent(
+                        f"the request allowance is used up for the next {in_words(wait)}.",
+                        safe=SAFE,
+                        hint="Nothing needs to be done: a run after that goes on.",
+                    )
                 self._clock.sleep(wait.total_seconds())
 
     def pause(self, wait: timedelta) -> None:
         """Send nothing for this long, in later runs too, because the server asked for it. A pause lasts at most a day."""
         with self._changed:
             self._allowance.pause(self._clock.now() + min(wait, LONGEST_PAUSE))
+        self._keep()  # at once: whoever comes after a killed process must know of it too
 
-    def memory(self) -> JSON:
-        """Return what a later run must know, as JSON."""
+    def standing(self) -> Standing:
+        """Return what a later run must know."""
         with self._changed:
-            return self._allowance.memory(self._clock.now())
+            return self._allowance.standing(self._clock.now())
 
-    def join(self, *, limit: Limit | None, daily: int | None, memory: JSON) -> None:
-        """Keep another connection's limits as well, and add its memory."""
+    def join(self, *, limits: Iterable[Limit], daily: int | None) -> None:
+        """Keep another connection's limits as well."""
         with self._changed:
-            self._allowance.restrict(limits=[limit] if limit else [], daily=daily)
-            self._allowance.remember(memory, self._clock.now())
+            self._allowance.restrict(limits=limits, daily=daily)
+
+    def _save_before(self, slot: Slot) -> None:
+        """Save what a killed process must not leave untold: before a request that follows the last saving by a second."""
+        if timedelta() <= slot.sent_at - self._saved_at < SAVED_EVERY:
+            return
+        try:
+            self._keep()
+        except BaseException:
+            slot.unsent()
+            raise
+
+    def _keep(self) -> None:
+        with self._saving:
+            standing = self.standing()
+            wanted = self._save(standing)
+            self._saved_at = now = standing.at or self._clock.now()
+            self._wanted_since = (self._wanted_since or now) if wanted else None
+
+    def _give_way(self) -> None:
+        since = self._wanted_since
+        if since is not None and self._clock.now() - since >= OTHERS_WAIT:
+            raise GaveWay(
+                f"another process has waited {in_words(OTHERS_WAIT)} for the request allowance of its account.",
+                safe=SAFE,
+                hint="Nothing needs to be done. Connections with one token share its allowance side by side if one command or "
+                "one worker syncs them.",
+            )
 
     def _take(self, connection: str) -> Slot | timedelta:
         """Take a place, or return how long to wait for one. While only the end of a request can make room, wait for it here."""
@@ -132,40 +181,6 @@ class Slot:
     def _ends(self) -> bool:
         was_open, self._open = self._open, False
         return was_open
-
-
-class Limiters:
-    """The limiters of one process: one per account, shared by all connections that use it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._limiters: dict[tuple[str, str], Limiter] = {}
-
-    def of(
-        self,
-        provider_name: str,
-        token_fingerprint: str,
-        *,
-        limit: Limit | None,
-        daily: int | None,
-        clock: Clock,
-        memory: JSON = None,
-    ) -> Limiter:
-        """Return the account's limiter. If it exists already, it keeps these limits as well and adds this memory."""
-        with self._lock:
-            known = self._limiters.get((provider_name, token_fingerprint))
-            if known is None:
-                known = self._limiters[provider_name, token_fingerprint] = Limiter(
-                    limit=limit, daily=daily, clock=clock, memory=memory
-                )
-            else:
-                known.join(limit=limit, daily=daily, memory=memory)
-            return known
-
-
-def fingerprint(token: str) -> str:
-    """Return a name for a token that is valid in this process only and from which the token cannot be found."""
-    return hmac.digest(_KEY, token.strip().encode(), "sha256").hex()
 
 
 def in_words(wait: timedelta) -> str:

@@ -43,7 +43,7 @@ class ServerClock:
 
     def heard(self, date: datetime, *, sent: datetime, received: datetime) -> None:
         """Take note of a response's `Date`; `sent` and `received` are by our clock."""
-        least, most = date - received, date + _SECOND - sent
+        least, most = date - received, date - sent + _SECOND
         if self._least is None or least > self._most or most < self._least:
             self._least, self._most = least, most
         else:
@@ -71,11 +71,14 @@ def quota(headers: Mapping[str, str], clock: ServerClock, *, now: datetime) -> Q
         return None
     if limit is not None and not timedelta() < limit >= remaining:
         return None
-    if reset < _SMALLEST_EPOCH:
-        window = clock.theirs(now) + min(max(reset, timedelta()), _DAY * 2)
-    else:
-        window = _EPOCH + (reset if reset < _LARGEST_EPOCH else reset / 1000)
-    resets_at = clock.ours(window)
+    try:
+        if reset < _SMALLEST_EPOCH:
+            window = clock.theirs(now) + min(max(reset, timedelta()), _DAY * 2)
+        else:
+            window = _EPOCH + (reset if reset < _LARGEST_EPOCH else reset / 1000)
+        resets_at = clock.ours(window)
+    except OverflowError:  # a clock so wrong that no instant is left of it
+        return None
     if not now < resets_at <= now + _DAY + _SECOND:
         return None
     whole = int(limit / _SECOND) if limit is not None else None

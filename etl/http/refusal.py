@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from etl.errors import AuthenticationFailed, ForeignLink, NotFound, ProviderRefused
+from etl.http.allowance import LONGEST_PAUSE
 from etl.http.auth import Credentials
 from etl.http.exchange import Reply
 from etl.http.limits import SAFE
@@ -18,7 +19,7 @@ _PASSING = frozenset({408, 425})  # the server's own timeouts; the other 4xx wou
 
 _HINTS = {
     400: "The configuration may ask for something that the provider does not accept: check per_page, agents and start_date.",
-    402: "The provider wants its account to be in order first.",
+    402: "Put the account in order at the provider (a bill, a plan); the next sync continues there.",
     404: "Check base_url (it includes the documented prefix) and the names configured.",
     407: "This comes from a proxy: put its user name and password into HTTPS_PROXY.",
     422: "The configuration may ask for something that the provider does not accept: check per_page, agents and start_date.",
@@ -62,11 +63,10 @@ class Refusals:
         status = (failure.status if failure else None) or reply.status
         said = self._said(failure)
         if status == 429:
-            return Throttled(asked_wait(reply.headers, body, now=reply.date or now) or _until_reset(reply, now))
+            return Throttled(_asked_wait(reply, body, now) or _until_reset(reply, now))
         if status in _PASSING or (status >= 500 and status != 501):
             happened = f"failed with HTTP {reply.status}{_quoted(said)}"
-            wait = asked_wait(reply.headers, body, now=reply.date or now)
-            return Failed(Cause(word=f"http_{status}", happened=happened), wait=wait)
+            return Failed(Cause(word=f"http_{status}", happened=happened), wait=_asked_wait(reply, body, now))
         if status in (401, 403):
             return self._not_allowed(reply, status, said)
         happened = f"{self._provider.title} refused a request (HTTP {reply.status}{_quoted(said)})."
@@ -95,6 +95,12 @@ class Refusals:
 
 def _quoted(said: str) -> str:
     return f": “{said}”" if said else ""
+
+
+def _asked_wait(reply: Reply, body: JSON, now: datetime) -> timedelta | None:
+    """Return the wait asked for: by the server's clock, or by ours if by its own it would last for days."""
+    waits = [asked_wait(reply.headers, body, now=clock) for clock in (reply.date, now) if clock is not None]
+    return next((wait for wait in waits if wait is not None and wait <= LONGEST_PAUSE), waits[0])
 
 
 def _until_reset(reply: Reply, now: datetime) -> timedelta | None:

@@ -47,6 +47,7 @@ def _named(file: str | None, directory: str | None) -> ssl.SSLContext:
         variable = "SSL_CERT_FILE" if file else "SSL_CERT_DIR"
         raise UsageError(
             f"The certificates that the environment variable {variable} names cannot be read.",
+            safe="Nothing was sent.",
             hint="Correct the variable, or unset it to trust the system's certificates.",
         ) from error
     return context

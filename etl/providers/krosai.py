@@ -124,6 +124,7 @@ PROVIDER = Provider(
         daily=Tally(query="/calls?action=trends&start_date={first}&end_date={last}", read=_days),  # [source]
     ),
     limit=Limit(requests=10, per=timedelta(seconds=1)),  # the Free plan; Pro has 50, Business 200 [rate]
+    any_day=True,  # which day the plan's requests a day are counted in is documented nowhere; this is the strictest
     lookback=timedelta(hours=2),
     call_id="id",
     cursor="created_at",

@@ -59,7 +59,3 @@ class Api(Protocol):
     def retries(self) -> int:
         """How many of the requests sent so far were retries."""
         ...
-
-    def request_log(self) -> JSON:
-        """Return what the limiter and the daily budget must remember between runs."""
-        ...

@@ -1,20 +1,30 @@
-"""The one request that shows whether a credential is accepted, what the provider counts, and whether it can be read."""
+"""The request that shows whether a credential is accepted, what the provider counts, and whether it can be read."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from etl.coverage import ORIGIN
 from etl.errors import NothingUsable
 from etl.provider import Agents, Ask
 from etl.reading.api import Answer
+from etl.reading.clocks import Apart
 from etl.reading.orders import way_of
 from etl.reading.source import Source
 from etl.records.identify import identify
 
 
-def probe(source: Source, *, until: datetime, span: timedelta) -> str | None:
+class Probed(NamedTuple):
+    """What the provider counts (a day, all calls, agents; None: nothing), and how its clock differs from ours."""
+
+    counts: str | None
+    apart: Apart | None
+
+
+def probe(source: Source, *, until: datetime, span: timedelta) -> Probed:
     """
-    Ask for the smallest page that needs the credential; return what the provider counts (a day, all calls, agents).
+    Ask for the smallest page that needs the credential; if it shows no record, for one of all calls there ever were.
 
     Raises NothingUsable where the page holds records, but none that could become a call, or an agent.
     """
@@ -24,13 +34,20 @@ def probe(source: Source, *, until: datetime, span: timedelta) -> str | None:
         answer = source.api.get_list(agents.path, agents.params(Ask(number=1, size=1)), agents.records)
         _check_agents(source, agents, answer)
         total = agents.facts(answer.fields, answer.headers).total
-        return f"{total:,} agent{'' if total == 1 else 's'}" if total is not None else None
+        counts = f"{total:,} agent{'' if total == 1 else 's'}" if total is not None else None
+        return Probed(counts, Apart.between(answer.date, answer.sent_at))
     way = way_of(provider)
     ask = way.probe(until=until, span=span)
     answer = source.api.get_list(listing.path, listing.styles[0].params(ask), listing.records)
     _check_calls(source, answer)
     total = listing.facts(answer.fields, answer.headers).total
-    return None if total is None else f"{total:,} {way.probed}"
+    counts = None if total is None else f"{total:,} {way.probed}"
+    if not answer.records and (wide := way.probe(until=until, span=until - ORIGIN)) != ask:
+        whole = source.api.get_list(listing.path, listing.styles[0].params(wide), listing.records)
+        _check_calls(source, whole)
+        total = listing.facts(whole.fields, whole.headers).total
+        counts = counts if total is None else f"{counts}, {total:,} before that" if counts else f"{total:,} calls"
+    return Probed(counts, Apart.between(answer.date, answer.sent_at))
 
 
 def _check_calls(source: Source, answer: Answer) -> None:

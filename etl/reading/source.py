@@ -13,6 +13,7 @@ from etl.errors import ConnectionFailed, NotFound, PagingBroken, ProviderRefused
 from etl.model import JSON, AgentRow, DriftNote, Record
 from etl.provider import Ask, PageFacts, Provider, Style, Tally
 from etl.reading.api import Answer, Api
+from etl.reading.clocks import Apart, believed, newest_two
 from etl.records.identify import identify, identify_all, is_detail_of
 from etl.records.parse import Unfit, instant
 
@@ -49,6 +50,9 @@ class Capabilities:
     size: int | None = None
     unsorted: bool = False
     day_offset: int | None = None  # how many minutes the days of its daily counts begin before UTC's
+    longest: timedelta = timedelta()  # the longest window that was seen answered whole
+    most: int = 0  # the most calls in an answer that was seen to be whole
+    cut: bool = False  # whether longer windows are answered in part
     checked_at: datetime | None = None
 
     @classmethod
@@ -61,6 +65,9 @@ class Capabilities:
                 size=stored["size"],
                 unsorted=stored["unsorted"],
                 day_offset=stored.get("day_offset"),
+                longest=timedelta(seconds=stored.get("longest", 0)),
+                most=stored.get("most", 0),
+                cut=stored.get("cut", False),
                 checked_at=checked_at,
             )
         except (KeyError, TypeError, AttributeError, Unfit):
@@ -75,7 +82,13 @@ class Capabilities:
             "unsorted": self.unsorted,
             "checked_at": self.checked_at.isoformat() if self.checked_at else None,
         }
-        return found if self.day_offset is None else {**found, "day_offset": self.day_offset}
+        optional = {
+            "day_offset": self.day_offset,
+            "longest": int(self.longest.total_seconds()) or None,
+            "most": self.most or None,
+            "cut": self.cut or None,
+        }
+        return found | {name: value for name, value in optional.items() if value is not None}
 
 
 class Source:
@@ -87,7 +100,10 @@ class Source:
         self._form = 0  # the form of id that worked last, which is likely to work for the next call too
         self._departures: Counter[DriftNote] = Counter()
         self._noting = Lock()  # several threads request details
-        self.ahead = timedelta()  # how far the provider's clock was ahead of ours when it last told the time
+        self.ahead = (
+            timedelta()
+        )  # how far the provider's clock was ahead of ours when it last told the time, unless its calls belie it
+        self.apart: tuple[str, Apart] | None = None  # in which stream its clock and ours were first seen to differ, and how
 
     def departures(self) -> Mapping[DriftNote, int]:
         """Return how answers since the last call departed from the documentation, each departure with its count."""
@@ -105,16 +121,26 @@ class Source:
         """Request one page of a stream's calls."""
         listing = self.provider.listing
         answer = self._noted(self.api.get_list(_path(listing.path, stream=stream), style.params(ask), listing.records))
-        self.ahead = answer.date - answer.sent_at if answer.date is not None else self.ahead
         facts = listing.facts(answer.fields, answer.headers)
         if facts.next_link is not None:
             self.api.check_link(facts.next_link)
+        records = identify_all(self.provider, answer.records, cleaned=answer.cleaned)
+        self._compare_clocks(stream, answer, newest_two(record.cursor for record in records if record.cursor is not None))
         return Page(
-            records=identify_all(self.provider, answer.records, cleaned=answer.cleaned),
+            records=records,
             facts=facts,
             date=answer.date,
             sent_at=answer.sent_at,
         )
+
+    def _compare_clocks(self, stream: str, answer: Answer, newest: tuple[datetime, ...]) -> None:
+        """Take note of the provider's clock as far as it can be trusted, and of how it differs from ours."""
+        apart = Apart.between(answer.date, answer.sent_at, newest)
+        if apart is not None and self.apart is None:
+            self.apart = (stream, apart)
+        if answer.date is not None:
+            told = believed(answer.date, answer.sent_at, newest)
+            self.ahead = answer.date - answer.sent_at if told is not None else timedelta()
 
     def detail(self, *, stream: str, call_id: str) -> tuple[Record, datetime]:
         """
@@ -145,6 +171,7 @@ class Source:
         listing = self.provider.listing
         asked = {**listing.styles[-1].params(Ask(number=1, size=1)), **params}
         answer = self.api.get_list(_path(listing.path, stream=stream), asked, listing.records)
+        self._compare_clocks(stream, answer, ())
         return listing.facts(answer.fields, answer.headers).total
 
     def tally(self, tally: Tally, **parts: str) -> Mapping[str, int] | None:
@@ -256,6 +283,10 @@ class Pager:
     def note_unsorted(self) -> None:
         """Remember that no style keeps the order."""
         self.found = replace(self.found, unsorted=True)
+
+    def note_windows(self, *, longest: timedelta, most: int, cut: bool) -> None:
+        """Remember the longest window and the largest answer seen whole, and whether longer windows are answered in part."""
+        self.found = replace(self.found, longest=longest, most=most, cut=cut)
 
     def _step_down(self) -> bool:
         if len(self._sizes) > 1:

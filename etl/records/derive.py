@@ -18,8 +18,8 @@ _STATUS_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,63}")
 _DIGITS = re.compile(r"\d{4}")  # what a phone number has, and a word has not
 _STATUS, _PROVIDER_STATUS = CALL["status"], CALL["provider_status"]
 _CREATED, _STARTED, _ENDED = CALL["created_at"], CALL["started_at"], CALL["ended_at"]
-_AGENT, _COST, _CURRENCY, _TEST, _ATTRIBUTES, _RAW = (
-    CALL[column] for column in ("agent_id", "cost", "currency", "is_test", "attributes", "raw")
+_AGENT, _COST, _CURRENCY, _TEST, _ATTRIBUTES, _RAW, _PARENT = (
+    CALL[column] for column in ("agent_id", "cost", "currency", "is_test", "attributes", "raw", "parent_call_id")
 )
 
 
@@ -87,7 +87,7 @@ def derive(
         row[_CURRENCY] = context.currency
     if plan.has_attributes:
         row[_ATTRIBUTES] = _attributes(provider, merged, notes)
-    row[_RAW:] = (
+    row[_RAW:_PARENT] = (
         record.text.decode(),
         None if detail is None else detail.text.decode(),
         first_seen_at or observed_at,

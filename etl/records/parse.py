@@ -21,7 +21,7 @@ LARGEST = 2**31 - 1
 
 _ID_BITS = 1024  # a larger integer is no id in use, and is slow to print
 _CENTS = Context(prec=60, traps=[Inexact, InvalidOperation])
-_CENTS_LIMIT = Decimal("1e18")
+_CENTS_LIMIT = Decimal("1e13")
 _CENTS_EXPONENT = -30
 _NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-?\d\d-?\d\d", re.ASCII)
@@ -158,7 +158,7 @@ def decimal_cents(value: JSON) -> Decimal | None:
 
     A float stands for its shortest decimal form, which is what the provider wrote: 2.4 becomes 0.024. One with more digits than
     a float holds is taken from its text.
-    Raises Unfit: `wrong_type`, or `out_of_range` for what is not finite or not below 10¹⁸ cents.
+    Raises Unfit: `wrong_type`, or `out_of_range` for what is not finite or beyond 10¹¹ in major units.
     """
     if value is None:
         return None
@@ -168,11 +168,11 @@ def decimal_cents(value: JSON) -> Decimal | None:
         if not _NUMBER.fullmatch(value):
             raise Unfit(Drift.WRONG_TYPE)
         cents = Decimal(value)
-    elif -1e18 < value < 1e18:  # also false for what is not a number
+    elif -1e14 < value < 1e14:  # also false for what is not a number
         cents = Decimal(value.text if isinstance(value, LongNumber) else repr(value))
     else:
         raise Unfit(Drift.OUT_OF_RANGE)
-    if not -_CENTS_LIMIT < cents < _CENTS_LIMIT or int(cents.as_tuple().exponent) < _CENTS_EXPONENT:
+    if not -_CENTS_LIMIT <= cents <= _CENTS_LIMIT or int(cents.as_tuple().exponent) < _CENTS_EXPONENT:
         raise Unfit(Drift.OUT_OF_RANGE)
     return _CENTS.scaleb(cents, -2)
 

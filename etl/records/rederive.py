@@ -110,6 +110,13 @@ def changed(
     """
     if same_content(provider, identify(provider, held.raw.encode(), cleaned=False).value, record.value):
         return _seen_again(provider, context, record, held, observed_at=observed_at, due_at=due_at)
+    return relisted(provider, context, record, held, observed_at=observed_at, due_at=due_at)
+
+
+def relisted(
+    provider: Provider, context: Context, record: Record, held: Stored, *, observed_at: datetime, due_at: datetime | None
+) -> Derived:
+    """Derive a held call from a list record that says something else, or stands in another stream, and from its own detail."""
     detail = own_detail(provider, record.call_id or "", held.detail)
     return derive(
         provider,

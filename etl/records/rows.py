@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from etl.model import JSON, CallRow, Derived, DriftNote, EventRow, MessageRow, ParticipantRow, Record
@@ -52,7 +53,7 @@ NOTHING = Draft(records=(), drift=Counter())
 
 
 class Stored(NamedTuple):
-    """The held records of one call as JSON text, when they were observed, and when the detail is due."""
+    """The held records of one call as JSON text, when they were observed, when the detail is due, and how often it failed."""
 
     raw: str
     observed_at: datetime
@@ -60,6 +61,7 @@ class Stored(NamedTuple):
     detail: str | None
     detail_observed_at: datetime | None
     detail_due_at: datetime | None
+    detail_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,32 @@ class HeldCalls:
     participants: Sequence[ParticipantRow]
     messages: Sequence[MessageRow]
     events: Sequence[EventRow]
+
+
+class OldVersion(NamedTuple):
+    """A version that was kept before the history had these columns; records are JSON text."""
+
+    call_id: str
+    version: int
+    stream: str
+    cursor_at: datetime
+    raw: str
+    detail: str | None
+    observed_at: datetime
+    detail_observed_at: datetime | None
+
+
+class FilledVersion(NamedTuple):
+    """The columns of a version."""
+
+    call_id: str
+    version: int
+    occurred_at: datetime
+    direction: str | None = None
+    agent_id: str | None = None
+    duration_seconds: int | None = None
+    cost: Decimal | None = None
+    currency: str | None = None
 
 
 class Rewrite(NamedTuple):

@@ -8,18 +8,33 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 
+import structlog
+
 from etl.effects import Clock, Threads
 from etl.errors import AuthenticationFailed, ForeignOrganization, Interrupted
-from etl.model import Record
+from etl.model import JSON, Record
+from etl.reading.clocks import APART
 from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Access
 from etl.runs.account import Account
+from etl.runs.listed import Listed, Moves
 from etl.runs.port import PageTransaction, RunWarehouse, Watcher
 from etl.runs.repeated import repeated
 from etl.runs.terms import Counters, Finding, Want
 
 DATE_SLACK = timedelta(seconds=2)
 """How far apart two runs may see the provider's clock: `Date` headers have whole seconds, and a provider's hosts differ."""
+
+UNTIL_THEN = (
+    "One of the two is wrong: set this machine's clock, or tell the provider. Until then nothing is marked as read beyond our "
+    "clock, and calls may be read later, or more often, than they need to be."
+)
+
+log = structlog.get_logger(__name__)
+
+
+OFTEN = 30_000
+"""After so many calls the roll-ups are made again during a run. By number, not by time, so that it costs a fixed share."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +59,12 @@ class Task:
     latest: datetime | None = None  # the latest instant of the provider's clock seen so far
     telling: Lock = field(default_factory=Lock)  # guards `latest`: pages are fetched in another thread
     forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
+    unmade: int = 0  # how many calls were written since the roll-ups were last made
+    next_making: int = OFTEN
     open_seen: set[str] = field(default_factory=set)  # open calls that this run has already seen in a list
+    agents_listed: frozenset[str] = frozenset()  # what the provider's list of agents showed
+    listed: Listed = field(default_factory=Listed)
+    moves: Moves = field(default_factory=Moves)
 
     @property
     def connection(self) -> str:
@@ -64,7 +84,7 @@ class Task:
 
     def write(self, work: Callable[[PageTransaction, Counters], None]) -> None:
         """
-        Do the work of a page in one transaction, together with the run's counters and what the limiter must remember.
+        Do the work of a page in one transaction, together with the run's counters.
 
         The work adds what it brought to the counters that it is given: they are the run's once the transaction is committed,
         and are forgotten where it is not. Work that collided with another transaction is done again from its beginning.
@@ -81,10 +101,25 @@ class Task:
                 page.save_counters(counters)
                 if departures:
                     page.note_drift(departures, observed_at=self.clock.now())
-                page.save_connection(capabilities=self.capabilities.stored(), request_log=self.source.api.request_log())
+                page.save_connection(capabilities=self.found_out())
             return counters
 
+        before = self.counters.written
         self.counters.become(repeated(transaction, clock=self.clock))
+        self._keep_rollups_near(self.counters.written - before)
+
+    def _keep_rollups_near(self, written: int) -> None:
+        """
+        Make the roll-ups of calls again at times during a long run, so that not all days are computed when they are read.
+
+        It is left alone where it would cost more than the writing did: where the run walks over the same days again and again.
+        """
+        self.unmade += written
+        if self.unmade >= self.next_making:
+            account, run_id = self.account, self.run_id
+            made = repeated(lambda: self.warehouse.remake_calls(account, run_id=run_id, written=self.unmade), clock=self.clock)
+            self.unmade = 0 if made else self.unmade
+            self.next_making = self.unmade + OFTEN
 
     def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:
         """Pin the first organisation seen. Raises ForeignOrganization at the first record of another one."""
@@ -108,10 +143,15 @@ class Task:
                 self.pinned = owner
 
     def provider_now(self) -> datetime:
-        """Return the provider's current time, estimated from its `Date` headers and never going back; details are due by it."""
+        """
+        Return the provider's current time, estimated from its `Date` headers and never going back; details are due by it.
+
+        It is at most the lookback and an hour ahead of ours, as a call that is due by a clock years ahead would wait for years.
+        """
         # `Date` has whole seconds, so the estimate from one answer may lie before the estimate from the answer before it.
         with self.telling:
-            self.latest = max(self.clock.now() + self.source.ahead, self.latest or datetime.min.replace(tzinfo=UTC))
+            ahead = min(self.source.ahead, self.account.lookback + APART)
+            self.latest = max(self.clock.now() + ahead, self.latest or datetime.min.replace(tzinfo=UTC))
             return self.latest
 
     def at_once(self) -> datetime:
@@ -121,6 +161,19 @@ class Task:
     def details_due_at(self) -> datetime | None:
         """Return when the details of calls just listed are due: at once, or never where the provider has none."""
         return self.at_once() if self.account.provider.detail is not None else None
+
+    def found_out(self) -> JSON:
+        """Return what is kept about the provider: its paging and order, and its clock where that differs from ours."""
+        stored = self.capabilities.stored()
+        return {**stored, "clocks": self.source.apart[1].stored()} if self.source.apart is not None else stored
+
+    def compare_clocks(self) -> None:
+        """Report it if the provider's clock and ours differ."""
+        if self.source.apart is None:
+            return
+        stream, apart = self.source.apart
+        log.warning("clocks.apart", connection=self.connection, stream=stream, **apart.stored())
+        self.find(Finding(stream=stream, code="clocks_apart", text=f"{apart}. {UNTIL_THEN}"))
 
     def find(self, finding: Finding) -> None:
         """Add a finding, unless it was added before."""

@@ -1,9 +1,10 @@
 """
-Fetches the details that are due, call by call, and moves calls to the history that the provider says are gone.
+Fetches the details that are due, call by call.
 
 Due are new, changed and open calls, calls whose late parts are missing, and calls that a complete reading did not show. They are
 fetched newest first, several at once, within the request budget. What is not fetched stays due (`calls.detail_due_at`), so the
-next run continues there.
+next run continues there. What follows from failures is in `etl.runs.failing`, from calls that the provider does not know in
+`etl.runs.gone`.
 """
 
 from __future__ import annotations
@@ -15,17 +16,16 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 
-import structlog
-
-from etl.errors import FORBIDDEN, AuthenticationFailed, ConnectionFailed, EtlError, Interrupted, NotFound
-from etl.model import JSON, OPEN_STATUSES, Derived, Record
+from etl.errors import FORBIDDEN, AuthenticationFailed, BudgetSpent, ConnectionFailed, EtlError, Interrupted, NotFound
+from etl.model import JSON, OPEN_STATUSES, Derived, Record, Rejection
+from etl.printable import number_of
 from etl.records.derive import late_parts_missing
 from etl.runs.context import Task
+from etl.runs.failing import DAILY, log_failed, note_failed, tell_failing
+from etl.runs.gone import judge_absent
 from etl.runs.loading import load_detail
 from etl.runs.port import PageTransaction
 from etl.runs.terms import Counters, DueCall, Finding
-
-log = structlog.get_logger(__name__)
 
 AT_ONCE = 6
 """The number of details requested concurrently; the limiter decides how fast."""
@@ -36,49 +36,73 @@ BATCH = 50
 CHUNK = 5_000
 """The maximum number of due calls kept in memory."""
 
-DAILY = timedelta(hours=23)
-"""After how long a call that never ends is looked at again; less than a day, as daily syncs do not start on the minute."""
-
-
 REFUSALS = 3
 """After this many 403 answers and no other, the remaining details of a stream are not asked for."""
 
 
 class Answered(NamedTuple):
-    """The result of one request: the detail and when it was requested, or why there is none."""
+    """The result of one request: the detail and when it was requested, or why there is none; `asked`: if there was a request."""
 
     call: DueCall
-    detail: Record | None
-    observed_at: datetime | None
-    failure: ConnectionFailed | None
+    detail: Record | None = None
+    observed_at: datetime | None = None
+    failure: ConnectionFailed | None = None
+    asked: bool = True
+
+    @property
+    def names_call(self) -> bool:
+        """Whether the provider says that it knows no such call."""
+        return isinstance(self.failure, NotFound) and self.failure.naming == "call"
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether the right to see the call is missing."""
+        return isinstance(self.failure, AuthenticationFailed)
 
 
 def read_details(task: Task) -> None:
     """
     Fetch and store every detail that is due, and move calls that are proven gone to the history.
 
-    A detail that fails is left due. Raises AuthenticationFailed, BudgetSpent, Interrupted, FenceLost, WarehouseError.
+    A detail that fails is counted, and a later run asks again. Raises AuthenticationFailed, BudgetSpent, Interrupted, FenceLost,
+    WarehouseError.
     """
     if task.account.provider.detail is None:
         return
+    try:
+        _ask_for_all(task)
+    except (AuthenticationFailed, BudgetSpent, Interrupted):
+        tell_failing(task)
+        raise
+    tell_failing(task)
+
+
+def _ask_for_all(task: Task) -> None:
     now = task.provider_now()
     left: set[str] = set()  # asked for in vain, and so still due: no call is asked for twice in a run
     absent: dict[str, list[DueCall]] = defaultdict(list)
+    refused: dict[str, list[DueCall]] = defaultdict(list)
     alive: dict[str, int] = defaultdict(int)
     while calls := _due(task, now, left):
         for answers in _chunks(_answers(task, calls), BATCH):
-            left |= _write(task, [answer for answer in answers if answer.detail is not None], now=now)
+            left |= _write(task, answers, now=now)
             for answer in answers:
                 alive[answer.call.stream] += answer.detail is not None
                 if answer.detail is None:
                     left.add(answer.call.call_id)
-                if isinstance(answer.failure, NotFound) and answer.failure.naming == "call":
+                if answer.names_call:
                     absent[answer.call.stream].append(answer.call)
+                elif answer.forbidden and answer.asked:
+                    refused[answer.call.stream].append(answer.call)
     for stream, gone in absent.items():
-        _bury(task, stream, gone, alive=alive[stream])
+        judge_absent(task, stream, gone, alive=alive[stream], now=now)
     for stream, refusals in task.forbidden.items():
         if refusals and not alive[stream]:
-            raise refusals[0]
+            raise refusals[0]  # the right to see any is missing, which is no call's fault
+    failed = [call for stream, some in refused.items() if alive[stream] for call in some]
+    if failed:
+        task.write(lambda page, _: note_failed(page, failed, now=now))
+        log_failed(task, [(call, AuthenticationFailed.code) for call in failed])
 
 
 def _due(task: Task, now: datetime, left: set[str]) -> Sequence[DueCall]:
@@ -120,27 +144,28 @@ def _ask(task: Task, call: DueCall) -> Answered:
     """Ask for one call; what is forbidden (403) of one call, or of one agent's, does not end the others."""
     refusals = task.forbidden[call.stream]
     if len(refusals) >= REFUSALS:
-        return Answered(call, None, None, refusals[0])
+        return Answered(call, failure=refusals[0], asked=False)
     try:
         detail, observed_at = task.source.detail(stream=call.stream, call_id=call.call_id)
     except AuthenticationFailed as failure:
         if failure.status != FORBIDDEN:
             raise
         refusals.append(failure)
-        return Answered(call, None, None, failure)
+        return Answered(call, failure=failure)
     except ConnectionFailed as failure:
-        log.info("detail.failed", connection=task.connection, stream=call.stream, error=failure.code)
-        return Answered(call, None, None, failure)
+        return Answered(call, failure=failure)
     refusals.clear()
-    return Answered(call, detail, observed_at, None)
+    return Answered(call, detail, observed_at)
 
 
 def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
-    """Write what was answered; return the calls of which nothing was: refused by the warehouse, or held from later."""
-    if not answers:
+    """Write what was answered; return the calls of which nothing was: refused by the database, or held from later."""
+    failed = [answer for answer in answers if answer.failure is not None and not answer.names_call and not answer.forbidden]
+    if not failed and all(answer.detail is None for answer in answers):
         return set()
     zombies = 0
     untaken: set[str] = set()
+    refused: list[DueCall] = []
 
     def due(entry: Derived, value: JSON) -> datetime | None:
         """Decide when to ask again: in the next run while the call is open or incomplete, daily if it seems never to end."""
@@ -159,6 +184,7 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
         nonlocal zombies
         zombies = 0
         untaken.clear()
+        refused.clear()
         task.check_organization(tuple(answer.detail for answer in answers if answer.detail is not None), page)
         for answer in answers:
             if answer.detail is not None and answer.observed_at is not None:
@@ -175,69 +201,25 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
                 counters.add(loaded)
                 if not loaded.updated and not loaded.unchanged:
                     untaken.add(answer.call.call_id)
+                if loaded.rejected:
+                    refused.append(answer.call)
                 if loaded.older_by is not None:  # a clock was set back, or another's runs ahead: no answer is taken before then
                     page.ask_for([answer.call.call_id], due_at=now + loaded.older_by)
+        note_failed(page, [*refused, *(answer.call for answer in failed)], now=now)
 
     task.write(load)
+    log_failed(task, [(call, Rejection.DATABASE_REFUSED.value) for call in refused])
+    log_failed(task, [(answer.call, answer.failure.code) for answer in failed if answer.failure is not None])
     if zombies:
         days = task.account.max_open_age.days
         task.find(
             Finding(
                 stream=answers[0].call.stream,
                 code="open_too_long",
-                text=f"Calls have been open for more than {days} days; they are looked at once a day.",
+                text=f"Calls have been open for more than {number_of(days, 'day')}; they are looked at once a day.",
             )
         )
     return untaken
-
-
-def _bury(task: Task, stream: str, gone: list[DueCall], *, alive: int) -> None:
-    """Move calls that the provider reports gone to the history, unless an outage or its retention could be the reason."""
-    if task.account.retention is not None:
-        kept_since = task.provider_now() - task.account.retention
-        gone = [call for call in gone if call.cursor >= kept_since]
-    if not gone:
-        return
-    if not alive and not _still_answers(task, stream, {call.call_id for call in gone}):
-        task.find(
-            Finding(
-                stream=stream,
-                code="gone_unproven",
-                text=f"The provider knows none of the {len(gone)} calls that were asked for; since it confirmed no other call "
-                "either, nothing was marked as deleted.",
-            )
-        )
-        return
-    held = task.warehouse.count(connection=task.connection, stream=stream)
-    if not task.account.believes_deleted(len(gone), of=held):
-        task.find(
-            Finding(
-                stream=stream,
-                code="too_many_gone",
-                text=f"The provider no longer knows {len(gone)} of {held} calls, which is more than max_delete_share allows; "
-                "nothing was marked as deleted.",
-            )
-        )
-        return
-
-    def bury(page: PageTransaction, counters: Counters) -> None:
-        counters.deleted += page.bury([call.call_id for call in gone], gone_at=task.clock.now())
-
-    task.write(bury)
-
-
-def _still_answers(task: Task, stream: str, gone: set[str]) -> bool:
-    """Whether the provider still knows another held call of the stream; only then does a 404 mean that the call is gone."""
-    newest = task.warehouse.newest(connection=task.connection, stream=stream, before=None, limit=len(gone) + 3)
-    for held in [held for held in newest if held.call_id not in gone][:3]:
-        try:
-            task.source.detail(stream=stream, call_id=held.call_id)
-        except AuthenticationFailed:
-            raise
-        except ConnectionFailed:
-            continue
-        return True
-    return False
 
 
 def _chunks(items: Iterator[Answered], size: int) -> Iterator[list[Answered]]:

@@ -10,26 +10,39 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from threading import Event
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from etl.effects import Clock, Threads
-from etl.errors import BudgetSpent, ConnectionFailed, EtlError, Interrupted
-from etl.model import JSON
+from etl.errors import BudgetSpent, ConnectionFailed, EtlError, FenceLost, Interrupted, WarehouseError
 from etl.reading.api import Api
 from etl.reading.source import Capabilities, Source
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.port import RunRegister, RunWarehouse, Watcher
+from etl.runs.repeated import repeated
 from etl.runs.terms import Outcome, RunKind, RunStatus, Trigger, Want
 
 log = structlog.get_logger(__name__)
 
 Warehouse_co = TypeVar("Warehouse_co", bound=RunRegister, covariant=True)
 
-Connect = Callable[[Account, JSON], AbstractContextManager[Api]]
-"""Opens the API of an account, given the request log that its limiter saved."""
+
+class Connect(Protocol):
+    """The way to the API of an account."""
+
+    def reserved(self, account: Account) -> AbstractContextManager[None]:
+        """
+        Use the request allowance of the account's token for the block, beside other connections of this process.
+
+        Raises AccountBusy if another process uses it, and WarehouseError.
+        """
+        ...
+
+    def __call__(self, account: Account) -> AbstractContextManager[Api]:
+        """Open the API; the account is reserved."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +62,6 @@ class Run:
     """A run in progress. An audit without repair has id 0: it opened no run, and must write nothing behind the fence."""
 
     run_id: int = 0
-    request_log: JSON = None  # what the limiter has to remember; set after the API was used
 
 
 def under_lock(work: Callable[[], None], *, warehouse: RunRegister, outcome: Outcome) -> None:
@@ -79,7 +91,14 @@ def carry_out(
     run = Run(run_id=run_id)
     log.info("run.started", connection=name, run=run_id, kind=kind.value)
     try:
-        work(run)
+        try:
+            work(run)
+        except (Interrupted, FenceLost, WarehouseError):
+            raise
+        except EtlError:
+            _remake(account, run_id, given=given)  # what was loaded before the error stays
+            raise
+        _remake(account, run_id, given=given)
         outcome.status = RunStatus.FAILED if outcome.error else RunStatus.SUCCEEDED
     except (BudgetSpent, Interrupted) as error:
         outcome.status, outcome.error = RunStatus.PARTIAL, error.of(name)
@@ -89,11 +108,11 @@ def carry_out(
         outcome.error = EtlError(
             "the program itself failed.",
             safe="Everything up to the last page is committed.",
-            hint="Please report it with the traceback.",
+            hint="Run it again as etl --verbose …, and report it with the traceback that this shows.",
         ).of(name)
         raise
     finally:
-        given.warehouse.close_run(run_id, name, outcome=outcome, request_log=run.request_log)
+        given.warehouse.close_run(run_id, outcome=outcome)
         log.info(
             "run.finished",
             connection=name,
@@ -106,34 +125,45 @@ def carry_out(
         )
 
 
+def _remake(account: Account, run_id: int, *, given: Surroundings[RunRegister]) -> None:
+    """Make the roll-ups of touched days again. If that fails the run does not: these days are computed when they are read."""
+    try:
+        repeated(lambda: given.warehouse.remake(account, run_id=run_id, stop=given.stop), clock=given.clock)
+    except FenceLost:
+        raise
+    except EtlError as error:
+        log.warning("rollups.left", connection=account.connection, run=run_id, error=error.code)
+
+
 @contextmanager
 def connected(
     account: Account, *, run: Run, want: Want, connect: Connect, given: Surroundings[RunWarehouse], outcome: Outcome
 ) -> Iterator[Task]:
-    """Open the account's API for the block; however the block ends, keep the request counts and the limiter's request log."""
-    capabilities, request_log, pinned = given.warehouse.remembered(account.connection)
+    """Open the account's API for the block; however the block ends, keep the request counts."""
+    capabilities, pinned = given.warehouse.remembered(account.connection)
     organization = organization_of(account, pinned)
-    with connect(account, request_log) as api:
+    with connect(account) as api:
+        task = Task(
+            account=account,
+            source=Source(account.provider, api),
+            warehouse=given.warehouse,
+            run_id=run.run_id,
+            want=want,
+            clock=given.clock,
+            threads=given.threads,
+            watcher=given.watcher,
+            stop=given.stop,
+            counters=outcome.counters,
+            capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
+            organization=organization,
+            pinned=pinned,
+            findings=outcome.findings,
+        )
         try:
-            yield Task(
-                account=account,
-                source=Source(account.provider, api),
-                warehouse=given.warehouse,
-                run_id=run.run_id,
-                want=want,
-                clock=given.clock,
-                threads=given.threads,
-                watcher=given.watcher,
-                stop=given.stop,
-                counters=outcome.counters,
-                capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
-                organization=organization,
-                pinned=pinned,
-                findings=outcome.findings,
-            )
+            yield task
         finally:
+            task.compare_clocks()
             outcome.counters.requests, outcome.counters.retries = api.requests, api.retries
-            run.request_log = api.request_log()
 
 
 def organization_of(account: Account, pinned: str | None) -> str | None:

@@ -7,18 +7,18 @@ Runs inside a page's transaction, which holds the fence: nobody else writes to t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from etl.coverage import Spans
 from etl.model import OPEN_STATUSES, Context, Derived, Record, Rejection
 from etl.records.draft import derive_each, draft
 from etl.records.identify import as_reject
-from etl.records.rederive import changed, holds_what_it_says, with_detail
+from etl.records.rederive import changed, holds_what_it_says, relisted, with_detail
 from etl.records.rows import NOTHING, Draft
 from etl.runs.account import Account
 from etl.runs.port import Due, PageTransaction
-from etl.runs.terms import Compared, Loaded, Observed, Reject
+from etl.runs.terms import Compared, Elsewhere, Loaded, Observed, Reject
 
 
 def drafted(account: Account, observed: Observed, *, run_id: int, known: Collection[str]) -> Draft:
@@ -27,9 +27,21 @@ def drafted(account: Account, observed: Observed, *, run_id: int, known: Collect
     return _draft(account, observed, expected, run_id=run_id)
 
 
-def load_page(page: PageTransaction, account: Account, observed: Observed, *, run_id: int, covered: Spans) -> Loaded:
+def load_page(
+    page: PageTransaction,
+    account: Account,
+    observed: Observed,
+    *,
+    run_id: int,
+    covered: Spans,
+    listed_there: Callable[[Elsewhere], bool | None],
+) -> Loaded:
     """
     Write the records of a page that are new or changed; if an id occurs twice, its last record wins.
+
+    A call that is held in another stream has moved, and its row moves along. Where that stream's list has shown it too in this
+    run (`listed_there`), there are two of one id, and the second one is a reject; where that is not known yet (None), nothing is
+    written of it.
 
     A draft made in advance is copied first, without looking anything up. If one of its calls turns out to be held, or the
     database refuses a row, the copy is undone and every record is looked up. New calls inside `covered`, the range that the
@@ -43,6 +55,8 @@ def load_page(page: PageTransaction, account: Account, observed: Observed, *, ru
     updates = _updates(account, observed, compared, run_id=run_id)
     new, refused = _insert(page, account, observed, compared.new, run_id=run_id)
     unchanged = len(asked) - len(compared.new) - len(compared.elsewhere) - len(updates)
+    places = [(one, listed_there(one)) for one in compared.elsewhere]
+    updates += _moved(account, observed, [one for one, there in places if there is False], run_id=run_id)
     refused |= page.update(updates)
     if refused:
         updates = [entry for entry in updates if entry.call.call_id not in refused]
@@ -51,10 +65,11 @@ def load_page(page: PageTransaction, account: Account, observed: Observed, *, ru
             Reject(as_reject(account.provider, observed.latest[call_id]), Rejection.DATABASE_REFUSED)
             for call_id in sorted(refused)
         ]
-    rejects += [Reject(record, Rejection.ID_IN_TWO_STREAMS) for record in compared.elsewhere]
+    rejects += [Reject(one.record, Rejection.ID_IN_TWO_STREAMS) for one, there in places if there]
     drift = written.drift + new.drift + Counter(note for entry in updates for note in entry.drift)
     page.note(stream=observed.stream, rejects=rejects, drift=drift, observed_at=observed.observed_at)
-    page.came_right(observed.latest.keys(), stream=observed.stream, observed_at=observed.observed_at)
+    undecided = {one.record.call_id for one, there in places if there is None}
+    page.came_right(observed.latest.keys() - undecided, stream=observed.stream, observed_at=observed.observed_at)
     came = (*written.records, *new.records) if covered else ()
     lateness = [covered.last.end - record.cursor for record in came if record.cursor is not None and record.cursor in covered]
     return Loaded(
@@ -95,14 +110,17 @@ def load_detail(
     context = context_of(account, stream, run_id=run_id)
     entry = with_detail(provider, context, held, detail, observed_at=observed_at)
     due_at = due(entry, detail.value)
+    came_again = [call_id] if held.detail_failures else []
     if holds_what_it_says(provider, context, call_id, held, detail, observed_at=observed_at):
         page.ask_for([call_id], due_at=due_at)
+        page.detail_came(came_again)
         page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
         return Loaded(unchanged=1)
     if page.update([entry._replace(call=entry.call._replace(detail_due_at=due_at))]):
         reject = Reject(as_reject(provider, detail._replace(call_id=call_id)), Rejection.DATABASE_REFUSED)
         page.note(stream=stream, rejects=[reject], drift=Counter(), observed_at=observed_at)
         return Loaded(rejected=1)
+    page.detail_came(came_again)
     page.note(stream=stream, rejects=(), drift=Counter(entry.drift), observed_at=observed_at)
     page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
     return Loaded(updated=1)
@@ -121,6 +139,16 @@ def _updates(account: Account, observed: Observed, compared: Compared, *, run_id
         for record, held in compared.differing
     )
     return [entry for entry in entries if entry is not None]
+
+
+def _moved(account: Account, observed: Observed, found: Sequence[Elsewhere], *, run_id: int) -> list[Derived]:
+    """Return the rows of calls that have moved to the stream of the page, but for those observed later where they are held."""
+    context, provider = context_of(account, observed.stream, run_id=run_id), account.provider
+    return [
+        relisted(provider, context, one.record, one.held, observed_at=observed.observed_at, due_at=observed.due_at)
+        for one in found
+        if one.held.observed_at <= observed.observed_at
+    ]
 
 
 def _insert(

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from threading import Event
 from typing import NamedTuple, Protocol
 
 from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Derived, DriftNote, Record, Rejection
 from etl.reading.walks.way import Held
-from etl.records.rows import Draft, HeldCalls, Rewrite, Stored
+from etl.records.rows import Draft, FilledVersion, HeldCalls, OldVersion, Rewrite, Stored
 from etl.runs.account import Account
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Compared, Counters, DueCall, Outcome, Reject, RunKind, Trigger
@@ -85,6 +86,14 @@ class PageTransaction(Protocol):
         """Set when the details of these calls are to be fetched; None: never."""
         ...
 
+    def detail_failed(self, due: Mapping[str, datetime]) -> None:
+        """Count that a request for each of these calls' details brought nothing usable, and set when to ask again."""
+        ...
+
+    def detail_came(self, call_ids: Collection[str]) -> None:
+        """Forget how often the details of these calls had failed."""
+        ...
+
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
         """Move calls that are gone at the provider to the history and delete their children; return how many were held."""
         ...
@@ -105,8 +114,8 @@ class PageTransaction(Protocol):
         """Keep the organisation that this connection's records belong to."""
         ...
 
-    def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
-        """Keep what was found out about the provider, and the limiter's request log."""
+    def save_connection(self, *, capabilities: JSON) -> None:
+        """Keep what was found out about the provider."""
         ...
 
     def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
@@ -137,16 +146,24 @@ class RunRegister(Protocol):
         """Mark unfinished runs as crashed, open a run row, and make it the connection's owner (the fence)."""
         ...
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        """Close the run row and keep the limiter's request log; None: no request was made, so the old log stays."""
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        """
+        Make the roll-ups of every touched day of the connection again, in transactions that check the fence.
+
+        What is not made when `stop` is set stays touched, and so is computed when it is read. Raises FenceLost.
+        """
+        ...
+
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
+        """Close the run row, unless another run took over and has marked it."""
         ...
 
 
 class RunWarehouse(RunRegister, Protocol):
     """What a sync needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
 
-    def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
-        """Return the stored capabilities, request log and pinned organisation. Raises ConnectionFailed if no run was opened."""
+    def remembered(self, connection: str) -> tuple[JSON, str | None]:
+        """Return the stored capabilities and the pinned organisation. Raises ConnectionFailed if no run was opened."""
         ...
 
     def encoded(self, draft: Draft) -> Draft:
@@ -154,6 +171,14 @@ class RunWarehouse(RunRegister, Protocol):
         Return a draft in the form that `copy` writes fastest: with its rows encoded, or unchanged.
 
         Does not touch the database, and may run in any thread.
+        """
+        ...
+
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+        """
+        Make the roll-ups of calls of the touched days again, unless these hold more than `written` calls.
+
+        Returns whether they were made. Those of people and pairs are left to `remake`. Raises FenceLost.
         """
         ...
 
@@ -191,6 +216,10 @@ class RunWarehouse(RunRegister, Protocol):
 
         With `only_open` those that have not ended, so that however many others are due do not stand before them.
         """
+        ...
+
+    def failing_details(self, connection: str) -> Mapping[str, int]:
+        """Return by stream how many held calls have a detail whose last request brought nothing usable; none: left out."""
         ...
 
 
@@ -241,6 +270,14 @@ class ReplayPage(PageTransaction, Protocol):
 
     def resolve(self, *, stream: str, keys: Sequence[str], at: datetime) -> None:
         """Mark these rejects as resolved."""
+        ...
+
+    def unfilled_versions(self, *, limit: int) -> Sequence[OldVersion]:
+        """Return some superseded versions that were kept before the history had columns of its own for what they were."""
+        ...
+
+    def fill_versions(self, versions: Sequence[FilledVersion]) -> None:
+        """Write these columns of superseded versions."""
         ...
 
 

@@ -1,5 +1,5 @@
 """
-A replay derives everything held of a connection again: first its rejects, then every row, in batches.
+A replay derives everything held of a connection again: first its rejects, then every row, in batches; then old versions.
 
 Each batch is one transaction behind the fence. If a replay is cut off, some rows follow the new mapping and others do not yet;
 the next replay starts from the beginning and writes only those that still differ.
@@ -10,12 +10,14 @@ from __future__ import annotations
 from threading import Event
 
 from etl.errors import Interrupted
+from etl.printable import number_of
+from etl.records.versions import filled
 from etl.runs.account import Account
 from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
 from etl.runs.port import FIRST, Departures, ReplayWarehouse
 from etl.runs.repeated import repeated
 from etl.runs.retrying import Tried, try_rejects
-from etl.runs.rewriting import Rewritten, rewrite_stretch
+from etl.runs.rewriting import ROWS, Rewritten, rewrite_stretch
 from etl.runs.terms import Finding, Outcome, RunKind, RunStatus
 
 STREAM = "replay"
@@ -50,6 +52,7 @@ def _replay(account: Account, run_id: int, *, given: Surroundings[ReplayWarehous
     try:
         _try_rejects(account, run_id, given=given, outcome=outcome)
         found = _rewrite(account, run_id, given=given, outcome=outcome)
+        _fill_history(account, run_id, given=given)
     finally:
         given.watcher.stream_finished(account.connection, STREAM)
     given.warehouse.save_departures(account, run_id=run_id, found=found, now=given.clock.now())
@@ -92,12 +95,25 @@ def _rewrite(account: Account, run_id: int, *, given: Surroundings[ReplayWarehou
         given.watcher.page_loaded(account.connection, STREAM, records=done.seen, total=total)
         _check_stop(account, given.stop)
     if underivable:
-        text = f"{underivable:,} calls can no longer be derived from their records; their rows were left as they are."
+        text = f"{number_of(underivable, 'call')} can no longer be derived from the records held; nothing was changed there."
         outcome.findings.append(Finding(stream=STREAM, code="underivable", text=text))
     if refused:
-        text = f"{refused:,} calls were derived to rows that the database refuses; their rows were left as they are."
+        text = f"{number_of(refused, 'call')} would get a row that the database refuses; nothing was changed there."
         outcome.findings.append(Finding(stream=STREAM, code="database_refused", text=text))
     return departures
+
+
+def _fill_history(account: Account, run_id: int, *, given: Surroundings[ReplayWarehouse]) -> None:
+    """Derive what superseded versions were that the history kept as records only."""
+
+    def fill_some() -> int:
+        with given.warehouse.page(account, run_id=run_id) as page:
+            held = page.unfilled_versions(limit=ROWS)
+            page.fill_versions([filled(account.provider, account.connection, one, currency=account.currency) for one in held])
+            return len(held)
+
+    while repeated(fill_some, clock=given.clock):
+        _check_stop(account, given.stop)
 
 
 def _check_stop(account: Account, stop: Event) -> None:

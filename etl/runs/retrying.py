@@ -47,8 +47,8 @@ def try_rejects(page: ReplayPage, account: Account, *, run_id: int, after: Place
     batches: dict[tuple[str, datetime], list[tuple[KeptReject, Record]]] = defaultdict(list)
     for kept, record in usable.items():
         call_id = record.call_id or ""
-        if call_id in gone and gone[call_id] > kept.last_seen_at:
-            past.append(kept)  # the call was found gone later than this was seen
+        if call_id in gone and gone[call_id] > kept.last_seen_at and kept.reason != Rejection.ID_IN_TWO_STREAMS:
+            past.append(kept)  # found gone later than this was seen; in another stream, that says nothing of this one
         elif kept.reason == Rejection.DATABASE_REFUSED and provider.detail is not None and call_id in held:
             continue  # may be a detail rather than a list record; a sync asks for it again
         else:
@@ -94,7 +94,7 @@ def _load(
         if (entry := changed(provider, context, record, held, observed_at=seen_at, due_at=due_at)) is not None
     ]
     refused = page.insert(new) | page.update(updates)
-    still = refused.union(record.call_id for record in compared.elsewhere if record.call_id is not None)
+    still = refused.union(one.record.call_id for one in compared.elsewhere if one.record.call_id is not None)
     right = [kept for kept, record in batch if record.call_id not in still]
     came = sum(entry.call.call_id not in refused for entry in new)
     return came, sum(entry.call.call_id not in refused for entry in updates), right

@@ -69,10 +69,15 @@ class StreamState:
         return replace(self, settled=Spans())
 
     def after(self, step: Step, *, lookback: timedelta) -> StreamState:
-        """Return the state after a step: what it read is covered, and settled where it is older than the lookback."""
+        """
+        Return the state after a step: what it read is covered, and settled where it is older than the lookback.
+
+        Whatever the provider's clock says, nothing is covered further ahead of ours than the lookback.
+        """
+        read_so_far = step.read_so_far | step.read
         return replace(
             self,
-            coverage=self.coverage | step.read,
-            settled=self.settled | step.read.below(step.settles_before - lookback),
+            coverage=self.coverage | step.read.below(step.sent_at + lookback),
+            settled=self.settled | read_so_far.below(step.settles_before - lookback),
             horizon=step.horizon or self.horizon,
         )

@@ -4,39 +4,45 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
 from etl.coverage import ORIGIN, Span, Spans
-from etl.errors import AnchorNotMet, NotFound, ResponseTooLarge
+from etl.errors import AnchorNotMet, ResponseTooLarge
 from etl.reading.orders import way_of
-from etl.reading.source import Page
 from etl.reading.walks import Note, Step
 from etl.reading.walks.way import Attempt, Held
 from etl.runs.context import Task
+from etl.runs.listed import Sighting
 from etl.runs.loading import drafted, load_page
+from etl.runs.missing import Missing
+from etl.runs.moves import is_listed_there
 from etl.runs.port import PageTransaction
 from etl.runs.prefetch import prefetch
+from etl.runs.proof import Proof
 from etl.runs.state import StreamState
-from etl.runs.terms import Counters, Finding, Loaded, Observed
+from etl.runs.streams import fail_alone, oldest_wanted
+from etl.runs.terms import Absent, Counters, Elsewhere, Finding, Loaded, Observed
 
 log = structlog.get_logger(__name__)
 
 ANCHORS = 100
 """How many of the newest held calls may serve to prove that a walk sees the right account."""
 
-ASKED_ANCHORS = 5
-"""How many of them are requested by their detail if the first page shows none."""
-
 PAGES_REMEMBERED = 3
 """How many earlier pages' ids are remembered: a call of the current page's slice may have been listed on one of them."""
+
+NONE_ABSENT = Absent(held=0, call_ids=frozenset())
 
 NOTES = {
     Note.ORDER_VIOLATED: "The provider's list is not in order; it is read completely at every run, and claimed only when whole.",
     Note.PAGE_IGNORED: "The provider serves its first page whatever page is asked for; what lies below it cannot be reached.",
     Note.PAGE_REPEATED: "The provider served a page again in the place of another; what belongs there is left as a gap.",
     Note.TOTAL_DISAGREES: "The provider's total and what it lists disagree; where that may hide a call, a gap is left.",
+    Note.WINDOW_CUT: "The provider answers a long stretch of time in part only; it is read in stretches that are answered whole.",
+    Note.FILTER_IGNORED: "The provider lists calls from outside of what was asked for; its whole list is read at every run.",
 }
 
 
@@ -77,10 +83,14 @@ class _Reading:
         self.stream = stream
         self.state = state
         self.covered_before = state.coverage
+        self.floor = oldest_wanted(task.account, task.want)
         self.way = way_of(task.account.provider)
         self.pager = task.access(stream).pager()
         self.recent: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)
-        self.held = self.missed = 0
+        self.proof = Proof(task=task, stream=stream, way=self.way, pager=self.pager)
+        retention = task.account.retention
+        self.kept_since = task.clock.now() - retention if retention is not None else None
+        self.missing = Missing(account=task.account, stream=stream, kept_since=self.kept_since)
         self.mostly_new = not state.coverage  # a guess for the next page: a stream never read is mostly new
         self.sighted: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)  # call ids of the pages fetched last
 
@@ -101,6 +111,7 @@ class _Reading:
             for attempt in plan:
                 if self._load(attempt, last=attempt is plan[-1]):
                     break
+        self._decide()
 
     def _load(self, attempt: Attempt, *, last: bool) -> bool:
         """
@@ -108,13 +119,15 @@ class _Reading:
 
         Returns False if it does not, or raises AnchorNotMet if this was the last attempt.
         """
-        before = self.state
+        before, missing = self.missing.unsettled(self.state), self.missing.copy()
         with closing(prefetch(map(self._drafted, attempt.steps), threads=self.task.threads)) as pages:
             for index, (step, observed) in enumerate(pages):
-                if index == 0 and not self._proven(step, attempt.anchors, last=last):
+                if index == 0 and not self.proof.given_by(step, attempt.anchors, last=last):
                     if not last:
                         return False
-                    raise self._anchor_not_met(len(attempt.anchors))
+                    raise self.proof.missing(len(attempt.anchors))
+                if step.takes_back:
+                    self.missing = missing
                 self._commit(step, observed, before)
                 self.task.check_stop()
         return True
@@ -122,7 +135,11 @@ class _Reading:
     def _drafted(self, step: Step) -> tuple[Step, Observed]:
         """Prepare the rows that will probably be written; runs in a thread while the page before is loaded."""
         task = self.task
-        observed = Observed(stream=self.stream, records=step.records, observed_at=step.sent_at, due_at=task.details_due_at())
+        records = step.records
+        if self.floor is not None:
+            records = tuple(record for record in records if record.cursor is None or record.cursor >= self.floor)
+            step = replace(step, read=step.read.above(self.floor))
+        observed = Observed(stream=self.stream, records=records, observed_at=step.sent_at, due_at=task.details_due_at())
         if self.mostly_new:
             # Pages overlap at their seams, and a page may be requested again.
             known = frozenset[str]().union(*(observed.call_ids & others for others in self.sighted))
@@ -143,27 +160,63 @@ class _Reading:
     def _write(self, step: Step, observed: Observed, before: StreamState) -> None:
         task = self.task
         state = before if step.takes_back else self.state.after(step, lookback=task.account.lookback)
-        self.recent.append(observed.call_ids)
-        held, missed = self.held, self.missed
-        loaded = Loaded()
+        shown = frozenset(record.call_id for record in step.records if record.call_id is not None)
+        self.recent.append(shown)
+        loaded, absent = Loaded(), NONE_ABSENT
 
         def load(page: PageTransaction, counters: Counters) -> None:
-            nonlocal loaded
-            self.held, self.missed = held, missed
+            nonlocal loaded, absent
             task.check_organization(step.records, page)
-            absent = self._absent(page, step)
-            loaded = load_page(page, task.account, observed, run_id=task.run_id, covered=self.covered_before)
-            counters.deleted += self._settle_absent(page, absent, step)
+            absent = self.missing.look(page, step, recent=self.recent)
+            loaded = load_page(
+                page,
+                task.account,
+                observed,
+                run_id=task.run_id,
+                covered=self.covered_before,
+                listed_there=lambda found: self._listed_there(found, observed.observed_at),
+            )
+            if absent.call_ids and task.account.provider.detail is not None:
+                page.ask_for(absent.call_ids, due_at=task.at_once())
             counters.pages += 1
             counters.records_seen += len(step.records)
             counters.add(loaded)
             task.capabilities = self.pager.found
-            page.save_state(self.stream, state)
+            page.save_state(self.stream, self.missing.unsettled(state, step, absent))
 
         task.write(load)
         self.state = state
+        self.missing.note(absent, step, seen=shown | step.seen)
         self.mostly_new = 2 * loaded.inserted > len(step.records)
         task.open_seen |= loaded.open_ids
+        if task.account.provider.detail is not None or fail_alone(task.account):
+            task.listed.page(self.stream, step.records, read=step.read, absent=absent.call_ids)
+
+    def _decide(self) -> None:
+        """Bury the calls that are missing from all that was read, unless they have moved to where nothing was read."""
+        if not self.missing.undecided:
+            return
+        end = self.way.end(self.task.clock.now())
+        unread = Spans([Span(self.state.start or ORIGIN, end)]) - self.missing.read
+        moved = self.way.moved(self.pager, unread, self)
+        while self.missing.gone_at and (page := next(moved, None)) is not None:
+            step = Step(records=page.records, sent_at=page.sent_at, read=Spans(), settles_before=page.sent_at, number=1)
+            self._commit(*self._drafted(step), self.state)
+            self.task.check_stop()
+
+        def bury(page: PageTransaction, counters: Counters) -> None:
+            counters.deleted += self.missing.bury(page)
+            page.save_state(self.stream, self.state)
+
+        self.task.write(bury)
+
+    def _listed_there(self, found: Elsewhere, observed_at: datetime) -> bool | None:
+        """Whether the stream that holds a call has listed it in this run, too; None: it has still to be read."""
+        self.task.account_seen = True  # the account's own call, whichever stream has it
+        if is_listed_there(self.task, found):
+            return True
+        waits = self.task.moves.wait(Sighting(self.stream, observed_at, found.record, found))
+        return None if waits else False
 
     def _note(self, note: Note) -> None:
         log.warning("walk.noted", connection=self.task.connection, stream=self.stream, note=note.value)
@@ -173,10 +226,7 @@ class _Reading:
         """Return the newest held calls that the provider must still list: none older than its retention."""
         task = self.task
         newest = task.warehouse.newest(connection=task.connection, stream=self.stream, before=before, limit=ANCHORS)
-        if task.account.retention is None:
-            return newest
-        kept_since = task.clock.now() - task.account.retention
-        return tuple(anchor for anchor in newest if anchor.cursor >= kept_since)
+        return newest if self.kept_since is None else tuple(one for one in newest if one.cursor >= self.kept_since)
 
     def oldest(self, since: datetime) -> tuple[Held, ...]:
         """Return the oldest held calls from `since` on."""
@@ -185,79 +235,3 @@ class _Reading:
     def position(self, instant: datetime) -> int:
         """Return how many held calls are at or after `instant`."""
         return self.task.warehouse.position(connection=self.task.connection, stream=self.stream, instant=instant)
-
-    def _proven(self, step: Step, anchors: tuple[Held, ...], *, last: bool) -> bool:
-        """Whether a walk's first step shows a held call, and so the right account; true if no call is held yet."""
-        if not anchors or self._meets(step):
-            return True
-        if any(self._meets(page) for page in self.way.elsewhere(self.pager, step, anchors)):
-            return True
-        return last and self._answers(step, anchors)
-
-    def _meets(self, shown: Step | Page) -> bool:
-        """Whether a step or a page shows any call that is held."""
-        ids = [record.call_id for record in shown.records if record.call_id is not None]
-        met = self.task.warehouse.held_among(connection=self.task.connection, stream=self.stream, call_ids=ids)
-        self.task.account_seen = self.task.account_seen or bool(met)
-        return bool(met)
-
-    def _answers(self, step: Step, anchors: tuple[Held, ...]) -> bool:
-        """
-        Whether the provider accounts for the newest held calls although its list does not show them.
-
-        Either it still has one of them (its list of recent calls does not reach that far back), or it says of each that it is
-        gone, and this run has met held calls in another stream of the account.
-        """
-        if self.task.account.provider.detail is None:
-            return False
-        gone = 0
-        for anchor in anchors[:ASKED_ANCHORS]:
-            try:
-                self.task.source.detail(stream=self.stream, call_id=anchor.call_id)
-            except NotFound as absent:
-                gone += absent.naming == "call"
-                continue
-            return True
-        accounted = self.task.account_seen and gone == len(anchors[:ASKED_ANCHORS])
-        if accounted and not step.records:
-            text = "The provider lists no call, and says that those held are gone. Nothing was claimed or deleted."
-            self.task.find(Finding(stream=self.stream, code="list_empty", text=text))
-        return accounted
-
-    def _anchor_not_met(self, asked: int) -> AnchorNotMet:
-        known = "the newest call held" if asked == 1 else f"the {asked} newest calls held"
-        return AnchorNotMet(
-            f"in stream {self.stream}, the provider's answer shows none of {known}.",
-            safe="Nothing was stored or claimed.",
-            hint="Either the provider has an outage (the next sync continues), or the token belongs to another account: "
-            f"check connections.{self.task.connection}.token, and give another account a connection name of its own.",
-        )
-
-    def _absent(self, page: PageTransaction, step: Step) -> frozenset[str]:
-        """Return the held calls that the walk should have seen and did not. Raises AnchorNotMet if they are too many."""
-        held, absent = page.absent(stream=self.stream, read=step.read, seen=(step.seen, *self.recent))
-        self.held, self.missed = self.held + held, self.missed + len(absent)
-        task = self.task
-        if not task.account.believes_deleted(self.missed, of=self.held):
-            raise AnchorNotMet(
-                f"in stream {self.stream}, {self.missed} of {self.held} calls held are missing from what the provider listed.",
-                safe="What this walk claimed was taken back, and nothing was deleted.",
-                hint="If they were really deleted at the provider, raise "
-                f"connections.{task.connection}.max_delete_share for one run; else wait until its outage ends.",
-            )
-        return absent
-
-    def _settle_absent(self, page: PageTransaction, absent: frozenset[str], step: Step) -> int:
-        """
-        Schedule the details of absent calls to confirm that they are gone; without details, the complete reading is proof.
-
-        Return how many calls were moved to the history.
-        """
-        if not absent:
-            return 0
-        task = self.task
-        if task.account.provider.detail is not None:
-            page.ask_for(absent, due_at=task.at_once())
-        elif step.records:
-            return page.bury(absent, gone_at=step.sent_at)
-        return 0

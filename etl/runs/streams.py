@@ -17,12 +17,23 @@ from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.port import PageTransaction
 from etl.runs.state import StreamState
-from etl.runs.terms import Counters, Finding
+from etl.runs.terms import Counters, Finding, Want
 
 
 def start_of(account: Account) -> datetime | None:
     """Return where the account's streams begin; None: where the provider's list ends."""
     return way_of(account.provider).start(account.start_date)
+
+
+def oldest_wanted(account: Account, want: Want) -> datetime | None:
+    """
+    Return the instant before which calls are neither loaded nor claimed, although a list may show them; None: all are wanted.
+
+    That is the start date, or what `--since` asks for if that is earlier.
+    """
+    if account.start_date is None or want.since is None:
+        return account.start_date
+    return min(account.start_date, want.since)
 
 
 def fail_alone(account: Account) -> bool:
@@ -35,6 +46,7 @@ def streams_to_read(task: Task, states: dict[str, StreamState]) -> tuple[str, ..
     if task.account.provider.agents is None:
         return (CALLS,)
     agents = task.source.agents()
+    task.agents_listed = frozenset(agent.agent_id for agent in agents)
     listed = [agent.agent_id for agent in agents]
     wanted = task.account.agents
     if agents and not {*states, *(wanted or ())}.intersection(listed) and not _all_created_since(agents, states):
@@ -42,7 +54,36 @@ def streams_to_read(task: Task, states: dict[str, StreamState]) -> tuple[str, ..
     task.write(lambda page, _: page.save_agents(agents, observed_at=task.clock.now()))
     known = [stream for stream, state in states.items() if state.closed_at is None]
     candidates = dict.fromkeys([*(wanted or listed), *known])
-    return tuple(stream for stream in candidates if wanted is None or stream in wanted)
+    streams = tuple(stream for stream in candidates if wanted is None or stream in wanted)
+    _owe(task, streams, states)
+    return streams
+
+
+def _owe(task: Task, streams: tuple[str, ...], states: dict[str, StreamState]) -> None:
+    """
+    Write down which streams are owed before any of them is read: a stream that cannot be read must not be forgotten for it.
+
+    One that is no longer configured is owed no more, and closed.
+    """
+    now = task.clock.now()
+    wanted = {stream: replace(states.get(stream, StreamState(start=None)), closed_at=None) for stream in streams}
+    dropped = {stream: replace(state, closed_at=now) for stream, state in states.items() if state.closed_at is None}
+    for stream, state in (dropped | wanted).items():
+        if states.get(stream) != state:
+            _save(task, stream, state)
+
+
+def _save(task: Task, stream: str, state: StreamState) -> None:
+    kept = replace(state, start=start_of(task.account))
+    task.write(lambda page, _: page.save_state(stream, kept))
+
+
+def not_begun(account: Account, want: Want, *, now: datetime) -> str | None:
+    """Return a sentence if nothing is to be read yet because the start date is in the future, else None."""
+    begins = oldest_wanted(account, want)
+    if begins is None or begins <= now:
+        return None
+    return f"start_date ({begins:%Y-%m-%d %H:%M} UTC) is in the future: nothing is read until then"
 
 
 def streams_to_audit(task: Task, states: dict[str, StreamState]) -> tuple[str, ...]:
@@ -81,8 +122,25 @@ def close_agent(task: Task, agent_id: str, state: StreamState) -> None:
     task.find(Finding(stream=agent_id, code="agent_gone", text="The agent no longer exists at the provider; its calls are kept."))
 
 
+def is_gone(task: Task, agent_id: str, state: StreamState | None) -> bool:
+    """
+    Whether an agent that answers 404 is one that went: it was read before, or nobody names it any more.
+
+    One that was never read, and that the configuration or the provider's own list names, is owed and cannot be had.
+    """
+    if state is not None and (state.coverage or state.horizon is not None):
+        return True
+    return agent_id not in task.agents_listed and agent_id not in (task.account.agents or ())
+
+
 def unknown_agent(task: Task, agent_id: str) -> ConnectionFailed:
-    """Return the error for an agent that only the configuration names."""
+    """Return the error for an agent that the configuration or the provider's list names, and that cannot be read."""
+    if agent_id in task.agents_listed:
+        return ConnectionFailed(
+            f"the provider lists the agent {agent_id!r}, and answers that it knows no such agent when its calls are asked for.",
+            safe="The other agents were synced.",
+            hint="The next sync asks again. If it stays so, ask the provider.",
+        )
     return ConnectionFailed(
         f"the provider knows no agent {agent_id!r}.",
         safe="The other agents were synced.",

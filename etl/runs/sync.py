@@ -5,22 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 from etl.errors import FORBIDDEN, AnchorNotMet, AuthenticationFailed, ConnectionFailed, NotFound, NothingUsable
+from etl.printable import number_of
+from etl.provider import CALLS
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.details import read_details
 from etl.runs.lifecycle import Connect, Run, Surroundings, carry_out, connected, under_lock
+from etl.runs.moves import settle_moves
 from etl.runs.port import RunWarehouse
 from etl.runs.state import StreamState
 from etl.runs.stream import sync_stream
-from etl.runs.streams import close_agent, fail_alone, start_of, streams_to_read, unknown_agent
-from etl.runs.terms import Outcome, RunKind, Want
+from etl.runs.streams import close_agent, fail_alone, is_gone, not_begun, start_of, streams_to_read, unknown_agent
+from etl.runs.terms import Finding, Outcome, RunKind, Want
 
 
 def sync_connection(account: Account, *, want: Want, connect: Connect, given: Surroundings[RunWarehouse]) -> Outcome:
     """
     Bring one connection up to date and return how that ended. Raises nothing but programming errors.
 
-    The outcome has no run id if another run is in progress or the warehouse could not open a run.
+    The outcome has no run id if another run is in progress, another process uses the account, or the warehouse could not open a
+    run.
     """
     outcome = Outcome(connection=account.connection)
 
@@ -33,7 +37,8 @@ def sync_connection(account: Account, *, want: Want, connect: Connect, given: Su
                 raise unusable
 
     def sync() -> None:
-        carry_out(read, account, kind=RunKind.SYNC, given=given, outcome=outcome)
+        with connect.reserved(account):
+            carry_out(read, account, kind=RunKind.SYNC, given=given, outcome=outcome)
 
     under_lock(sync, warehouse=given.warehouse, outcome=outcome)
     return outcome
@@ -46,7 +51,7 @@ def _unusable(task: Task) -> NothingUsable | None:
         return None
     provider = task.account.provider
     return NothingUsable(
-        f"none of the {counters.rejected:,} records that the provider, {provider.title}, listed could become a call.",
+        f"the provider, {provider.title}, listed {number_of(counters.rejected, 'record')}, and none could become a call.",
         safe="The records are kept with their reasons; the calls held stay as they were.",
         hint=f"A record must be an object with an id in {provider.call_id} and a time in {provider.cursor}, as ISO 8601. See: "
         f"etl rejects {task.connection}",
@@ -55,16 +60,23 @@ def _unusable(task: Task) -> NothingUsable | None:
 
 def _sync_streams(task: Task) -> None:
     """Sync every stream. Where one may fail alone, the others are still read, and the run fails at the end."""
+    if future := not_begun(task.account, task.want, now=task.clock.now()):
+        task.find(Finding(stream=CALLS, code="not_begun", text=f"{future}."))
+        return
     states = task.warehouse.streams(task.connection)
     failures: list[tuple[str, ConnectionFailed]] = []
-    for stream in streams_to_read(task, states):
+    streams = streams_to_read(task, states)
+    task.moves.unread.update(streams)
+    for stream in streams:
         _sync_one(task, stream, states, failures)
+        task.moves.unread.discard(stream)
     # A stream whose held calls are all gone may be proven by held calls that a later stream showed.
     again = [stream for stream, failure in failures if isinstance(failure, AnchorNotMet) and task.account_seen]
     if again and fail_alone(task.account):
         failures = [(stream, failure) for stream, failure in failures if stream not in again]
         for stream in again:
             _sync_one(task, stream, states, failures)
+    settle_moves(task)
     if failures:
         raise failures[0][1]
 
@@ -77,8 +89,8 @@ def _sync_one(task: Task, stream: str, states: dict[str, StreamState], failures:
     except NotFound as absent:
         if absent.naming != "agent":
             failures.append((stream, absent))
-        elif stream in states:
-            close_agent(task, stream, states[stream])
+        elif is_gone(task, stream, states.get(stream)):
+            close_agent(task, stream, states.get(stream) or StreamState(start=None))
         else:
             failures.append((stream, unknown_agent(task, stream)))
     except ConnectionFailed as failure:

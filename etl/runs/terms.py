@@ -34,6 +34,7 @@ class RunKind(StrEnum):
     SYNC = "sync"
     REPAIR = "repair"
     REPLAY = "replay"
+    REBUILD = "rebuild"
 
 
 class Trigger(StrEnum):
@@ -69,6 +70,11 @@ class Counters:
     rejected: int = 0
     late: int = 0
     max_lateness: timedelta | None = None
+
+    @property
+    def written(self) -> int:
+        """The number of calls that were written or removed."""
+        return self.inserted + self.updated + self.deleted
 
     def become(self, other: Counters) -> None:
         """Take on what another one has counted."""
@@ -137,6 +143,15 @@ class Reject(NamedTuple):
     reason: Rejection
 
 
+class Elsewhere(NamedTuple):
+    """A record whose call is held in another stream than the one that lists it, and how it is held there."""
+
+    record: Record
+    stream: str
+    cursor: datetime
+    held: Stored
+
+
 class Compared(NamedTuple):
     """
     How records compare with what is held. A record in none of these is held with the same bytes, or in a later observation.
@@ -145,7 +160,7 @@ class Compared(NamedTuple):
     """
 
     new: Sequence[Record]  # not held
-    elsewhere: Sequence[Record]  # held in another stream
+    elsewhere: Sequence[Elsewhere]  # held in another stream
     differing: Sequence[tuple[Record, Stored]]  # held with other bytes, or with a detail that says otherwise
     open_ids: frozenset[str]
 
@@ -158,12 +173,18 @@ class Absent(NamedTuple):
 
 
 class DueCall(NamedTuple):
-    """A call whose detail is to be fetched: it is new, changed, open, lacks late parts, or was missing from a list."""
+    """
+    A call whose detail is to be fetched: it is new, changed, open, lacks late parts, or was missing from a list.
+
+    `failures` counts the requests in a row that brought nothing usable; `has_detail` says whether any ever brought something.
+    """
 
     stream: str
     call_id: str
     is_open: bool
     cursor: datetime
+    failures: int = 0
+    has_detail: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,8 @@ def _calls(request: Request, situation: Situation, agent: str) -> Reply:
         calls = _filtered(situation.history.shelf("bimpe", account=situation.account, agent=agent).calls, query)
     size = min(limit, distortion.clamp or limit)
     number = 1 if distortion.page_ignored else page
-    start, stop = (number - 1) * size, number * size
+    start = distortion.start(query, page, size)
+    stop = start + size
     if distortion.unsorted:
         shown = sorted(calls, key=lambda call: crc32(call.id.encode()))[start:stop]
     elif sort.lstrip("-") != "created_on":
@@ -150,7 +151,10 @@ def _calls(request: Request, situation: Situation, agent: str) -> Reply:
     else:
         slicing = cut_newest_first if sort.startswith("-") else cut
         shown = slicing(calls, start=start, stop=stop, chance=situation.chance)
-    fields = {"message": "Success", "meta": _meta(len(calls), number, size, situation)}
+    meta = _meta(len(calls), number, size, situation)
+    told = distortion.counted(len(calls), on_page=len(shown))
+    meta = {key: value for key, value in meta.items() if key not in ("total_count", "page_count")} if told is None else meta
+    fields = {"message": "Success", "meta": meta | ({} if told is None else {"total_count": told})}
     reply = listing("data", [call.listed() for call in shown], before=fields, after={})
     reply.headers["X-Request-Id"] = _request_id(request)
     return reply

@@ -43,6 +43,27 @@ class Distortion:
     clamp: int | None = None
     endless_next: bool = False
     foreign_next: str | None = None
+    total_capped: int | None = None
+    total_off: int = 0
+    total_of_page: bool = False
+    total_missing: bool = False
+    offset_only: bool = False
+    repeated: int | None = None
+
+    def start(self, query: Mapping[str, str], number: int, size: int) -> int:
+        """Return the place in the list at which the answer to a request for page `number` begins."""
+        if self.offset_only:
+            return max(whole(query.get("offset"), 0) or 0, 0)
+        if self.page_ignored:
+            return 0
+        return (number - 1 - (number == self.repeated and number > 1)) * size
+
+    def counted(self, total: int, *, on_page: int) -> int | None:
+        """Return the total that is told of `total` calls; None: none is."""
+        if self.total_missing:
+            return None
+        told = on_page if self.total_of_page else max(total + self.total_off, 0)
+        return min(told, self.total_capped) if self.total_capped is not None else told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,12 @@ LASTING: Mapping[str, Mapping[str, JSON]] = {
     "unsorted": {},  # the list is in a random order that stays the same
     "clamp": {"size": 7},  # pages are silently smaller
     "endless_next": {},  # every page says that another follows; past the end they are empty
+    "total_capped": {"at": 40},  # totals stop at this number; pages and further pages are counted right
+    "total_off": {"by": -1},  # totals are wrong by so many; pages and further pages are counted right
+    "total_of_page": {},  # the total is the number of records on the page; pages and further pages are counted right
+    "total_missing": {},  # no total, and nothing else that counts calls or pages
+    "offset_only": {},  # `offset` pages; `page` does not, and is said to be the one asked for
+    "page_repeated": {"page": 3},  # in the place of this page the one before it is served, under the right number
     "foreign_next": {"origin": "http://foreign.example.test"},  # Tuple's `Link` next leads to another origin
     "redirect": {"origin": "http://foreign.example.test"},  # 302 to another origin
     "huge": {"bytes": 300_000_000},  # a response of that size, sent in chunks
@@ -157,5 +163,11 @@ def distortion(faults: list[Fault]) -> Distortion:
         unsorted="unsorted" in kinds,
         endless_next="endless_next" in kinds,
         clamp=int(kinds["clamp"]["size"]) if "clamp" in kinds else None,
+        total_capped=int(kinds["total_capped"]["at"]) if "total_capped" in kinds else None,
+        total_off=int(kinds["total_off"]["by"]) if "total_off" in kinds else 0,
+        total_of_page="total_of_page" in kinds,
+        total_missing="total_missing" in kinds,
+        offset_only="offset_only" in kinds,
+        repeated=int(kinds["page_repeated"]["page"]) if "page_repeated" in kinds else None,
         foreign_next=str(kinds["foreign_next"]["origin"]) if "foreign_next" in kinds else None,
     )

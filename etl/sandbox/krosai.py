@@ -132,9 +132,8 @@ def _list(request: Request, situation: Situation, account: str) -> Reply:
         first, last = _days(request, situation)
         calls = [call for call in calls if (first if "start_date" in request.query else 0) <= call.cursor < last]
     limit = min(limit, distortion.clamp or limit)
-    start = offset or 0 if guide else ((page or 1) - 1) * limit
-    if distortion.page_ignored:
-        start = 0
+    by_offset = 0 if distortion.page_ignored else offset or 0
+    start = by_offset if guide else distortion.start(request.query, page or 1, limit)
     if distortion.unsorted:
         shown = sorted(calls, key=lambda call: crc32(call.id.encode()))[start : start + limit]
     else:
@@ -142,12 +141,16 @@ def _list(request: Request, situation: Situation, account: str) -> Reply:
     total = len(calls)
     if distortion.endless_next and not distortion.outage_empty:
         total = max(total, start + 2 * limit)
+    told = distortion.counted(total, on_page=len(shown))
+    counted: dict[str, JSON] = {} if told is None else {"total": told}
     if guide:
-        return listing(
-            "calls", [_guided(call) for call in shown], before={}, after={"total": total, "limit": limit, "offset": start}
-        )
-    number = start // limit + 1
-    fields = {"total": total, "page": number, "limit": limit, "total_pages": -(-total // limit)}
+        return listing("calls", [_guided(call) for call in shown], before={}, after={**counted, "limit": limit, "offset": start})
+    fields = {**counted, "limit": limit}
+    if distortion.offset_only and "offset" in request.query:
+        fields["offset"] = start
+    else:
+        asked = page if distortion.offset_only or distortion.repeated else start // limit + 1
+        fields |= {"page": asked} | ({} if told is None else {"total_pages": -(-total // limit)})
     return listing("data", [call.listed() for call in shown], before={}, after=fields)
 
 

@@ -66,12 +66,13 @@ def _list(request: Request, situation: Situation) -> Reply:
             calls = shelf.window(history.micros - int(switches.recent_hours * HOUR), history.micros + 1)
         if switches.recent_calls is not None:
             calls = calls[max(len(calls) - switches.recent_calls, 0) :]
-    start, stop = (number - 1) * size, number * size
+    start = 0 if switches.page == "ignored" else distortion.start(request.query, number, size)
+    stop = start + size
     if distortion.unsorted:
         shown = sorted(calls, key=lambda call: crc32(call.id.encode()))[start:stop]
     else:
         shown = cut_newest_first(calls, start=start, stop=stop, chance=situation.chance)
-    more = stop < len(calls) or (distortion.endless_next and not distortion.outage_empty)
+    more = number * size < len(calls) or (distortion.endless_next and not distortion.outage_empty)
     meta = {"per_page": size, "page": number, "has_next": more}
     return listing("data", [call.listed() for call in shown], before={"status": "success"}, after={"meta": meta})
 

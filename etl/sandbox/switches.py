@@ -10,10 +10,17 @@ from typing import get_args, get_type_hints
 
 @dataclass(slots=True, kw_only=True)
 class TupleSwitches:
-    """`over_maximum`: what a `per_page` over the maximum does."""
+    """
+    `over_maximum`: what a `per_page` over the maximum does.
+
+    `first_days`, `newest_days`, `most_calls`: that part of a window is answered, as if it were all.
+    """
 
     maximum: int = 1000
     over_maximum: One["clamped", "refused"] = "clamped"
+    first_days: float | None = None
+    newest_days: float | None = None
+    most_calls: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from zlib import crc32
 
 from etl.sandbox.call import Call
 from etl.sandbox.exchange import Api, Refusal, Reply, Request, Situation, bearer, json_reply, whole
-from etl.sandbox.instants import read
+from etl.sandbox.instants import DAY, read
 from etl.sandbox.shelf import cut
-from etl.sandbox.switches import Switches
+from etl.sandbox.switches import Switches, TupleSwitches
 
 PATH = "/api/v2/call_usage"
 
@@ -55,14 +55,18 @@ def _answer(request: Request, situation: Situation) -> Reply:
     number = 1 if distortion.page_ignored else page
     calls: list[Call] = []
     if not distortion.outage_empty:
-        calls = history.shelf("tuple", account=situation.account).window(since, until)
-    total = len(calls)
+        first, last = _answered(since, until, switches)
+        calls = history.shelf("tuple", account=situation.account).window(first, last)[: switches.most_calls]
+    total, start = len(calls), distortion.start(query, page, size)
     if distortion.unsorted:
         calls.sort(key=lambda call: crc32(call.id.encode()))
-        shown = calls[(number - 1) * size : number * size]
+        shown = calls[start : start + size]
     else:
-        shown = cut(calls, start=(number - 1) * size, stop=number * size, chance=situation.chance)
-    headers = {"Content-Type": "application/json; charset=utf-8", "X-Total-Count": str(total)}
+        shown = cut(calls, start=start, stop=start + size, chance=situation.chance)
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    told = distortion.counted(total, on_page=len(shown))
+    if told is not None:
+        headers["X-Total-Count"] = str(told)
     links = []
     if page > 1:
         links.append(_link(request, page - 1, "prev", None))
@@ -71,6 +75,15 @@ def _answer(request: Request, situation: Situation) -> Reply:
     if links:
         headers["Link"] = ", ".join(links)
     return Reply(status=200, body=b"[" + b",".join([call.listed() for call in shown]) + b"]", headers=headers)
+
+
+def _answered(since: int, until: int, switches: TupleSwitches) -> tuple[int, int]:
+    """Return the part of a window that is answered."""
+    if switches.first_days is not None:
+        until = min(until, since + int(switches.first_days * DAY))
+    if switches.newest_days is not None:
+        since = max(since, until - int(switches.newest_days * DAY))
+    return since, until
 
 
 def _link(request: Request, page: int, relation: str, foreign: str | None) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -37,6 +39,7 @@ _VARIABLES = {
     "user": "PGUSER",
 }
 _HINT = "Write warehouse.url as postgresql+psycopg://user@host:5432/database, or leave it out to use the embedded server."
+_ESCAPES = " In a user or password write @ as %40, / as %2F, : as %3A, ? as %3F, # as %23 and % as %25."
 
 
 def parse_url(url: str) -> URL:
@@ -52,7 +55,7 @@ def parse_url(url: str) -> URL:
         parsed = make_url(several["before"] + several["after"] if several else url)
     except (ArgumentError, ValueError):
         raise UsageError(
-            "The setting warehouse.url is not a database address.", hint=_HINT
+            "The setting warehouse.url is not a database address.", hint=_HINT + _ESCAPES
         ) from None  # the cause shows the address
     if parsed.drivername not in _DRIVERS:
         raise UsageError(
@@ -66,7 +69,30 @@ def parse_url(url: str) -> URL:
     parsed = parsed.set(drivername="postgresql+psycopg")
     listed = parsed.query.get("host")
     hosts = several["hosts"] if several else ",".join(listed) if isinstance(listed, tuple) else None
+    _check_options(parsed)
     return parsed.update_query_dict(_hosts(hosts)) if hosts else parsed
+
+
+def _check_options(url: URL) -> None:
+    """Raise UsageError for an option that libpq does not know. It is named only by the known one that it resembles."""
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    for name in url.query:
+        if name in known:
+            continue
+        # What stands behind a ? may be the rest of a password that was not escaped.
+        near = ["sslmode"] if name.lower() == "ssl" else get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+        raise UsageError(
+            f"The setting warehouse.url has an option {name!r}, which PostgreSQL does not know."
+            if near
+            else "The setting warehouse.url has an option that PostgreSQL does not know.",
+            hint=f"Did you mean {near[0]}?"
+            if near
+            else "Options stand at its end, like ?sslmode=require or ?target_session_attrs=read-write." + _ESCAPES,
+        )
+    if not str(url.query.get("connect_timeout", "0")).isdecimal():
+        raise UsageError(
+            "The option connect_timeout of warehouse.url is no number of seconds.", hint="Write it like ?connect_timeout=10"
+        )
 
 
 def shown(url: URL) -> str:

@@ -11,14 +11,16 @@ from sqlalchemy.dialects.postgresql import insert
 
 from etl.audit.port import Batch, OpenReject, StreamVerdict
 from etl.coverage import BEGINNING, Span
-from etl.model import JSON
+from etl.model import JSON, Rejection
 from etl.records.rows import Rewrite
 from etl.runs.account import Account
 from etl.warehouse.database import driver_of
 from etl.warehouse.held_calls import read_batch
 from etl.warehouse.loading.history import delete_children
+from etl.warehouse.loading.touched import mark_held
 from etl.warehouse.loading.transaction import Page, page_transaction
 from etl.warehouse.postgres import PostgresWarehouse
+from etl.warehouse.rollups.comparing import differing, touch
 from etl.warehouse.tables import (
     audits,
     calls,
@@ -51,6 +53,7 @@ class MendingPage(Page):
 
     def erase(self, call_ids: Sequence[str]) -> None:
         name = self._account.connection
+        mark_held(self._connection, name, call_ids)
         delete_children(self._connection, name, call_ids)
         self._connection.execute(delete(calls).where(calls.c.connection == name, calls.c.call_id == func.any(texts(call_ids))))
 
@@ -99,8 +102,13 @@ class AuditedWarehouse(PostgresWarehouse):
             .where(calls.c.connection == connection, calls.c.stream == stream, calls.c.call_id == table.c.call_id)
             .exists()
         )
+        is_anywhere = select(calls.c.call_id).where(calls.c.connection == connection, calls.c.call_id == table.c.call_id).exists()
         statement = select(table.c.record_key, table.c.call_id, table.c.raw_text).where(
-            table.c.connection == connection, table.c.stream == stream, table.c.resolved_at.is_(None), ~is_held
+            table.c.connection == connection,
+            table.c.stream == stream,
+            table.c.resolved_at.is_(None),
+            ~is_held,
+            (table.c.reason != Rejection.ID_IN_TWO_STREAMS.value) | is_anywhere,
         )
         with self._database.begin() as session:
             return tuple(OpenReject(*row) for row in session.execute(statement))
@@ -137,6 +145,12 @@ class AuditedWarehouse(PostgresWarehouse):
         with self._database.begin() as session:
             return frozenset(row.call_id for row in session.execute(statement))
 
+    def differing_rollups(self, connection: str) -> Iterator[tuple[str, date]]:
+        return ((one.relation, one.day) for one in differing(self._database, connection))
+
+    def remake_days(self, account: Account, *, run_id: int, days: Sequence[date]) -> None:
+        touch(self._database, account.connection, run_id, list(days))
+
     def save_daily_totals(self, connection: str, totals: Mapping[date, int], *, observed_at: datetime) -> None:
         if not totals:
             return
@@ -154,7 +168,7 @@ class AuditedWarehouse(PostgresWarehouse):
             )
 
     def save_verdicts(
-        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON, request_log: JSON
+        self, connection: str, verdicts: Sequence[StreamVerdict], *, checked_at: datetime, capabilities: JSON
     ) -> None:
         with self._database.begin() as session:
             for one in verdicts:
@@ -174,11 +188,7 @@ class AuditedWarehouse(PostgresWarehouse):
                         note=one.note,
                     )
                 )
-            session.execute(
-                update(connections)
-                .where(connections.c.connection == connection)
-                .values(capabilities=capabilities, request_log=request_log)
-            )
+            session.execute(update(connections).where(connections.c.connection == connection).values(capabilities=capabilities))
 
 
 def _inside(connection: str, stream: str, span: Span) -> tuple[ColumnElement[bool], ...]:

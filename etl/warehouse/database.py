@@ -8,7 +8,7 @@ the locks in `etl.warehouse.locks`, the tables in `etl.warehouse.schema`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
@@ -16,45 +16,25 @@ from types import TracebackType
 from typing import Self
 
 import psycopg
+import structlog
 from psycopg import Connection as Session
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from etl.errors import WarehouseError
 from etl.warehouse.address import parse_url, shown
-from etl.warehouse.failures import translated
+from etl.warehouse.failures import InTheWay, Locked, NotAllowed, SchemaMissing, TakesNoWrites, translated
+from etl.warehouse.requirements import refuse_unfit
+from etl.warehouse.rights import explained, no_writes, require_rights
+from etl.warehouse.sessions import are_shared_out, privacy_of, set_up
+from etl.warehouse.waiting import Blocker, blockers_of, name_blockers
 
-OLDEST = 14
-"""The oldest major version of PostgreSQL that has what the schema needs: multiranges, `idle_session_timeout`."""
+log = structlog.get_logger(__name__)
 
 _PATIENCE = timedelta(seconds=10)
 _FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive
-_PINNED = {
-    "search_path": "public",
-    "TimeZone": "UTC",
-    "DateStyle": "ISO, MDY",  # what the driver reads
-    "IntervalStyle": "postgres",
-    "bytea_output": "hex",
-    "extra_float_digits": "1",
-    "standard_conforming_strings": "on",
-    "array_nulls": "on",
-    "transform_null_equals": "off",
-    "row_security": "off",  # a policy that would hide rows is an error, and not a warehouse that seems to hold fewer
-    "default_transaction_isolation": "read committed",
-    "default_transaction_deferrable": "off",
-    "statement_timeout": "0",
-    "lock_timeout": "5min",
-    "idle_in_transaction_session_timeout": "60s",  # what a stopped process holds is free again for its successor
-}
-"""What every session relies on, whatever the database or the role sets."""
-
-_SESSION = (
-    "".join(f"SET {name} TO '{value}'; " for name, value in _PINNED.items())  # noqa: S608 - no SET takes parameters
-    # Newer servers only, or not to be taken from the session that holds the locks.
-    + "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('transaction_timeout', 'idle_session_timeout')"
-)
 _LIBPQ = {
     "application_name": "call-warehouse",
     "keepalives": "1",
@@ -66,34 +46,12 @@ _LIBPQ = {
 }
 
 
-def refuse_unfit(address: str, *, version: int, encoding: str, standby: bool, read_only: bool) -> None:
-    """Raise WarehouseError where a server with these properties cannot hold the warehouse; `version` like 150018."""
-    if version < OLDEST * 10_000:
-        raise WarehouseError(
-            f"The server at {address} is PostgreSQL {_major(version)}; the warehouse needs {OLDEST} or newer.",
-            safe="Nothing was changed.",
-            hint="Upgrade the server, or set warehouse.url to another one.",
-        )
-    if encoding != "UTF8":
-        raise WarehouseError(
-            f"The database at {address} stores text as {encoding}; the warehouse needs UTF8.",
-            safe="Nothing was changed.",
-            hint="Run CREATE DATABASE warehouse ENCODING 'UTF8' TEMPLATE template0; and name it in warehouse.url.",
-        )
-    if standby or read_only:
-        raise WarehouseError(
-            f"The server at {address} takes no writes: it is {'a standby' if standby else 'set to read-only'}.",
-            safe="Nothing was changed.",
-            hint="Set warehouse.url to the primary server.",
-        )
-
-
 class Database:
     """
     One database, reached through a bounded pool of sessions; safe to share between threads.
 
-    Every session has what it relies on set for itself (`_PINNED`): `public` alone on its search path, times in UTC, the
-    isolation level, the forms of values, no timeout of statements.
+    Every session has what it relies on set for itself (`etl.warehouse.sessions`): `public` alone on its search path, times in
+    UTC, the isolation level, the forms of values, no timeout of statements.
     The methods raise `WarehouseError`; whoever uses `engine` directly does so inside `translate()`.
     """
 
@@ -103,6 +61,9 @@ class Database:
         self._arguments = {"connect_timeout": str(max(2, round(patience.total_seconds()))), **_LIBPQ}
         for given in self._url.query:
             self._arguments.pop(given, None)
+        self._direct = False
+        self._processes: set[int] = set()
+        self._waited_for: tuple[Blocker, ...] = ()
         self._engine = create_engine(
             self._url,
             connect_args=self._arguments,
@@ -112,6 +73,8 @@ class Database:
             hide_parameters=True,  # the parameters of a statement are personal data
         )
         event.listen(self._engine, "connect", _set_up, insert=True)  # runs before the engine asks for the default schema
+        event.listen(self._engine, "connect", self._note_process)
+        event.listen(self._engine, "close", self._forget_process)
         event.listen(self._engine, "checkin", _note_idle)
         event.listen(self._engine, "checkout", _ping_if_doubtful)
 
@@ -139,9 +102,18 @@ class Database:
         """The engine, for use inside `translate()`."""
         return self._engine
 
-    def translate(self) -> AbstractContextManager[None]:
-        """Turn every error of the database or its driver inside the block into a `WarehouseError`."""
-        return translated(self.address)
+    @contextmanager
+    def translate(self) -> Iterator[None]:
+        """Turn every error of the database or its driver inside the block into a `WarehouseError` that says what helps."""
+        try:
+            with translated(self.address):
+                yield
+        except WarehouseError as error:
+            if error.explained:  # by a block inside this one
+                raise
+            found = self._explained(error)
+            found.explained = True
+            raise found from error.__cause__
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -162,10 +134,48 @@ class Database:
         The caller closes it, and uses it inside `translate()`.
         """
         with self.translate():
-            arguments, options = self._engine.dialect.create_connect_args(self._url)
-            opened: Session = Session.connect(*arguments, **{**options, **self._arguments}, autocommit=True)
-            opened.execute(_SESSION)
+            opened = self._connect()
+            set_up(opened)
             return opened
+
+    def _connect(self) -> Session:
+        arguments, options = self._engine.dialect.create_connect_args(self._url)
+        return Session.connect(*arguments, **{**options, **self._arguments}, autocommit=True)
+
+    def look_at_waits(self) -> tuple[Blocker, ...]:
+        """
+        Return who holds a lock that sessions of the pool wait for now, and remember it for the error, should they wait in vain.
+
+        To be called every few seconds while others work; where it cannot look, nobody is seen.
+        """
+        if not isinstance(self._engine.pool, QueuePool) or not self._engine.pool.checkedout():
+            return ()
+        try:
+            with self.autocommit() as connection:
+                found = blockers_of(self._processes.copy(), asking=driver_of(connection))
+        except WarehouseError:
+            return ()
+        if found and found != self._waited_for:
+            log.warning("lock.waited_for", held_by=[str(one) for one in found])
+        self._waited_for = found or self._waited_for
+        return found
+
+    def _explained(self, error: WarehouseError) -> WarehouseError:
+        if isinstance(error, Locked):
+            return name_blockers(error, self._waited_for, self.address)
+        if isinstance(error, NotAllowed | SchemaMissing | TakesNoWrites | InTheWay):
+            # In a session of its own, in which nothing was refused yet; where none can be had, the error stands as it is.
+            with suppress(psycopg.Error), self._connect() as asking:
+                return explained(error, asking=asking, address=self.address)
+        return error
+
+    def _note_process(self, session: Session, record: ConnectionPoolEntry) -> None:
+        self._processes.add(session.info.backend_pid)
+        record.info["process"] = session.info.backend_pid
+
+    def _forget_process(self, _session: Session, record: ConnectionPoolEntry | None) -> None:
+        if record is not None:  # a session that is closed already cannot be asked
+            self._processes.discard(record.info.pop("process", 0))
 
     def close(self) -> None:
         """Close the sessions of the pool that are not in use."""
@@ -185,19 +195,41 @@ class Database:
                     " current_setting('transaction_read_only') = 'on'"
                 )
             ).one()
+        if read_only:
+            with self.session() as asking, self.translate():
+                if found := no_writes(asking, self.address):
+                    raise found
         refuse_unfit(self.address, version=version, encoding=encoding, standby=standby, read_only=read_only)
-        self._refuse_shared_sessions()
+        self.refuse_shared_sessions()
 
-    def _refuse_shared_sessions(self) -> None:
-        # Such a pooler reassigns the server's session as soon as a transaction ends. So while a second transaction is open, the
-        # first client either finds its session in use by the second or is given another one.
-        asked = "SELECT pg_backend_pid()"
-        with self.session() as first, self.session() as second, self.translate():
-            mine = first.execute(asked).fetchall()
-            with second.transaction():
-                others = second.execute(asked).fetchall()
-                shared = mine == others or first.execute(asked).fetchall() != mine
-        if shared:
+    def privacy(self) -> str:
+        """Return whether a session is encrypted, in words, and at which of several hosts it ended."""
+        with self.session() as asking, self.translate():
+            told = privacy_of(asking)
+            several = "," in str(self._url.query.get("host", ""))
+            return f"{told}, now at {asking.info.host}:{asking.info.port}" if several else told
+
+    def require_rights(self, *, to_change: bool) -> None:
+        """
+        Raise WarehouseError, with the statements that help, where the role lacks rights, or somebody's objects are in the way.
+
+        `to_change`: also what `etl migrate` needs.
+        """
+        with self.session() as asking, self.translate():
+            require_rights(asking, self.address, to_change=to_change)
+
+    def refuse_shared_sessions(self) -> None:
+        """
+        Raise WarehouseError behind a proxy that assigns sessions per transaction, where locks and settings would not hold.
+
+        Nothing is set in a session before that is known, since the proxy would hand the setting on to others. Whoever writes
+        asks first; the answer is remembered.
+        """
+        if self._direct:
+            return
+        with self.translate():
+            self._direct = not are_shared_out(self._connect)
+        if not self._direct:
             raise WarehouseError(
                 f"Between this program and {self.address} stands a proxy that shares sessions out by the transaction.",
                 safe="Nothing was changed.",
@@ -213,11 +245,10 @@ def driver_of(connection: Connection) -> Session:
     return driver
 
 
-def _set_up(session: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    cursor = session.cursor()
-    cursor.execute(_SESSION)
-    cursor.close()
-    session.commit()
+def _set_up(session: Session, _record: ConnectionPoolEntry) -> None:
+    session.autocommit = True
+    set_up(session)
+    session.autocommit = False
 
 
 def _note_idle(_session: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
@@ -245,7 +276,3 @@ def _has_news(session: Session) -> bool:
     with DefaultSelector() as sockets:
         sockets.register(session, EVENT_READ)
         return bool(sockets.select(0))
-
-
-def _major(version: int) -> str:
-    return f"{version // 10_000}" if version >= 100_000 else f"{version // 10_000}.{version // 100 % 100}"

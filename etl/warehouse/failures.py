@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from etl.errors import Collided, WarehouseError
+from etl.warehouse.unreachable import BUSY, CREATE, LOST, NO_CONNECTION, ON_CONNECT, SERVERS_OWN, Meaning, connecting
 
 KEPT = "What was committed before stays."
 
@@ -33,16 +33,23 @@ class SchemaMissing(WarehouseError):
     code = "schema_missing"
 
 
-class Meaning(NamedTuple):
-    """What an error code means to the user; `happened` may contain `{address}` and `{said}`, the server's message."""
-
-    happened: str
-    hint: str
-    kind: type[WarehouseError] = WarehouseError
+class Locked(WarehouseError):
+    """Another session holds a lock for longer than this one waits."""
 
 
-_RETRY = "Nothing needs mending: the next run continues where this one stopped."
-_LOST = Meaning("The connection to the database at {address} was lost.", "Check that the server runs; the next run continues.")
+class NotAllowed(WarehouseError):
+    """The role lacks a right; `etl.warehouse.rights` looks for which."""
+
+
+class TakesNoWrites(WarehouseError):
+    """Whatever is written is refused; `etl.warehouse.rights` looks for who ordered that."""
+
+
+class InTheWay(WarehouseError):
+    """Somebody else's object has the name of one of ours."""
+
+
+RETRY = "Nothing needs mending: the next run continues where this one stopped."
 _MIGRATE = Meaning(
     "The tables of the warehouse at {address} are missing or of another version ({said}).", "Run: etl migrate", SchemaMissing
 )
@@ -51,34 +58,47 @@ _REFUSED = Meaning(
 )
 _RIGHTS = Meaning(
     "The database user may not do this at {address}: {said}.",
-    "Let an administrator run: GRANT CREATE ON DATABASE <database> TO <user>; GRANT CREATE, USAGE ON SCHEMA public TO <user>; "
-    "or make the user the owner of the database.",
+    "Connect as the role that owns the warehouse, or let an administrator grant what is missing.",
+    NotAllowed,
 )
 _IN_THE_WAY = Meaning(
     "Something else in the database at {address} already has a name that the warehouse needs: {said}.",
-    "Give the warehouse a database of its own: CREATE DATABASE warehouse; and name it in warehouse.url.",
+    "Give the warehouse a database of its own: CREATE DATABASE calls ENCODING 'UTF8' TEMPLATE template0; and name it in "
+    "warehouse.url.",
+    InTheWay,
 )
-_FULL = Meaning("The disk of the database server at {address} is full.", "Make room on the server; the next run continues.")
-_COLLIDED = Meaning("Another transaction on the database at {address} got in the way.", _RETRY, Collided)
+_FULL = Meaning(
+    "The disk of the database server at {address} is full: no space is left.",
+    "Make room on the disk that holds its data (the embedded server's is in warehouse.data_dir); the next run continues.",
+)
+_COLLIDED = Meaning("Another transaction on the database at {address} got in the way.", RETRY, Collided)
 _LOCKED = Meaning(
     "Another session on the database at {address} holds a lock for too long.",
-    "See whose it is in pg_stat_activity, and end it: SELECT pg_terminate_backend(pid). " + _RETRY,
-)
-_BUSY = Meaning(
-    "The database server at {address} accepts no more connections.", "Raise its max_connections, or close other clients."
+    "See whose it is in pg_stat_activity, and end it: SELECT pg_terminate_backend(pid). " + RETRY,
+    Locked,
 )
 _DAMAGED = Meaning(
     "The database server at {address} reports damaged or unreadable storage ({code}).",
     "Look into the server's log before anything else.",
 )
-_OTHER = Meaning("The database at {address} failed ({code}).", "See the server's log for what it says about this code.")
+_OTHER = Meaning(
+    "The database at {address} failed ({code}).",
+    "Appendix A of PostgreSQL's manual says what the code means. If the next run meets it again, report it with this text.",
+)
+_OURS = Meaning(
+    "The database at {address} was not used as it should be ({code}).",
+    "Nothing of yours is wrong: please report it with this text and what you ran.",
+)
 
 _BY_CODE: dict[str, Meaning] = {
-    "25006": Meaning("The server at {address} takes no writes: it is read-only.", "Set warehouse.url to the primary server."),
-    "28": Meaning(
-        "The server at {address} refused the user or its password.", "Check warehouse.url, or the password in the environment."
+    "25006": Meaning(
+        "The server at {address} takes no writes: it is read-only.", "Set warehouse.url to the primary server.", TakesNoWrites
     ),
-    "3D000": Meaning("The database at {address} does not exist: {said}.", "Create it, or correct the name in warehouse.url."),
+    "28": Meaning(
+        "The server at {address} refused the user or its password.",
+        "Check the user and the password in warehouse.url (or in PGPASSWORD or ~/.pgpass, where it has none).",
+    ),
+    "3D000": Meaning("The database at {address} does not exist: {said}.", CREATE),
     "42501": _RIGHTS,
     "3F000": _MIGRATE,
     "42P01": _MIGRATE,
@@ -94,19 +114,19 @@ _BY_CODE: dict[str, Meaning] = {
     "53200": Meaning(
         "The database server at {address} is out of memory.", "Give it more, or lower its work_mem; the next run continues."
     ),
-    "53300": _BUSY,
-    "53400": _BUSY,
+    "53300": BUSY,
+    "53400": BUSY,
     "40001": _COLLIDED,
     "40P01": _COLLIDED,
-    "40": Meaning("A transaction on the database at {address} was taken back ({code}).", _RETRY),
+    "40": Meaning("A transaction on the database at {address} was taken back ({code}).", RETRY),
     "55P03": _LOCKED,
     "57014": Meaning(
-        "A statement was cancelled on the server at {address}.", "Somebody or a timeout on the server cancelled it. " + _RETRY
+        "A statement was cancelled on the server at {address}.", "Somebody or a timeout on the server cancelled it. " + RETRY
     ),
     "57P04": Meaning("The database at {address} was dropped.", "Create it again, then run: etl migrate"),
-    "57P": _LOST,
-    "08": _LOST,
-    "25P": _LOST,
+    "57P": LOST,
+    "08": LOST,
+    "25P": LOST,
     "58": _DAMAGED,
     "XX": _DAMAGED,
     "22": _REFUSED,
@@ -119,61 +139,24 @@ _NAMES_OBJECTS_ONLY = frozenset(
     {"42501", "3D000", "3F000", "42P01", "42703", "42704", "42883", "42P06", "42P07", "42701", "42710", "42723"}
 )
 
-_ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
-    (
-        r"translate host name|resolve host|name or service not known|nodename nor servname|no address associated",
-        Meaning(
-            "The host of the database address {address} is unknown.",
-            "Correct the host in warehouse.url, or check the name service.",
-        ),
-    ),
-    (
-        r"timeout expired|timed out|connection timeout",
-        Meaning("The server at {address} does not answer.", "Check host and port in warehouse.url, and any firewall between."),
-    ),
-    (
-        r"connection refused|no such file or directory",
-        Meaning("No server answers at {address}.", "Start the server, or correct host and port in warehouse.url."),
-    ),
-    (
-        r"password|no pg_hba\.conf entry|authentication failed|role .* (does not exist|is not permitted)",
-        Meaning("The server at {address} refused the user or its password: {said}.", "Check user and password in warehouse.url."),
-    ),
-    (
-        r"database .* does not exist",
-        Meaning(
-            "The database at {address} does not exist: {said}.",
-            "Create it (CREATE DATABASE …), or correct the name in warehouse.url.",
-        ),
-    ),
-    (r"closed the connection unexpectedly|connection reset", _LOST),
-    (r"too many (clients|connections)|connection slots|connection limit", _BUSY),
-    (
-        r"starting up|shutting down|recovery mode|not accepting connections",
-        Meaning("The server at {address} is starting, stopping or recovering.", "Try again in a moment."),
-    ),
-)
-_SERVERS_OWN = re.compile(r"^connection .*?FATAL:\s+")
-"""What libpq writes before the server's message when a connection is refused."""
-
-_NO_CONNECTION = Meaning("The database at {address} cannot be reached: {said}.", "Check warehouse.url and the server.")
-
 
 @contextmanager
 def translated(address: str) -> Iterator[None]:
     """Raise errors of the database, driver or engine inside the block as `WarehouseError`; let others pass."""
     try:
         yield
-    except PoolTimeout as error:
-        raise WarehouseError(
-            f"Every session this program may open at {address} is in use.", safe=KEPT, hint="Sync fewer connections at once."
-        ) from error
     except DBAPIError as error:
         raise _failure(error.orig or error, address) from error.orig
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise _failure(error, address) from error
+    except PoolTimeout as error:
+        raise WarehouseError(
+            f"Every session this program may open at {address} is in use.",
+            safe=KEPT,
+            hint="The next run continues. If it happens again, sync a few connections at a time: etl sync NAME NAME",
+        ) from error
     except SQLAlchemyError as error:
-        raise _say(_OTHER, address, code=type(error).__name__) from error
+        raise _say(_OURS, address, code=type(error).__name__) from error
 
 
 def _failure(error: BaseException, address: str) -> WarehouseError:
@@ -192,20 +175,16 @@ def _without_code(error: psycopg.Error, address: str) -> WarehouseError:
     if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
         return _say(_REFUSED, address, code=type(error).__name__)
     if not isinstance(error, psycopg.OperationalError):
-        return _say(_OTHER, address, code=type(error).__name__)
+        return _say(_OURS, address, code=type(error).__name__)
     words = f"timed out: {error}" if isinstance(error, psycopg.errors.ConnectionTimeout) else str(error)
-    if error.pgconn is None and not _connecting(words):
-        return _say(_LOST, address)
-    meaning = next((meaning for pattern, meaning in _ON_CONNECT if re.search(pattern, words, re.IGNORECASE)), _NO_CONNECTION)
-    said = words.strip().splitlines()[-1] if words.strip() else None
-    return _say(meaning, address, said=said and _SERVERS_OWN.sub("", said))
-
-
-def _connecting(words: str) -> bool:
-    return (
-        re.search(r"connection (failed|to server|timeout|is bad)|timed out|resolve host|host name", words, re.IGNORECASE)
-        is not None
-    )
+    if error.pgconn is None and not connecting(words):
+        return _say(LOST, address)
+    found = ((re.search(pattern, words, re.IGNORECASE), meaning) for pattern, meaning in ON_CONNECT)
+    match, meaning = next(((match, meaning) for match, meaning in found if match), (None, NO_CONNECTION))
+    if match and (name := match.groupdict().get("name")):
+        meaning = meaning._replace(hint=meaning.hint.replace("{name}", name.replace('"', '""')))
+    lines = [line for line in words.strip().splitlines() if not line.lstrip().startswith("DETAIL:")]
+    return _say(meaning, address, said=SERVERS_OWN.sub("", lines[-1]) if lines else None)
 
 
 def _say(meaning: Meaning, address: str, *, code: str = "", said: str | None = None) -> WarehouseError:

@@ -142,6 +142,7 @@ class Locks:
                 raise
 
     def _open(self) -> Session:
+        self._database.refuse_shared_sessions()
         session = self._database.session()
         milliseconds = f"{round(self._timeout / timedelta(milliseconds=1))}ms"
         session.execute("SELECT set_config('idle_session_timeout', %s, false)", (milliseconds,))

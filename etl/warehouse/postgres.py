@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from threading import Event
 
 from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -17,12 +18,14 @@ from etl.records.rows import Draft
 from etl.runs.account import Account
 from etl.runs.state import StreamState
 from etl.runs.terms import DueCall, Outcome, RunKind, RunStatus, Trigger
+from etl.warehouse.allowances import Allowances
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.loading.binary_copy import encoded
 from etl.warehouse.loading.fence import INSTANT
 from etl.warehouse.loading.lookup import held_among
 from etl.warehouse.loading.transaction import Page, counted, page_transaction, spans_of
 from etl.warehouse.locks import Locks
+from etl.warehouse.rollups.remaking import remake, remake_calls
 from etl.warehouse.tables import OPEN, calls, connections, rejected_records, runs, state
 
 
@@ -32,7 +35,9 @@ class PostgresWarehouse:
     def __init__(self, database: Database, locks: Locks) -> None:
         self._database = database
         self._locks = locks
+        self.allowances = Allowances(database, locks)
         self._with_rejects: set[str] = set()  # the connections that have had open rejects since their run began
+        self._agents: dict[str, frozenset[str]] = {}  # by connection, the agents that are known to have a row
 
     def acquire(self, connection: str) -> None:
         if not self._locks.try_acquire(connection):
@@ -54,20 +59,26 @@ class PostgresWarehouse:
 
     def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
         """Open a run as `RunRegister` says, with the run row inserted in a transaction of its own."""
-        name = account.connection
+        provider = account.provider
+        return self.open_run_of(
+            account.connection, provider.name, kind=kind, trigger=trigger, agents_are_people=provider.agents_are_people
+        )
+
+    def open_run_of(self, name: str, provider: str, *, kind: RunKind, trigger: Trigger, agents_are_people: bool) -> int:
+        """Open a run of a connection that need not be configured any more."""
         held = select(connections.c.provider).where(connections.c.connection == name)
         with self._database.begin() as session:
-            now, provider = session.execute(select(INSTANT, held.scalar_subquery())).one()
-            if provider not in (None, account.provider.name):
+            now, known = session.execute(select(INSTANT, held.scalar_subquery())).one()
+            if known not in (None, provider):
                 raise ConnectionFailed(
-                    f"it holds calls of {provider}, but is configured for {account.provider.name}.",
+                    f"it holds calls of {known}, but is configured for {provider}.",
                     safe="Nothing was read or stored.",
                     hint="Give each account a connection name of its own.",
                 )
             # We hold the lock, so no process is behind a run that still says `running`.
             session.execute(
                 update(runs)
-                .where(runs.c.connection == name, runs.c.status == RunStatus.RUNNING)
+                .where(runs.c.connection == name, text("status = 'running'"))  # in the words of the index of running ones
                 .values(status=RunStatus.CRASHED.value, finished_at=now)
             )
         with self._database.begin() as session:
@@ -79,17 +90,19 @@ class PostgresWarehouse:
         with self._database.begin() as session:
             session.execute(
                 insert(connections)
-                .values(connection=name, provider=account.provider.name, owner_run=run_id)
-                .on_conflict_do_update(index_elements=["connection"], set_={"owner_run": run_id})
+                .values(connection=name, provider=provider, owner_run=run_id, agents_are_people=agents_are_people)
+                .on_conflict_do_update(
+                    index_elements=["connection"], set_={"owner_run": run_id, "agents_are_people": agents_are_people}
+                )
             )
             rejects = select(rejected_records.c.record_key).where(
                 rejected_records.c.connection == name, rejected_records.c.resolved_at.is_(None)
             )
-            known = session.execute(rejects.limit(1)).first()
-        (self._with_rejects.add if known else self._with_rejects.discard)(name)
+            rejected = session.execute(rejects.limit(1)).first()
+        (self._with_rejects.add if rejected else self._with_rejects.discard)(name)
         return int(run_id)
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
         """Close a run as `RunRegister` says; if another run took over, it has marked this one, and nothing is changed."""
         error = outcome.error
         still = select(INSTANT).select_from(runs).where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING).with_for_update()
@@ -108,20 +121,14 @@ class PostgresWarehouse:
                     **counted(outcome.counters),
                 )
             )
-            if request_log is not None:
-                session.execute(
-                    update(connections)
-                    .where(connections.c.connection == connection, connections.c.owner_run == run_id)
-                    .values(request_log=request_log)
-                )
 
-    def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
-        columns = (connections.c.capabilities, connections.c.request_log, connections.c.pinned_organization)
+    def remembered(self, connection: str) -> tuple[JSON, str | None]:
+        columns = (connections.c.capabilities, connections.c.pinned_organization)
         with self._database.begin() as session:
             row = session.execute(select(*columns).where(connections.c.connection == connection)).one_or_none()
         if row is None:
             raise ConnectionFailed("it vanished from sync.connections while a run worked on it.")
-        return row[0], row[1], row[2]
+        return row[0], row[1]
 
     def encoded(self, draft: Draft) -> Draft:
         """Encode a draft as `RunWarehouse` says, without its rows, to free their memory while the draft waits."""
@@ -131,11 +138,19 @@ class PostgresWarehouse:
     def page(self, account: Account, *, run_id: int) -> Iterator[Page]:
         """Begin a page as `RunWarehouse` says; if the connection has open rejects, those that came right are resolved too."""
         with page_transaction(self._database, account, run_id, Page) as page:
+            page.known_agents = self._agents.get(account.connection, frozenset())
             yield page
             if page.met_rejects:
                 self._with_rejects.add(account.connection)
             if account.connection in self._with_rejects:
                 page.resolve_rejects()
+        self._agents[account.connection] = page.known_agents | page.named_agents
+
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        remake(self._database, account.connection, run_id, stop=stop)
+
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+        return remake_calls(self._database, account.connection, run_id, written=written)
 
     def streams(self, connection: str) -> dict[str, StreamState]:
         with self._database.begin() as session:
@@ -181,7 +196,14 @@ class PostgresWarehouse:
 
     def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
         statement = (
-            select(calls.c.stream, calls.c.call_id, calls.c.status, calls.c.cursor_at)
+            select(
+                calls.c.stream,
+                calls.c.call_id,
+                calls.c.status,
+                calls.c.cursor_at,
+                calls.c.detail_failures,
+                calls.c.detail_observed_at.is_not(None).label("has_detail"),
+            )
             .where(calls.c.connection == connection, calls.c.detail_due_at <= now)
             .order_by(calls.c.cursor_at.desc(), calls.c.call_id)
             .limit(limit)
@@ -190,8 +212,19 @@ class PostgresWarehouse:
             statement = statement.where(text(f"status IN ({OPEN})"))
         with self._database.begin() as session:
             return tuple(
-                DueCall(row.stream, row.call_id, row.status in OPEN_STATUSES, row.cursor_at) for row in session.execute(statement)
+                DueCall(row.stream, row.call_id, row.status in OPEN_STATUSES, row.cursor_at, row.detail_failures, row.has_detail)
+                for row in session.execute(statement)
             )
+
+    def failing_details(self, connection: str) -> Mapping[str, int]:
+        statement = (
+            select(calls.c.stream, func.count().label("number"))
+            .where(calls.c.connection == connection, text("detail_failures > 0"))  # in the words of their index
+            .group_by(calls.c.stream)
+            .order_by(calls.c.stream)
+        )
+        with self._database.begin() as session:
+            return {row.stream: int(row.number) for row in session.execute(statement)}
 
 
 def _held(connection: str, stream: str) -> Select[str, datetime]:

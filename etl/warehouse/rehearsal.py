@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from threading import Event
 
 from sqlalchemy import Connection, select
 
@@ -20,7 +21,7 @@ from etl.warehouse.postgres import PostgresWarehouse
 
 
 class Rehearsal(PostgresWarehouse):
-    """A warehouse that never writes. The lock is still taken, so that two runs never spend the same request allowance."""
+    """A warehouse that never writes, but for the requests that it costs: locks are taken, and the account's allowance is kept."""
 
     def __init__(self, database: Database, locks: Locks) -> None:
         super().__init__(database, locks)
@@ -30,12 +31,19 @@ class Rehearsal(PostgresWarehouse):
         """Return an id that no run has."""
         return 0
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
         """Write nothing."""
 
-    def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        """Make nothing."""
+
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+        """Make nothing, and say so."""
+        return False
+
+    def remembered(self, connection: str) -> tuple[JSON, str | None]:
         """Return what is stored, or nothing if the connection was never synced."""
-        return super().remembered(connection) if self.is_known(connection) else ({}, {}, None)
+        return super().remembered(connection) if self.is_known(connection) else ({}, None)
 
     def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
         """Return none: a preview of what a sync would bring is not worth the requests for details."""

@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from etl.model import Drift
-from etl.records.rows import HeldCalls
+from etl.records.rows import FilledVersion, HeldCalls, OldVersion
 from etl.runs.account import Account
 from etl.runs.port import FIRST, Departures, KeptReject, Place
 from etl.warehouse.audits import MendingPage
@@ -52,6 +52,26 @@ class ReplayPage(MendingPage):
         )
         return {row.call_id: row.gone_at for row in rows}
 
+    def unfilled_versions(self, *, limit: int) -> Sequence[OldVersion]:
+        rows = self._driver.execute(_UNFILLED, (self._account.connection, limit)).fetchall()
+        return [OldVersion(*row) for row in rows]
+
+    def fill_versions(self, versions: Sequence[FilledVersion]) -> None:
+        with self._driver.cursor() as cursor:
+            cursor.executemany(
+                _FILL, [(*one[2:], self._now, self._account.connection, one.call_id, one.version) for one in versions]
+            )
+
+
+_UNFILLED = (
+    "SELECT call_id, version, stream, cursor_at, raw::text, detail::text, observed_at, detail_observed_at "
+    "FROM public.call_history WHERE connection = %s AND occurred_at IS NULL ORDER BY call_id LIMIT %s"
+)
+_FILL = (
+    "UPDATE public.call_history SET occurred_at = %s, direction = %s, agent_id = %s, duration_seconds = %s, cost = %s, "
+    "currency = %s, changed_at = %s WHERE connection = %s AND call_id = %s AND version = %s"
+)
+
 
 class PostgresReplay(PostgresWarehouse):
     """Implements `etl.runs.port.ReplayWarehouse`, whose methods are documented there."""
@@ -67,7 +87,7 @@ class PostgresReplay(PostgresWarehouse):
 
     def save_departures(self, account: Account, *, run_id: int, found: Departures, now: datetime) -> None:
         name = account.connection
-        with behind_fence(self._database, account, run_id) as (session, _):
+        with behind_fence(self._database, account.connection, run_id) as (session, _):
             kept = session.execute(
                 select(schema_drift.c.path, schema_drift.c.kind).where(schema_drift.c.connection == name)
             ).all()

@@ -15,8 +15,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.schema import SchemaItem
 
+from etl import __version__
 from etl.errors import UsageError, WarehouseError
 from etl.warehouse.database import Database
+from etl.warehouse.failures import RETRY, Locked
 from etl.warehouse.tables import MACHINE, METADATA
 
 if TYPE_CHECKING:  # Alembic is slow to import, and only migrations need it
@@ -24,6 +26,9 @@ if TYPE_CHECKING:  # Alembic is slow to import, and only migrations need it
 
 _REVISION = re.compile(r'^revision = "(?P<revision>\w+)"$.^down_revision = (?:None|"(?P<before>\w+)")$', re.MULTILINE | re.DOTALL)
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('call-warehouse migration', 0))")
+_IMPATIENT = text("SET LOCAL lock_timeout TO '3s'")
+_PAUSE = text("SELECT pg_sleep(1)")
+_TRIES = 5
 
 
 def migrate(database: Database) -> tuple[str | None, str]:
@@ -31,18 +36,37 @@ def migrate(database: Database) -> tuple[str | None, str]:
     Bring the schema to the newest version in one transaction and return the versions before and after.
 
     Does nothing if it is the newest already. If two processes do this at once, the second waits and then finds it done.
-    Raises WarehouseError if the database cannot be used, or is newer than this program.
+    Whoever comes after a session that waits for a strong lock waits behind it. So it waits for seconds only, takes everything
+    back, lets the others pass, and tries again, several times.
+    Raises WarehouseError if the database cannot be used, is newer than this program, or is held up by another session.
     """
     newest = head()
     if (before := current(database)) == newest:
         return before, newest
+    if before is not None and _is_newer_and_compatible(database, before):
+        return before, before
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return _upgrade(database), newest
+        except Locked as locked:
+            if attempt == _TRIES:
+                locked.safe = "Nothing was changed."
+                locked.hint = locked.hint.removesuffix(RETRY) + "Then run again: etl migrate"
+                raise
+        with database.autocommit() as connection:
+            connection.execute(_PAUSE)
+    raise AssertionError  # unreachable: the last try returns or raises
+
+
+def _upgrade(database: Database) -> str | None:
     from alembic import command
 
     with database.begin() as connection:
+        connection.execute(_IMPATIENT)
         connection.execute(_ONE_AT_A_TIME)
         before = _known(_current(connection))
         command.upgrade(_config(connection), "head")
-    return before, newest
+    return before
 
 
 def downgrade(database: Database, revision: str) -> None:
@@ -52,6 +76,39 @@ def downgrade(database: Database, revision: str) -> None:
     with database.begin() as connection:
         connection.execute(_ONE_AT_A_TIME)
         command.downgrade(_config(connection), revision)
+
+
+def move(connection: Connection, revision: str) -> str | None:
+    """
+    Bring the schema to a version known to this program, up or down, inside a transaction of somebody else's.
+
+    Returns the version before, None if there was none. Waits for whoever else migrates. Raises WarehouseError if the schema is
+    newer than this program.
+    """
+    from alembic import command
+
+    before = wait_for_others(connection)
+    older = before
+    while older is not None and older != revision:
+        older = _versions()[older]
+    (command.downgrade if older == revision != before else command.upgrade)(_config(connection), revision)
+    return before
+
+
+def wait_for_others(connection: Connection) -> str | None:
+    """Keep other processes from migrating until this transaction ends, and return the version as `known_version` does."""
+    connection.execute(_ONE_AT_A_TIME)
+    return _known(_current(connection))
+
+
+def known_version(connection: Connection) -> str | None:
+    """Return the version; None if there is no warehouse. Raises WarehouseError if it is newer than this program."""
+    return _known(_current(connection))
+
+
+def is_known(revision: str) -> bool:
+    """Whether this program has the migrations up to a version."""
+    return revision in _versions()
 
 
 def current(database: Database) -> str | None:
@@ -75,10 +132,17 @@ def is_empty(database: Database) -> bool:
 
 
 def require_newest(database: Database) -> None:
-    """Raise WarehouseError, with what to do, unless the schema has the version that this program works on."""
-    found = _known(current(database))
+    """Raise WarehouseError, with what to do, unless this program works on the schema: on its own version, or a compatible one."""
+    found = current(database)
+    if found is not None and _is_newer_and_compatible(database, found):
+        return
+    found = _known(found)
     if found is None:
-        raise WarehouseError(f"The database at {database.address} holds no warehouse yet.", hint="Run: etl migrate")
+        raise WarehouseError(
+            f"The database at {database.address} holds no warehouse yet.",
+            safe="Nothing was changed.",
+            hint="Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.",
+        )
     if found != head():
         raise WarehouseError(
             f"The warehouse at {database.address} has version {found}; this program works on {head()}.",
@@ -101,7 +165,12 @@ def differences(database: Database) -> list[str]:
 def reporting_timezone(database: Database) -> str:
     """Return the name of the time zone whose midnight ends a day in `calls.day`."""
     with database.begin() as connection:
-        return _reporting_timezone(connection)
+        return zone_of(connection)
+
+
+def zone_of(connection: Connection) -> str:
+    """Return what `reporting_timezone` does, inside a transaction of somebody else's."""
+    return str(connection.execute(text("SELECT sync.reporting_timezone()")).scalar_one())
 
 
 def set_reporting_timezone(database: Database, zone: str) -> None:
@@ -114,32 +183,57 @@ def set_reporting_timezone(database: Database, zone: str) -> None:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UsageError(
-            f"There is no time zone named '{zone}'.", hint="Write warehouse.reporting_timezone like Europe/Berlin."
+            f"There is no time zone named '{zone}'.",
+            safe="Nothing was changed.",
+            hint="Write warehouse.reporting_timezone like Europe/Berlin.",
         ) from None
     with database.begin() as connection:
-        if _reporting_timezone(connection) == zone:
-            return
-        connection.execute(text("LOCK TABLE calls IN SHARE ROW EXCLUSIVE MODE"))  # no page may commit meanwhile
-        present = _reporting_timezone(connection)
-        known = connection.execute(
-            text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :zone)"), {"zone": zone}
-        ).scalar_one()
-        if not known:
-            raise UsageError(
-                f"The database server knows no time zone named '{zone}'.",
-                hint="Write warehouse.reporting_timezone like Europe/Berlin.",
-            )
-        if connection.execute(text("SELECT EXISTS (SELECT FROM calls)")).scalar_one():
-            raise UsageError(
-                f"The warehouse holds calls already, whose days are those of {present}, not of {zone}.",
-                safe="Nothing was changed.",
-                hint="Set warehouse.reporting_timezone back, or start an empty warehouse with the new one.",
-            )
-        quoted = connection.execute(text("SELECT quote_literal(:zone)"), {"zone": zone}).scalar_one()
-        connection.exec_driver_sql(
-            "CREATE OR REPLACE FUNCTION sync.reporting_timezone() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE "
-            f"RETURN {quoted}::text".replace("%", "%%")
+        take_on_timezone(connection, zone)
+
+
+def take_on_timezone(connection: Connection, zone: str) -> None:
+    """Do what `set_reporting_timezone` says, inside a transaction of somebody else's, who has seen to the zone's being one."""
+    if zone_of(connection) == zone:
+        return
+    connection.execute(text("LOCK TABLE calls IN SHARE ROW EXCLUSIVE MODE"))  # no page may commit meanwhile
+    present = zone_of(connection)
+    require_zone(connection, zone)
+    if connection.execute(text("SELECT EXISTS (SELECT FROM calls)")).scalar_one():
+        raise UsageError(
+            f"The warehouse holds calls already, whose days are those of {present}, not of {zone}.",
+            safe="Nothing was changed.",
+            hint="Set warehouse.reporting_timezone back, or have all days and roll-ups made anew: etl rollups rebuild",
         )
+    _replace(connection, zone)
+
+
+def replace_reporting_timezone(connection: Connection, zone: str) -> None:
+    """
+    Replace the time zone in this transaction, whose caller makes the days and roll-ups of held calls anew.
+
+    Raises UsageError if the zone is unknown to the server.
+    """
+    require_zone(connection, zone)
+    _replace(connection, zone)
+
+
+def require_zone(connection: Connection, zone: str) -> None:
+    """Raise UsageError unless the server knows the time zone."""
+    known = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :zone)")
+    if not connection.execute(known, {"zone": zone}).scalar_one():
+        raise UsageError(
+            f"The database server knows no time zone named '{zone}'.",
+            safe="Nothing was changed.",
+            hint="Choose a name that `SELECT name FROM pg_timezone_names` lists on that server.",
+        )
+
+
+def _replace(connection: Connection, zone: str) -> None:
+    quoted = connection.execute(text("SELECT quote_literal(:zone)"), {"zone": zone}).scalar_one()
+    connection.exec_driver_sql(
+        "CREATE OR REPLACE FUNCTION sync.reporting_timezone() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE "
+        f"RETURN {quoted}::text".replace("%", "%%")
+    )
 
 
 def prepare(connection: Connection) -> None:
@@ -163,10 +257,6 @@ def comparison() -> Mapping[str, Any]:
     }
 
 
-def _reporting_timezone(connection: Connection) -> str:
-    return str(connection.execute(text("SELECT sync.reporting_timezone()")).scalar_one())
-
-
 def _in_our_schemas(name: str | None, kind: str, _parents: Mapping[str, str | None]) -> bool:
     return kind != "schema" or name in (None, MACHINE)
 
@@ -182,6 +272,21 @@ def _current(connection: Connection) -> str | None:
         return None
     found = connection.execute(text("SELECT version_num FROM sync.alembic_version")).scalar_one_or_none()
     return None if found is None else str(found)
+
+
+def _is_newer_and_compatible(database: Database, revision: str) -> bool:
+    """Whether a later program made the schema, and says that this one may still write into it (`sync.compatible_from`)."""
+    if revision in _versions():
+        return False
+    with database.begin() as connection:
+        if connection.execute(text("SELECT to_regprocedure('sync.compatible_from()') IS NULL")).scalar_one():
+            return False
+        oldest = str(connection.execute(text("SELECT sync.compatible_from()")).scalar_one())
+    return _numbered(oldest) <= _numbered(__version__)
+
+
+def _numbered(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def _known(revision: str | None) -> str | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from etl.sandbox import History
 from etl.warehouse.database import Database
+from tests.acceptance.relay import Alter, Relay
 from tests.acceptance.stage import Stage, opened, quiet_history
 
 SetStage = Callable[[History], Stage]
+Stand = Callable[[str, Alter], Relay]
 
 
 @pytest.fixture
@@ -32,3 +35,16 @@ def set_stage(database: Database, database_url: str, tmp_path: Path) -> Iterator
 def stage(set_stage: SetStage) -> Stage:
     """Give a stage on which nothing happens but what the test does; BimpeAI has one agent."""
     return set_stage(quiet_history())
+
+
+@pytest.fixture
+def between(stage: Stage) -> Iterator[Stand]:
+    """Give what puts a relay between the program and a provider."""
+    with ExitStack() as stack:
+
+        def put(provider: str, alter: Alter) -> Relay:
+            relay = stack.enter_context(Relay(stage.sandbox.url(provider), alter))
+            stage.settings.setdefault(provider, {})["base_url"] = relay.url
+            return relay
+
+        yield put

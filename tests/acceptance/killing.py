@@ -21,7 +21,7 @@ from tests.acceptance.process import Hook, Program, content, copied, execute, ro
 
 LOCK = 4711
 WITHOUT = (
-    *("first_seen_at", "last_seen_at", "last_changed_at", "observed_at", "detail_observed_at", "detail_due_at"),
+    *("first_seen_at", "last_seen_at", "last_changed_at", "changed_at", "observed_at", "detail_observed_at", "detail_due_at"),
     *("last_run_id", "updated_at"),
 )
 """The columns that tell when something was observed, and by which run: two runs differ in them."""
@@ -169,7 +169,16 @@ EVERYTHING = (*READ, "public.call_messages", "public.call_history", "sync.reject
 """The tables that hold what was read, and what it was before."""
 
 OBSERVED = (
-    *("first_seen_at", "last_seen_at", "last_changed_at", "observed_at", "detail_observed_at", "valid_from", "valid_to"),
+    *(
+        "first_seen_at",
+        "last_seen_at",
+        "last_changed_at",
+        "changed_at",
+        "observed_at",
+        "detail_observed_at",
+        "valid_from",
+        "valid_to",
+    ),
     *("last_run_id", "updated_at", "sightings"),
 )
 """The columns in which two runs differ that read the same: when, by which run and how often it was observed."""

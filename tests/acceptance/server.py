@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -18,11 +19,12 @@ class OwnServer:
     """
     A server in a directory of its own, a context manager; `programs` is the folder of its programs.
 
-    With a `password` its superuser `postgres` needs it, otherwise everybody is trusted.
+    With a `password` its superuser `postgres` needs it, otherwise everybody is trusted. `options` are settings of the server.
     """
 
-    def __init__(self, programs: Path, *, password: str | None = None) -> None:
+    def __init__(self, programs: Path, *, password: str | None = None, options: Sequence[str] = ("listen_addresses=",)) -> None:
         self._programs = programs
+        self._options = options
         self._password = password
         self._home = Path(tempfile.mkdtemp(prefix="etl-own-"))
         self._owner = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
@@ -50,11 +52,25 @@ class OwnServer:
     def url(self, database: str = "postgres", *, password: str | None = None) -> str:
         """Return the address of a database on it."""
         user = f"postgres:{password}" if password else "postgres"
-        return f"postgresql://{user}@/{database}?host={self._home}"
+        port = next((option.removeprefix("port=") for option in self._options if option.startswith("port=")), "5432")
+        return f"postgresql://{user}@/{database}?host={self._home}&port={port}"
+
+    @property
+    def data(self) -> Path:
+        """Where its data is."""
+        return self._home / "data"
+
+    def own(self, *files: Path) -> None:
+        """Make files the server's own, and private."""
+        for file in files:
+            file.chmod(0o600)
+            if self._owner:
+                shutil.chown(file, self._owner)
 
     def start(self) -> None:
         """Start it, and return once it accepts connections."""
-        options = ("-c", "listen_addresses=", "-c", "fsync=on", "-k", str(self._home))
+        given = [part for option in self._options for part in ("-c", option)]
+        options = (*given, "-c", "fsync=on", "-k", str(self._home))
         with (self._home / "log").open("ab") as log:
             command = [*self._program("postgres"), *options]
             self._process = subprocess.Popen(command, user=self._owner, stdout=log, stderr=log, cwd=self._home)

@@ -1,7 +1,8 @@
 """
 Knows the stage of the acceptance tests: a sandbox behind real HTTP, a warehouse, and syncs joined as the program joins them.
 
-The one thing that is not the program's own is the clock: whoever sleeps by it lets it jump ahead, so that no test waits.
+The one thing that is not the program's own is the clock. It follows the sandbox's history, as two machines have the same time;
+and whoever sleeps by it lets it jump ahead, so that no test waits.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from etl.system import SystemClock, system_effects
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
-from etl.wiring import Opened, Warehouse, account, connector, surroundings
+from etl.wiring import Connector, Opened, Warehouse, account, surroundings
 
 PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
 NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "devices", "krosai": "telephony"}
@@ -37,20 +38,28 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Row = dict[str, Any]
 
 
-class HastyClock(SystemClock):
-    """The computer's clock, but for those who sleep time has passed at once."""
+class StageClock(SystemClock):
+    """
+    The clock of a history, a second ahead of it, but for those who sleep time has passed at once.
 
-    def __init__(self) -> None:
+    So the end of a window, which is in whole seconds, is after what happens now. It moves on by a microsecond whenever it is
+    looked at, so that what happens later is later. `off` sets it wrong.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
         self._lock = threading.Lock()
-        self._slept = timedelta()
+        self._passed = timedelta(seconds=1)
+        self.off = timedelta()
 
     def now(self) -> datetime:
         with self._lock:
-            return super().now() + self._slept
+            self._passed += timedelta(microseconds=1)
+            return self._history.now + self._passed + self.off
 
     def sleep(self, seconds: float) -> None:
         with self._lock:
-            self._slept += timedelta(seconds=seconds)
+            self._passed += timedelta(seconds=seconds)
 
 
 def quiet_history(seed: int = 1, **given: Any) -> History:
@@ -75,7 +84,10 @@ class Stage:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     max_attempts: int = 8
     max_response_mb: int = 64
-    clock: HastyClock = field(default_factory=HastyClock)
+    clock: StageClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = StageClock(self.sandbox.history)
 
     @property
     def history(self) -> History:
@@ -100,14 +112,18 @@ class Stage:
         chosen = settings.choose(tuple(NAMES[provider] for provider in providers or PROVIDERS))
         with self.surroundings(PostgresWarehouse, stop=stop) as given:
             outcomes = [
-                sync_connection(account(name, one), want=want or Want(), connect=self.connect(settings, chosen), given=given)
+                sync_connection(
+                    account(name, one), want=want or Want(), connect=self.connect(settings, chosen, given), given=given
+                )
                 for name, one in chosen.items()
             ]
         return dict(zip(providers or PROVIDERS, outcomes, strict=True))
 
-    def connect(self, settings: Settings, chosen: Mapping[str, ConnectionSettings]) -> Connect:
+    def connect(
+        self, settings: Settings, chosen: Mapping[str, ConnectionSettings], given: Surroundings[PostgresWarehouse]
+    ) -> Connect:
         """Return what opens the client of one of the chosen connections, by the stage's clock."""
-        return connector(settings, chosen, effects=self.effects)
+        return Connector(settings, chosen, effects=self.effects, book=given.warehouse.allowances)
 
     @property
     def effects(self) -> Effects:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from etl.errors import ConnectionFailed, ForeignOrganization
 from etl.runs.terms import RunStatus
 from tests.acceptance.expected import differences, expected_calls, held_calls
@@ -94,6 +96,31 @@ def test_an_agent_that_returns_is_read_on(stage: Stage) -> None:
     assert (state["closed_at"], agents(stage)[gone]["closed_at"]) == (None, None)
     assert state["high_water_mark"] == stage.history.now
     assert differences(expected_calls(stage, "bimpe"), held_calls(stage, "bimpe")) == {}
+
+
+@pytest.mark.parametrize("to", ["younger", "older"])
+def test_a_call_that_moves_to_another_agent_takes_its_row_along(stage: Stage, to: str) -> None:
+    """It is neither buried nor rejected, by sync, audit or replay, whichever agent is read first."""
+    older = stage.history.agents()[0]["id"]
+    younger = stage.history.roster.add(stage.history.micros, "Second")
+    source, target = (older, younger) if to == "younger" else (younger, older)
+    for agent in (source, target):
+        stage.history.add("bimpe", number=15, at=START - timedelta(minutes=20), agent=agent)
+    (moving,) = stage.history.add("bimpe", at=START - timedelta(minutes=10), agent=source)
+    stage.sync("bimpe")
+    before = stage.calls("bimpe")[moving]
+    (record,) = [one for one in stage.history.truth("bimpe", agent=source) if one["id"] == moving]
+    stage.history.delete("bimpe", moving)
+    stage.history.add_records("bimpe", [record], at=START - timedelta(minutes=10), agent=target)
+    stage.history.advance(timedelta(minutes=5))
+
+    for _ in range(2):
+        outcome = stage.sync("bimpe")
+        assert (outcome.status, outcome.counters.deleted, outcome.counters.rejected) == (RunStatus.SUCCEEDED, 0, 0)
+        after = stage.calls("bimpe")[moving]
+        assert (after["stream"], after["agent_id"], after["first_seen_at"]) == (target, target, before["first_seen_at"])
+        assert (len(stage.ids("bimpe")), stage.rejects("bimpe")) == (31, [])
+        assert stage.rows("SELECT call_id FROM call_history WHERE deleted") == []
 
 
 def test_an_agent_that_nobody_knows_fails_and_the_others_are_synced(stage: Stage) -> None:

@@ -10,14 +10,14 @@ from etl.audit.lifecycle import audit_connection, repair_connection
 from etl.audit.port import AuditOutcome
 from etl.cli.auditing import exit_code
 from etl.model import Verdict
-from etl.runs.terms import RunStatus
+from etl.runs.terms import RunStatus, Want
 from etl.system import SystemThreads
 from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.locks import Locks
 from etl.wiring import account
 from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage
 
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CHILD = {"tuple": "call_participants", "bimpe": "call_messages"}
 
 
@@ -28,7 +28,7 @@ def audited(stage: Stage, provider: str, *, repair: bool = False) -> AuditOutcom
     ((name, connection),) = chosen.items()
     audit = repair_connection if repair else audit_connection
     with stage.surroundings(AuditedWarehouse) as given:
-        return audit(account(name, connection), connect=stage.connect(settings, chosen), given=given)
+        return audit(account(name, connection), connect=stage.connect(settings, chosen, given), given=given)
 
 
 def loaded(stage: Stage, provider: str, *, number: int = 60) -> None:
@@ -59,7 +59,15 @@ def damage(stage: Stage, statement: str, **values: object) -> None:
 
 def facts(stage: Stage, provider: str) -> dict[str, dict[str, object]]:
     """Return all calls without the instants and runs of their observation."""
-    observed = {"first_seen_at", "last_changed_at", "observed_at", "detail_observed_at", "detail_due_at", "last_run_id"}
+    observed = {
+        "first_seen_at",
+        "last_changed_at",
+        "changed_at",
+        "observed_at",
+        "detail_observed_at",
+        "detail_due_at",
+        "last_run_id",
+    }
     volatile = {"recording_url", "raw", "detail", "content_hash"} if provider in ("krosai", "salpre") else {"content_hash"}
     return {
         call_id: {name: value for name, value in row.items() if name not in observed | volatile}
@@ -343,6 +351,26 @@ def test_a_start_date_is_compared_by_position(stage: Stage) -> None:
 
         (one,) = outcome.verdicts
         assert (one.verdict, one.provider_count, one.warehouse_count) == (Verdict.COMPLETE, wanted, wanted)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_is_older_than_the_start_date_is_not_copied(stage: Stage, provider: str) -> None:
+    """Of ten calls a day apart the last three are, though a page shows all ten; counts agree, also after more was asked for."""
+    ids = [stage.history.add(provider, at=START - days * DAY)[0] for days in range(2, 12)]
+    start = START - 4 * DAY - HOUR
+    stage.settings = {provider: {"start_date": start.isoformat()}}
+    stage.sync(provider)
+    assert stage.ids(provider) == set(ids[:3])
+    first = audited(stage, provider)
+
+    stage.sync(provider, want=Want(since=START - 6 * DAY - HOUR))
+    second = audited(stage, provider)
+
+    assert stage.ids(provider) == set(ids[:5])
+    counted = (None, None) if provider == "salpre" else (3, 3)
+    for one in (first.verdicts[0], second.verdicts[0]):
+        assert (one.provider_count, one.warehouse_count) == counted
+        assert one.verdict is (Verdict.UNVERIFIABLE if provider == "salpre" else Verdict.COMPLETE)
 
 
 def test_one_missing_call_among_twenty_thousand_costs_few_requests(stage: Stage) -> None:

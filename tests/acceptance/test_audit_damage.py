@@ -24,7 +24,7 @@ Salpre's list gives no total and its last page is full: only an empty page after
 
 # What a call read again has otherwise: when, by which run, and KrosAI's addresses signed anew.
 OBSERVED = (
-    *("first_seen_at", "last_changed_at", "observed_at", "detail_observed_at", "last_run_id", "content_hash"),
+    *("first_seen_at", "last_changed_at", "changed_at", "observed_at", "detail_observed_at", "last_run_id", "content_hash"),
     *("recording_url", "raw", "detail"),
 )
 

@@ -13,7 +13,7 @@ from tests.acceptance.process import Program
 from tests.acceptance.stage import quiet_history
 
 NOTHING = "Nothing was started."
-KEYS = "docs/configuration.md explains every key."
+KEYS = "etl init example.toml writes every key with its meaning; docs/configuration.md has more."
 
 
 @pytest.fixture
@@ -76,7 +76,10 @@ def test_an_unknown_connection(program: Program, command: str) -> None:
             ["--since", "yesterday"],
             ["--since is not an instant.", NOTHING, "Write 2026-03-01 or 2026-03-01T12:00:00Z."],
         ),
-        (["--since", "2026-03-01", "--until", "2026-02-01"], ["--since must be before --until.", NOTHING]),
+        (
+            ["--since", "2026-03-01", "--until", "2026-02-01"],
+            ["--since must be before --until.", NOTHING, "Exchange the two, or leave --until out: until now."],
+        ),
         (
             ["--full", "--until", "2026-02-01"],
             ["--full reads everything; --since and --until read one range.", NOTHING, "Give one or the other."],
@@ -118,7 +121,11 @@ def test_a_file_that_is_absent(program: Program) -> None:
     assert (ended.code, ended.out, ended.lines) == (
         2,
         "",
-        [f"The configuration file {absent} does not exist.", NOTHING, "Run: etl init, or name another one with --config."],
+        [
+            f"The configuration file {absent} does not exist.",
+            NOTHING,
+            f"Run: etl init {absent}, or name another one: etl --config FILE …",
+        ],
     )
 
 

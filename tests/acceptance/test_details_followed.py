@@ -9,10 +9,9 @@ import pytest
 from etl.runs.terms import Outcome, RunStatus
 from tests.acceptance.stage import NAMES, START, Row, Stage
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 WITH_DETAIL = ("bimpe", "salpre", "krosai")
 IN_PROGRESS = {"bimpe": "answered", "salpre": "in_progress", "krosai": "in_progress"}
-LISTED_AT = {"bimpe": "/calls", "salpre": "/list", "krosai": "/v1/calls"}
 
 
 def codes(outcome: Outcome) -> list[str]:
@@ -64,12 +63,14 @@ def test_an_open_call_that_never_ends_is_told_and_then_looked_at_daily(stage: St
 
 @pytest.mark.parametrize("provider", WITH_DETAIL)
 def test_more_calls_gone_than_the_share_allows_are_left_and_told(stage: Stage, provider: str) -> None:
-    """Thirty of sixty new calls answer 404 while the others answer: nothing is deleted until `max_delete_share` says so."""
-    stage.settings = {provider: {"per_page": 100}}  # one request for the list
-    ids = stage.history.add(provider, number=60, at=START - HOUR)
-    stage.sandbox.after(
-        1, lambda: [stage.history.delete(provider, call_id) for call_id in ids[:30]], provider=provider, path=LISTED_AT[provider]
-    )
+    """Thirty of sixty calls that are followed, and on no list that is read, answer 404: gone only if the share allows it."""
+    ids = [call_id for minute in range(60) for call_id in stage.history.add(provider, at=START - 5 * HOUR - minute * MINUTE)]
+    for call_id in ids[30:]:
+        stage.history.change(provider, call_id, {"status": IN_PROGRESS[provider]})
+    stage.sync(provider)
+    for call_id in ids[30:]:
+        stage.history.delete(provider, call_id)
+    stage.history.advance(timedelta(minutes=10))
 
     outcome = stage.sync(provider)
 
@@ -77,13 +78,13 @@ def test_more_calls_gone_than_the_share_allows_are_left_and_told(stage: Stage, p
     assert "no longer knows 30 of 60 calls, which is more than max_delete_share allows" in outcome.findings[0].text
     assert stage.ids(provider) == set(ids)
 
-    stage.settings = {provider: {"per_page": 100, "max_delete_share": 0.6}}
+    stage.settings = {provider: {"max_delete_share": 0.6}}
     stage.history.advance(timedelta(minutes=1))
     outcome = stage.sync(provider)
 
     assert (codes(outcome), outcome.counters.deleted) == ([], 30)
-    assert stage.ids(provider) == set(ids[30:])
-    assert {row["call_id"] for row in stage.rows("SELECT call_id FROM deleted_calls")} == set(ids[:30])
+    assert stage.ids(provider) == set(ids[:30])
+    assert {row["call_id"] for row in stage.rows("SELECT call_id FROM deleted_calls")} == set(ids[30:])
 
 
 @pytest.mark.parametrize("provider", WITH_DETAIL)

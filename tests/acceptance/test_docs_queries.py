@@ -15,7 +15,8 @@ from etl.errors import WarehouseError
 from etl.runs.terms import RunStatus
 from etl.sandbox import History
 from etl.warehouse import schema
-from etl.warehouse.database import Database
+from etl.warehouse.database import Database, driver_of
+from etl.warehouse.privacy.granting import Rights, give
 from tests.acceptance.stage import PROVIDERS, Stage, opened, quiet_history
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -68,11 +69,12 @@ def synced(set_stage: Callable[[History], Stage]) -> Stage:
 def test_the_analysts_queries_answer(synced: Stage) -> None:
     """Each query runs as the role that operating.md makes for analysts, and has rows to show."""
     queries = blocks("for-analysts.md")
-    assert len(queries) == 13
+    assert len(queries) == 14
     for query in queries:
         with synced.database.begin() as session:
             for statement in statements(granting("analyst")):
                 session.exec_driver_sql(statement)
+            assert give(driver_of(session), "analyst", Rights()) == []
             session.exec_driver_sql("SET ROLE analyst")
             rows = ask(session, query)
             session.rollback()  # roles belong to the whole server
@@ -80,13 +82,15 @@ def test_the_analysts_queries_answer(synced: Stage) -> None:
 
 
 def test_the_dashboards_role_sees_no_personal_data(synced: Stage) -> None:
-    """The role with granted columns reads what it needs, and neither addresses, transcripts, participants nor records."""
-    allowed = ["SELECT day, status, count(*), sum(cost) FROM calls GROUP BY 1, 2", "SELECT * FROM data_freshness"]
+    """The role that may read the schema masked reads what it needs, and neither addresses, transcripts, people nor records."""
+    allowed = ["SELECT day, status, count(*), sum(cost) FROM masked.calls GROUP BY 1, 2", "SELECT * FROM masked.data_freshness"]
+    allowed += ["SELECT * FROM masked.calls", "TABLE masked.call_participants", "TABLE masked.calls_daily"]
     refused = ["SELECT * FROM calls", "SELECT transcript FROM calls", "SELECT raw FROM calls", "TABLE call_participants"]
-    refused += ["SELECT from_address FROM calls", "TABLE sync.rejected_records"]
+    refused += ["SELECT from_address FROM calls", "TABLE sync.rejected_records", "TABLE sync.salt", "TABLE person_daily"]
     with synced.database.engine.connect() as session:
         for statement in statements(granting("dashboard")):
             session.exec_driver_sql(statement)
+        assert give(driver_of(session), "dashboard", Rights(masked=True)) == []
         session.exec_driver_sql("SET ROLE dashboard")
         assert all(ask(session, query) for query in allowed)
         for query in refused:
@@ -98,9 +102,9 @@ def test_the_dashboards_role_sees_no_personal_data(synced: Stage) -> None:
 
 
 def test_the_operators_queries_run(synced: Stage) -> None:
-    """The queries of operating.md for alarms run, and are silent where nothing is wrong: no gap, no reject, no lag."""
+    """The queries of operating.md for alarms run, and are silent where all is well: no gap, reject, lag, or failing detail."""
     queries = [block for block in blocks("operating.md") if "CREATE ROLE" not in block]
-    assert len(queries) == 2
+    assert len(queries) == 4
     with synced.database.begin() as session:
         assert [row for query in queries for row in ask(session, query)] == []
 

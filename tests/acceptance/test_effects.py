@@ -11,17 +11,18 @@ import pytest
 from etl.cli.progress import Silence
 from etl.runs.sync import sync_connection
 from etl.runs.terms import RunStatus, Trigger, Want
+from etl.sandbox import History
 from etl.warehouse.postgres import PostgresWarehouse
-from etl.wiring import Opened, account, connector, surroundings
-from tests.acceptance.stage import NAMES, START, HastyClock, Stage
+from etl.wiring import Connector, Opened, account, surroundings
+from tests.acceptance.stage import NAMES, START, Stage, StageClock
 from tests.inline import NoThreads
 
 
-class WatchedClock(HastyClock):
+class WatchedClock(StageClock):
     """A clock that knows which threads ask it; every request and every wait does."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, history: History) -> None:
+        super().__init__(history)
         self.askers: set[threading.Thread] = set()
 
     def now(self) -> datetime:
@@ -34,7 +35,7 @@ def test_a_sync_without_threads(stage: Stage, provider: str) -> None:
     """Pages ahead and details are read by the one thread that syncs, and all calls are there."""
     stage.settings = {provider: {"per_page": 10}}
     ids = [stage.history.add(provider, at=START - timedelta(hours=number))[0] for number in range(30)]
-    settings, clock = stage.configured(), WatchedClock()
+    settings, clock = stage.configured(), WatchedClock(stage.history)
     chosen = settings.choose((NAMES[provider],))
     effects = replace(stage.effects, clock=clock, threads=NoThreads())
     opened = Opened(database=stage.database, conninfo="")
@@ -45,7 +46,7 @@ def test_a_sync_without_threads(stage: Stage, provider: str) -> None:
         outcome = sync_connection(
             account(NAMES[provider], chosen[NAMES[provider]]),
             want=Want(),
-            connect=connector(settings, chosen, effects=effects),
+            connect=Connector(settings, chosen, effects=effects, book=given.warehouse.allowances),
             given=given,
         )
 

@@ -67,5 +67,5 @@ def test_a_connection_that_was_never_synced(program: Program, name: str) -> None
 
     assert (ended.code, ended.lines) == (
         2,
-        [f"Connection {name}: it was never synced, so there is nothing to audit.", f"Run: etl sync {name}"],
+        [f"Connection {name}: it was never synced, so there is nothing to audit.", "Nothing was asked.", f"Run: etl sync {name}"],
     )

@@ -72,25 +72,25 @@ def test_init_writes_a_configuration_that_only_its_owner_reads(program: Program)
 
 
 def test_check_of_an_empty_database_is_a_note(unmigrated: Program) -> None:
-    """Everything is looked at with one request each, nothing is written, and all is well."""
+    """Everything is looked at with a request each, Tuple, which has no call of the last day, with two; nothing is written."""
     name = make_url(unmigrated.url).database
 
     ended = unmigrated.run("check")
 
-    assert (ended.code, ended.err, ended.out.splitlines()) == (
+    assert (ended.code, ended.lines, ended.out.splitlines()) == (
         0,
-        "",
+        [],
         [
             "ok      configuration: 4 connections",
-            f"ok      database: postgresql+psycopg://postgres@/{name}",
+            f"ok      database: postgresql+psycopg://postgres@/{name}, by a socket of this machine",
             "ok      schema: the warehouse is empty; the first `etl sync` makes its schema",
-            "ok      connection pairing: Tuple accepts the credential and counts 0 calls in the last day",
+            "ok      connection pairing: Tuple accepts the credential and counts 0 calls in the last day, 12 before that",
             "ok      connection voice: BimpeAI accepts the credential and counts 1 agent",
             "ok      connection devices: Salpre accepts the credential",
             "ok      connection telephony: KrosAI accepts the credential and counts 12 calls",
         ],
     )
-    assert len(unmigrated.sandbox.requests()) == 4
+    assert len(unmigrated.sandbox.requests()) == 5
     assert content(unmigrated.url) == {}
 
 
@@ -135,7 +135,7 @@ def test_a_database_that_holds_no_warehouse_yet(unmigrated: Program, command: st
         "",
         f"The database at postgresql+psycopg://postgres@/{name} holds no warehouse yet.",
     )
-    assert ended.lines[1].startswith("Run: etl ")
+    assert ended.lines[2].startswith("Run: etl ")
 
 
 def test_sync_status_and_runs(unmigrated: Program) -> None:
@@ -155,13 +155,18 @@ def test_sync_status_and_runs(unmigrated: Program) -> None:
             "telephony   succeeded  12   0        0          0         3\n"
         ),
     )
-    assert (status.code, status.err) == (0, "")
+    assert (status.code, status.lines) == (0, [])
+    listed = "settled from 2026-03-01 00:00:00 to 2026-03-01 10:00:00; read from 2026-03-01 10:00:00 to 2026-03-01 12:00:00."
     assert untimed(status.out) == (
         "connection provider last run ended complete until lag calls open gaps rejects last proof\n"
         "devices salpre succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0 -\n"
         "pairing tuple succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0 -\n"
         "telephony krosai succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0 -\n"
         "voice bimpe succeeded NOW 2026-03-01 12:00:00 LAG 12 0 0 0 -\n"
+        f"devices: {listed}\n"
+        "pairing: settled from the beginning to 2026-02-28 12:00:00; read from 2026-02-28 12:00:00 to 2026-03-01 12:00:00.\n"
+        f"telephony: {listed}\n"
+        f"voice: {listed}\n"
     )
     assert (runs.code, runs.err) == (0, "")
     assert re.sub(r"\b\d+s\b", "TOOK", untimed(runs.out)).splitlines() == [
@@ -185,6 +190,12 @@ def test_sync_status_and_runs_as_documents(program: Program) -> None:
     assert sync["dry_run"] is False
     assert [(one["connection"], one["calls"], one["gaps"]) for one in status["connections"]] == [
         (name, 12, 0) for name in sorted(NAMES.values())
+    ]
+    assert [one["time_line"] for one in status["connections"] if one["connection"] == "devices"] == [
+        [
+            {"part": "settled", "start": "2026-03-01T00:00:00Z", "end": "2026-03-01T10:00:00Z"},
+            {"part": "read", "start": "2026-03-01T10:00:00Z", "end": "2026-03-01T12:00:00Z"},
+        ]
     ]
     assert {"high_water_mark", "lag", "open_calls", "rejects", "last_run", "last_status", "streams"} <= set(
         status["connections"][0]

@@ -22,18 +22,22 @@ def program(database_url: str, tmp_path: Path) -> Iterator[Program]:
 
 
 def test_a_dry_run_writes_nothing(program: Program) -> None:
-    """It reads and compares: what is new at the providers is counted, and no row of any table differs afterwards."""
+    """It reads and compares: what is new is counted, and no row of any table differs afterwards, but that its requests count."""
     assert program.run("sync").code == 0
     for provider in program.providers:
         program.sandbox.history.add(provider, number=2)
     before = content(program.url)
+    asked = dict(rows(program.url, "SELECT account, day_requests FROM sync.allowances"))
 
     ended = program.run("sync", "--dry-run")
 
     assert (ended.code, ended.lines) == (0, [])
     assert [(line[0], line[2]) for line in ended.table[1:5]] == [(name, "2") for name in NAMES.values()]
     assert ended.out.endswith("A dry run: nothing was written.\n")
-    assert content(program.url) == before
+    after = content(program.url)
+    assert {table for table in after if after[table] != before[table]} == {"sync.allowances"}
+    now_asked = dict(rows(program.url, "SELECT account, day_requests FROM sync.allowances"))
+    assert sorted(now_asked[one] - asked[one] for one in asked) == sorted(int(line[6]) for line in ended.table[1:5])
 
 
 def test_a_range_read_again(program: Program) -> None:

@@ -54,7 +54,7 @@ def told(address: str) -> set[str]:
     """What may be read of a server that went away in the middle of a sync."""
     return {
         f"The connection to the database at {address} was lost.",
-        "Check that the server runs; the next run continues.",
+        "Check that the server runs (etl check) and, if not, what its log says; the next run continues.",
         f"No server answers at {address}.",
         "Start the server, or correct host and port in warehouse.url.",
         f"The server at {address} is starting, stopping or recovering.",

@@ -110,6 +110,10 @@ def test_the_command_lists_rejects_and_departures_without_the_records(stage: Sta
         ("pairing", "calls", "77", "bad_cursor", 2),
         ("pairing", "calls", None, "not_an_object", 2),
     ]
+    assert {(row["reason"], row["stood"], row["accepted"]) for row in found["rejects"]} == {
+        ("bad_cursor", "ended_at: a text of 4 characters like aaaa", "a date and time in ISO 8601, such as 2026-03-01T12:00:00Z"),
+        ("not_an_object", "a number of 1 digit", "an object"),
+    }
     assert {"first_seen_at", "last_seen_at", "record_key"} < found["rejects"][0].keys()
     assert [(one["path"], one["kind"], one["sample"], one["count"]) for one in found["drift"]] == [
         ("mood", "new_field", "string", 1)
@@ -120,6 +124,7 @@ def test_the_command_lists_rejects_and_departures_without_the_records(stage: Sta
         "5"
     ]
     lines = program.run("rejects").out.splitlines()
+    assert "pairing, not_an_object (1): what stood there: a number of 1 digit; accepted: an object." in lines
     assert lines[0] == "Rejected records"
     assert lines[1].split()[:4] == ["connection", "stream", "call", "reason"]
     assert "Departures from what the providers document" in lines
@@ -139,7 +144,7 @@ def test_the_status_counts_rejects_and_departures_and_says_where_they_are_listed
     (connection,) = program.run("status", "--json").json["connections"]
 
     assert (connection["rejects"], connection["drift"]) == (1, 0)
-    expected = "pairing: 1 rejected records, 0 departures from what the provider documents, see: etl rejects pairing"
+    expected = "pairing: 1 rejected record, see: etl rejects pairing"
     assert expected in program.run("status").out.splitlines()
 
 
@@ -177,3 +182,15 @@ def test_rejects_are_not_told_as_calls_held(stage: Stage, tmp_path: Path) -> Non
 
     assert (row["calls"], row["audit_held_count"], row["audit_provider_count"]) == (0, 0, 3)
     assert "0 of 3 calls, 3 rejected, " in program.run("status").out
+
+
+def test_a_check_looks_for_a_record_where_the_last_day_has_none(stage: Stage, tmp_path: Path) -> None:
+    """Tuple lists by the day: of a quiet account a record of before is looked at, and is found to be no call."""
+    records = [{"id": index, "ended_at": "soon"} for index in range(3)]
+    stage.history.add_records("tuple", records, at=START - 72 * HOUR)
+    program = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path, providers=("tuple",))
+
+    checked = program.run("check")
+
+    assert checked.code == 1
+    assert "a time in ended_at, as ISO 8601" in " ".join((checked.out + checked.err).split())

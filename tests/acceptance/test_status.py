@@ -63,7 +63,10 @@ def test_a_gap_below_the_horizon_cannot_be_closed(stage: Stage, tmp_path: Path) 
         f"devices, stream calls: not read from {mark:%Y-%m-%d %H:%M:%S} to {horizon:%Y-%m-%d %H:%M:%S}: "
         "the provider's list ends above it; it can be had no more."
     )
-    assert expected in program(stage, tmp_path).run("status").out.splitlines()
+    said = program(stage, tmp_path).run("status").out.splitlines()
+    assert expected in said
+    (line,) = [line for line in said if line.startswith("devices: read from ")]
+    assert line.endswith(f"; lost from {mark:%Y-%m-%d %H:%M:%S} to {horizon:%Y-%m-%d %H:%M:%S}.")
 
 
 def test_a_gap_that_the_pages_do_not_reach_is_told_and_closes_once_they_do(stage: Stage, tmp_path: Path) -> None:

@@ -5,34 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import zlib
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from etl.runs.terms import RunStatus
-from tests.acceptance.conftest import SetStage
+from tests.acceptance.conftest import SetStage, Stand
 from tests.acceptance.relay import Alter, Relay, Told
 from tests.acceptance.stage import PROVIDERS, START, Stage, quiet_history
 
 LISTS = {"tuple": "/call_usage", "bimpe": "/calls", "salpre": "/call/list", "krosai": "/calls"}
-
-Stand = Callable[[str, Alter], Relay]
-
-
-@pytest.fixture
-def between(stage: Stage) -> Iterator[Stand]:
-    """Give what puts a relay between the program and a provider."""
-    with ExitStack() as stack:
-
-        def put(provider: str, alter: Alter) -> Relay:
-            relay = stack.enter_context(Relay(stage.sandbox.url(provider), alter))
-            stage.settings.setdefault(provider, {})["base_url"] = relay.url
-            return relay
-
-        yield put
 
 
 def is_list(provider: str, told: Told) -> bool:
@@ -97,6 +82,15 @@ def gzip_and_a_line_end(told: Told) -> None:
     told.body, told.headers["Content-Encoding"] = gzip.compress(told.body) + b"\r\n", "gzip"
 
 
+def deflated(told: Told) -> None:
+    told.body, told.headers["Content-Encoding"] = zlib.compress(told.body), "deflate"
+
+
+def deflated_without_a_header(told: Told) -> None:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    told.body, told.headers["Content-Encoding"] = packer.compress(told.body) + packer.flush(), "deflate"
+
+
 def blanks_and_marks(told: Told) -> None:
     told.body = b"\n\xef\xbb\xbf\xef\xbb\xbf" + told.body
 
@@ -113,6 +107,8 @@ def latin_1(told: Told) -> None:
         (utf8_as_coding, "(answer).content_encoding"),
         (none_as_coding, "(answer).content_encoding"),
         (gzip_and_a_line_end, "(answer).content_encoding"),
+        (deflated, None),
+        (deflated_without_a_header, None),
         (blanks_and_marks, "(answer).byte_order_mark"),
         (latin_1, None),
     ],

@@ -50,10 +50,12 @@ class Run:
         records = [record(value, self.account.provider) for value in values]
         return Observed(stream=stream or self.stream, records=records, observed_at=at(seen), due_at=due)
 
-    def load(self, *values: JSON, seen: float, stream: str | None = None, due: datetime | None = None) -> Loaded:
+    def load(
+        self, *values: JSON, seen: float, stream: str | None = None, due: datetime | None = None, moved: bool | None = False
+    ) -> Loaded:
         """Load these records in a page of their own."""
         with self.page() as page:
-            return self.load_in(page, *values, seen=seen, stream=stream, due=due)
+            return self.load_in(page, *values, seen=seen, stream=stream, due=due, moved=moved)
 
     def load_in(
         self,
@@ -63,13 +65,26 @@ class Run:
         stream: str | None = None,
         due: datetime | None = None,
         covered: Spans = NOWHERE,
+        moved: bool | None = False,
     ) -> Loaded:
-        """Load these records in a page that is open; drafted in advance where the test says so."""
+        """
+        Load these records in a page that is open; drafted in advance where the test says so.
+
+        A call held in another stream is listed there, too, unless it has `moved`; None: nobody knows yet.
+        """
         observed = self.observed(*values, seen=seen, stream=stream, due=due)
+        there = None if moved is None else not moved
         if self.in_advance:
             draft = drafted(self.account, observed, run_id=self.run_id, known=())
             observed.draft = self.warehouse.encoded(draft)
-        return load_page(page, self.account, observed, run_id=self.run_id, covered=covered)
+        return load_page(
+            page,
+            self.account,
+            observed,
+            run_id=self.run_id,
+            covered=covered,
+            listed_there=lambda _: there,
+        )
 
     def load_detail(self, value: JSON, *, seen: float, due: datetime | None = None, call_id: str | None = None) -> Loaded:
         """Load a detail in a page of its own; `due` is when to ask for it again."""

@@ -225,3 +225,76 @@ def test_open_calls_are_found_behind_whatever_else_is_due(run: Run) -> None:
 
     due = run.warehouse.due_calls(run.account.connection, now=at(7), limit=1, only_open=True)
     assert due == (DueCall("calls", "open", True, at(0)),)
+
+
+# Details that cannot be had
+
+
+def failures(run: Run) -> dict[str, int]:
+    """Return how often in a row the details of the calls that are due have failed."""
+    return {one.call_id: one.failures for one in run.warehouse.due_calls(run.account.connection, now=at(999), limit=99)}
+
+
+def test_a_failure_is_counted_with_its_call_and_sets_the_next_date(run: Run) -> None:
+    """Nothing else of the call changes, no version comes of it, and what is not held is passed over."""
+    run.load(call("c1", 0), call("c2", 0), seen=5, due=at(5))
+    before = run.rows("calls")
+    for minute in (6, 7):
+        with run.page() as page:
+            page.detail_failed({"c1": at(minute), "unknown": at(minute)})
+
+    assert run.rows("calls") == [before[0] | {"detail_due_at": at(7)}, before[1]]
+    assert (failures(run), run.rows("call_history")) == ({"c1": 2, "c2": 0}, [])
+    with run.page() as page:
+        assert {call_id: held.detail_failures for call_id, held in page.held(["c1", "c2"]).items()} == {"c1": 2, "c2": 0}
+
+
+def test_failing_details_are_counted_by_stream(run: Run) -> None:
+    """Those of calls that are held, whenever they are asked for again; a stream without any is left out."""
+    run.load(call("a1", 0), call("a2", 0), call("a3", 0), seen=5, stream="a", due=at(5))
+    run.load(call("b1", 0), seen=5, stream="b", due=at(5))
+    run.load(call("c1", 0), seen=5, stream="c", due=at(5))
+    with run.page() as page:
+        page.detail_failed({"c1": at(600), "a1": at(6), "a2": at(6)})
+
+    assert run.warehouse.failing_details(run.account.connection) == {"a": 2, "c": 1}
+    assert run.warehouse.failing_details("another") == {}
+    with run.page() as page:
+        page.bury(["a1", "c1"], gone_at=at(9))
+    assert run.warehouse.failing_details(run.account.connection) == {"a": 1}
+
+
+def test_a_detail_that_comes_ends_the_count(run: Run) -> None:
+    """Whether it says something new or not; one that the database refuses does not, and a list record that changed does not."""
+    for call_id in ("new", "same", "huge", "listed"):
+        run.load(call(call_id, 0), seen=5, due=at(5))
+    run.load_detail(call("same", 0, seconds=1), seen=6, due=at(6))
+    with run.page() as page:
+        page.detail_failed(dict.fromkeys(("new", "same", "huge", "listed"), at(7)))
+
+    run.load_detail(call("new", 0, seconds=1), seen=8, due=at(9))
+    run.load_detail(call("same", 0, seconds=1), seen=8, due=at(9))
+    run.load_detail(call("huge", 0, extra=HUGE), seen=8, due=at(9))
+    run.load(call("listed", 0, seconds=2), seen=8, due=at(9))
+    assert failures(run) == {"new": 0, "same": 0, "huge": 1, "listed": 1}
+
+
+def test_a_call_that_comes_back_begins_anew(run: Run) -> None:
+    """What failed before it was buried counts no more."""
+    run.load(call("c1", 0), seen=5, due=at(5))
+    with run.page() as page:
+        page.detail_failed({"c1": at(6)})
+    with run.page() as page:
+        page.bury(["c1"], gone_at=at(7))
+    run.load(call("c1", 0), seen=8, due=at(8))
+
+    assert failures(run) == {"c1": 0}
+
+
+def test_what_is_due_says_whether_a_detail_ever_came(run: Run) -> None:
+    """The one of c1 did."""
+    run.load(call("c1", 0), call("c2", 0), seen=5, due=at(5))
+    run.load_detail(call("c1", 0), seen=6, due=at(7))
+
+    due = run.warehouse.due_calls(run.account.connection, now=at(8), limit=9)
+    assert {one.call_id: one.has_detail for one in due} == {"c1": True, "c2": False}

@@ -65,7 +65,8 @@ def test_an_update_leaves_no_column_as_it_was(world: World, line: Account, other
     expected = fresh.call("c1") | {"connection": line.connection, "first_seen_at": at(5), "last_run_id": again.run_id}
     assert again.call("c1") == expected
     same = {name for name, value in held.items() if again.call("c1")[name] == value}
-    assert same == {"connection", "call_id", "provider", "currency", "stream", "detail", "detail_observed_at", "first_seen_at"}
+    kept = {"connection", "call_id", "provider", "currency", "stream", "detail", "detail_observed_at", "first_seen_at"}
+    assert same == kept | {"parent_call_id"}
     assert [row | {"connection": ""} for row in children_of(again)] == [row | {"connection": ""} for row in children_of(fresh)]
 
 

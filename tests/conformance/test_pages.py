@@ -44,7 +44,7 @@ def write_everything(run: Run) -> None:
         page.save_agents([AgentRow("a1", "Ann", "on")], observed_at=at(20))
         page.close_agent("a0", observed_at=at(20))
         page.pin_organization("org")
-        page.save_connection(capabilities={"style": "page"}, request_log={"spent": 1})
+        page.save_connection(capabilities={"style": "page"})
         page.save_counters(Counters(pages=7))
         raise Trouble
 
@@ -199,13 +199,13 @@ def test_agents_are_kept_as_they_are_listed(run: Run) -> None:
 def test_what_was_found_out_and_the_organisation_are_remembered(run: Run) -> None:
     """Each stays until it is saved again, whatever else a page saves."""
     name = run.account.connection
-    assert run.warehouse.remembered(name) == ({}, {}, None)
+    assert run.warehouse.remembered(name) == ({}, None)
     with run.page() as page:
         page.pin_organization("org")
     with run.page() as page:
-        page.save_connection(capabilities={"style": "page"}, request_log={"sent": [1, 2]})
+        page.save_connection(capabilities={"style": "page"})
 
-    assert run.next().warehouse.remembered(name) == ({"style": "page"}, {"sent": [1, 2]}, "org")
+    assert run.next().warehouse.remembered(name) == ({"style": "page"}, "org")
 
 
 def test_the_counters_of_a_run_stand_in_its_row(run: Run) -> None:

@@ -128,3 +128,54 @@ def test_what_the_database_refused_is_resolved_by_a_record_that_it_takes(run: Ru
     run.next().load(call("c1", 0, extra=1), seen=6)
 
     assert (resolved(run), run.ids()) == ({"c1": at(6)}, ["c1"])
+
+
+# Calls that move from one stream to another
+
+
+@pytest.mark.parametrize("in_advance", [False, True], ids=["looked up", "drafted in advance"])
+def test_a_call_that_moves_takes_its_row_along(run: Run, *, in_advance: bool) -> None:
+    """It stands where it is listed now, first seen when it was, with its detail and children; the detail is asked for anew."""
+    run.load(call("c1", 0), call("c2", 0), seen=5)
+    run.load_detail(call("c1", 0, transcript="hello", messages=[{"id": "m1", "text": "hello"}]), seen=6)
+    before, children = run.call("c1"), run.rows("call_messages")
+    run.in_advance = in_advance
+
+    assert run.load(call("c1", 0), seen=7, stream="other", due=at(7), moved=True) == Loaded(updated=1)
+    moved = {"stream": "other", "observed_at": at(7), "last_changed_at": at(7), "detail_due_at": at(7)}
+    assert (run.call("c1"), run.rows("call_messages")) == (before | moved, children)
+    assert [(row["version"], row["stream"], row["deleted"]) for row in run.rows("call_history")] == [
+        (1, "calls", False),
+        (2, "calls", False),
+    ]
+    assert (run.rows("sync.rejected_records"), run.call("c2")["stream"]) == ([], "calls")
+
+
+def test_a_call_that_moves_resolves_the_reject_that_it_was(run: Run) -> None:
+    """It stood in both lists for a while."""
+    run.load(call("c1", 0), seen=5)
+    run.load(call("c1", 0), seen=6, stream="other")
+    again = run.next()
+
+    assert again.load(call("c1", 0), seen=7, stream="other", moved=True) == Loaded(updated=1)
+    assert [(row["reason"], row["resolved_at"]) for row in resolved_rows(run)] == [("id_in_two_streams", at(7))]
+
+
+def test_a_call_does_not_move_by_an_older_page(run: Run) -> None:
+    """What is held was observed later: neither a row nor a reject is written."""
+    run.load(call("c1", 0), seen=8)
+    before = run.rows("calls")
+
+    assert run.load(call("c1", 0, seconds=1), seen=7, stream="other", moved=True) == Loaded()
+    assert (run.rows("calls"), run.rows("call_history"), run.rows("sync.rejected_records")) == (before, [], [])
+
+
+def test_while_nobody_knows_whether_a_call_has_moved_nothing_is_written(run: Run) -> None:
+    """Neither its row, nor a reject, nor is an earlier reject resolved; what stands beside it on the page is loaded."""
+    run.load(call("c1", 0), seen=5)
+    run.load(call("c1", 0), seen=6, stream="other")
+    again = run.next()
+    before, rejects = run.rows("calls"), resolved_rows(run)
+
+    assert again.load(call("c1", 0), call("c2", 0), seen=7, stream="other", moved=None) == Loaded(inserted=1)
+    assert (run.rows("calls")[:1], resolved_rows(run), run.ids()) == (before, rejects, ["c1", "c2"])

@@ -50,7 +50,7 @@ def test_a_run_that_opens_is_running_and_owns_the_connection(world: World, line:
 def test_a_run_that_never_closed_has_crashed(run: Run, other_line: Account) -> None:
     """So it is noted when the next one opens; runs that ended, and those of other connections, are left as they are."""
     other = opened(run.world, other_line)
-    run.warehouse.close_run(run.run_id, run.account.connection, outcome=ENDED, request_log=None)
+    run.warehouse.close_run(run.run_id, outcome=ENDED)
     run.next()
     run.next()
 
@@ -68,32 +68,21 @@ def test_a_connection_never_changes_its_provider(run: Run) -> None:
 
 
 def test_a_run_closes_with_what_it_did(run: Run) -> None:
-    """Status, counters and the kind of its error; what the limiter must remember stays with the connection."""
+    """Status, counters and the kind of its error."""
     error = BudgetSpent("spent")
     outcome = Outcome(connection="line", run_id=None, status=RunStatus.PARTIAL, counters=Counters(requests=9), error=error)
-    run.warehouse.close_run(run.run_id, run.account.connection, outcome=outcome, request_log={"sent": 9})
+    run.warehouse.close_run(run.run_id, outcome=outcome)
 
     (row,) = run.rows("sync.runs")
     assert (row["status"], row["requests"], row["error_code"]) == ("partial", 9, "budget_spent")
-    assert run.warehouse.remembered(run.account.connection)[1] == {"sent": 9}
-
-
-def test_a_run_without_a_limiter_leaves_what_is_remembered(run: Run) -> None:
-    """A replay asks for nothing, and so knows nothing of requests."""
-    with run.page() as page:
-        page.save_connection(capabilities={}, request_log={"sent": 1})
-    run.warehouse.close_run(run.run_id, run.account.connection, outcome=ENDED, request_log=None)
-
-    assert run.warehouse.remembered(run.account.connection)[1] == {"sent": 1}
 
 
 def test_a_run_that_was_taken_over_is_left_as_its_successor_noted_it(run: Run) -> None:
-    """It crashed, as far as anybody can tell, and what it would have remembered is not kept."""
-    successor = run.next()
-    run.warehouse.close_run(run.run_id, run.account.connection, outcome=ENDED, request_log={"sent": 1})
+    """It crashed, as far as anybody can tell."""
+    run.next()
+    run.warehouse.close_run(run.run_id, outcome=ENDED)
 
     assert [(row["status"], row["requests"]) for row in run.rows("sync.runs")] == [("crashed", 0), ("running", 0)]
-    assert successor.warehouse.remembered(run.account.connection)[1] == {}
 
 
 def test_nothing_is_remembered_of_a_connection_that_no_run_knows(world: World) -> None:

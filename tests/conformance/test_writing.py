@@ -59,7 +59,8 @@ def test_records_are_compared_with_what_is_held(run: Run) -> None:
         compared = page.compare([record(value) for value in values], stream="calls", observed_at=at(7))
 
     assert [one.call_id for one in compared.new] == ["new"]
-    assert [one.call_id for one in compared.elsewhere] == ["elsewhere"]
+    ((record_elsewhere, stream, cursor, held_elsewhere),) = compared.elsewhere
+    assert (record_elsewhere.call_id, stream, cursor, held_elsewhere.observed_at) == ("elsewhere", "other", at(0), at(5))
     ((differing, stored),) = compared.differing
     assert (differing.call_id, record(call("changes", 0, status="talking")).digest) == ("changes", stored.content_hash)
     assert (stored.observed_at, stored.detail, stored.detail_observed_at) == (at(5), None, None)

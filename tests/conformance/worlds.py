@@ -48,7 +48,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "sync.schema_drift": ("connection", "path", "kind", "sample", "count", "first_seen_at", "last_seen_at"),
     "sync.runs": ("id", "connection", "kind", "trigger", "status", *COUNTED, "error_code"),
-    "sync.connections": ("connection", "provider", "owner_run", "pinned_organization", "capabilities", "request_log"),
+    "sync.connections": ("connection", "provider", "owner_run", "pinned_organization", "capabilities"),
     "sync.state": ("connection", "stream", "high_water_mark", "coverage", "settled", "horizon", "closed_at"),
 }
 """The columns of each table that the port promises something of."""
@@ -113,8 +113,8 @@ class MemoryWorld:
                 kind = table.removeprefix("call_")
                 yield from (child for entry in self.warehouse.entries(name) for child in getattr(entry, kind))
             elif table == "sync.connections":
-                capabilities, request_log, pinned = self.warehouse.remembered(name)
-                yield (name, kept.account.provider.name, kept.owner_run, pinned, capabilities, request_log)
+                capabilities, pinned = self.warehouse.remembered(name)
+                yield (name, kept.account.provider.name, kept.owner_run, pinned, capabilities)
             else:
                 yield from ((name, *row) for row in _shelved(kept.shelf, table))
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ import pytest
 from etl import embedded
 from etl.embedded.binaries import find
 from etl.errors import UsageError, WarehouseError
-from tests.embedded.conftest import ROOT, as_root, as_user, ask, modes
+from tests.embedded.conftest import as_root, as_user, ask, modes
 
 
 def _older() -> Path:
@@ -34,21 +32,6 @@ def test_data_of_an_older_version_goes_on_with_its_programs(place: Path) -> None
         assert str(ask(second, "SHOW server_version")).startswith("16.")
 
 
-def test_the_documented_way_to_a_newer_version(place: Path) -> None:
-    """Dump and restore as docs/embedded.md has it: data of the older version arrives in the newer one."""
-    with embedded.server(data_dir=place / "old", bin_dir=_older()) as old:
-        ask(old, "CREATE TABLE kept AS SELECT 42 AS answer")
-    steps = re.findall(
-        r"^```python\n(.*?)^```", (ROOT / "docs" / "embedded.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-    assert len(steps) == 2
-    for step in steps:
-        subprocess.run([sys.executable, "-c", step], cwd=place, check=True)
-    with embedded.server(data_dir=place / "new") as new:
-        assert new.version.startswith("18.")
-        assert ask(new, "SELECT answer FROM kept") == 42
-
-
 def test_a_setting_that_does_not_fit_the_data(home: Path) -> None:
     """The data decides: programs of another version than the setting's serve it."""
     with embedded.server(data_dir=home, bin_dir=_older()) as server:
@@ -57,14 +40,14 @@ def test_a_setting_that_does_not_fit_the_data(home: Path) -> None:
 
 @pytest.mark.parametrize(("version", "shown"), [("13", "13"), ("9.6", "9")])
 def test_data_that_no_programs_fit(home: Path, version: str, shown: str) -> None:
-    """The message names both versions and the way to dump and restore; the data is not touched."""
+    """The message names both versions and the way to move; the data is not touched."""
     (home / "data" / "PG_VERSION").write_text(f"{version}\n")
     before = {path: path.stat().st_mtime_ns for path in (home / "data").rglob("*")}
     with pytest.raises(WarehouseError) as failed, embedded.server(data_dir=home):
         pass
     assert f"data is of PostgreSQL {shown}, but the programs here are of " in failed.value.happened
     assert "16" in failed.value.happened and "18" in failed.value.happened
-    assert f"Install PostgreSQL {shown}" in failed.value.hint and "docs/embedded.md" in failed.value.hint
+    assert f"Install PostgreSQL {shown}" in failed.value.hint and "docs/backup.md" in failed.value.hint
     assert {path: path.stat().st_mtime_ns for path in (home / "data").rglob("*")} == before
 
 

@@ -1,4 +1,8 @@
-"""A scripted API (`etl.reading.api.Api`) for the made-up providers: it serves what a test says is true."""
+"""
+A scripted API for the made-up providers: it serves what a test says is true.
+
+It is an `etl.reading.api.Api` and the way to one, `etl.runs.lifecycle.Connect`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from etl.errors import BudgetSpent, NotFound
+from etl.errors import AccountBusy, BudgetSpent, NotFound
 from etl.model import JSON
 from etl.reading.api import Answer
 from etl.runs.account import Account
@@ -51,8 +55,10 @@ class ScriptedApi:
     refusals: dict[str, Exception] = field(default_factory=dict)
     before: Callable[[str], object] = lambda path: None
     budget: int | None = None  # requests that are left
+    busy: bool = False  # whether another process uses the account
     totals: bool = True
     skew: timedelta = timedelta()  # how far its clock is ahead of ours
+    date: Callable[[datetime], datetime | None] | None = None  # what an answer of an instant is dated, if it is not that
     descending: bool | None = True  # None: as the list is given
     log: list[Request] = field(default_factory=list)
     requests: int = 0
@@ -81,8 +87,15 @@ class ScriptedApi:
         return [params for path, params in self.log if path.endswith("/calls")]
 
     @contextmanager
-    def connect(self, account: Account, request_log: JSON) -> Iterator[ScriptedApi]:
-        """See `Surroundings.connect`."""
+    def reserved(self, account: Account) -> Iterator[None]:
+        """See `Connect.reserved`."""
+        if self.busy:
+            raise AccountBusy("another process is using the request allowance of its account.")
+        yield
+
+    @contextmanager
+    def __call__(self, account: Account) -> Iterator[ScriptedApi]:
+        """See `Connect`."""
         yield self
 
     # etl.reading.api.Api
@@ -108,10 +121,6 @@ class ScriptedApi:
 
     def check_link(self, url: str) -> None:
         """See `Api.check_link`; it has no links."""
-
-    def request_log(self) -> JSON:
-        """See `Api.request_log`."""
-        return {"requests": self.requests}
 
     def _ask(self, path: str, params: Mapping[str, str]) -> None:
         self.before(path)
@@ -144,6 +153,6 @@ class ScriptedApi:
             records=tuple(map(as_text, records)),
             fields=fields,
             headers={},
-            date=now + self.skew,
+            date=self.date(now) if self.date is not None else now + self.skew,
             sent_at=now,
         )

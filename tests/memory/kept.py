@@ -74,13 +74,14 @@ class Shelf:
     """
 
     calls: dict[str, Derived | None] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)  # how often the details of calls have failed in a row
     history: dict[str, tuple[Version, ...]] = field(default_factory=dict)
     rejects: dict[tuple[str, str], KeptReject] = field(default_factory=dict)
     agents: dict[str, KeptAgent] = field(default_factory=dict)
     departures: dict[tuple[str, str], KeptDeparture] = field(default_factory=dict)
     states: dict[str, StreamState] = field(default_factory=dict)
     marks: dict[str, datetime | None] = field(default_factory=dict)  # the high-water marks of the streams
-    about: dict[str, JSON] = field(default_factory=dict)  # capabilities, request_log, pinned_organization
+    about: dict[str, JSON] = field(default_factory=dict)  # capabilities, pinned_organization
     counted: dict[str, Any] = field(default_factory=dict)  # of a page only: the run keeps it
 
     def take(self, page: Shelf) -> None:
@@ -88,6 +89,8 @@ class Shelf:
         self.calls |= page.calls
         for call_id in [call_id for call_id, entry in page.calls.items() if entry is None]:
             del self.calls[call_id]
+            self.failures.pop(call_id, None)
+        self.failures |= {call_id: number for call_id, number in page.failures.items() if call_id in self.calls}
         self.history |= page.history
         self.rejects |= page.rejects
         self.agents |= page.agents

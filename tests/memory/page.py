@@ -16,7 +16,7 @@ from etl.coverage import Spans
 from etl.model import JSON, OPEN_STATUSES, AgentRow, CallRow, Derived, DriftNote, ParticipantRow, Record, Rejection
 from etl.records.rows import Bulk, Columns, Draft, Same, Stored
 from etl.runs.state import StreamState
-from etl.runs.terms import Absent, Compared, Counters, Reject
+from etl.runs.terms import Absent, Compared, Counters, Elsewhere, Reject
 from tests.memory.kept import KeptAgent, KeptDeparture, KeptReject, Shelf, Version
 
 TICK = timedelta(microseconds=1)
@@ -46,7 +46,11 @@ class MemoryPage:
         held = {record.call_id: self._held(record.call_id) for record in records if record.call_id is not None}
         return Compared(
             new=[record for record in records if held.get(record.call_id) is None],
-            elsewhere=[record for record in records if (one := held.get(record.call_id)) and one.call.stream != stream],
+            elsewhere=[
+                Elsewhere(record, one.call.stream, one.call.cursor_at, _stored(one))
+                for record in records
+                if (one := held.get(record.call_id)) and one.call.stream != stream
+            ],
             differing=[
                 (record, _stored(one))
                 for record in records
@@ -58,7 +62,11 @@ class MemoryPage:
 
     def held(self, call_ids: Collection[str]) -> Mapping[str, Stored]:
         """See `PageTransaction.held`."""
-        return {call_id: _stored(one) for call_id in call_ids if (one := self._held(call_id)) is not None}
+        return {
+            call_id: _stored(one)._replace(detail_failures=self._failures(call_id))
+            for call_id in call_ids
+            if (one := self._held(call_id)) is not None
+        }
 
     def copy(self, draft: Draft) -> bool:
         """See `PageTransaction.copy`."""
@@ -119,6 +127,17 @@ class MemoryPage:
             if (held := self._held(call_id)) is not None:
                 self.written.calls[call_id] = held._replace(call=held.call._replace(detail_due_at=due_at))
 
+    def detail_failed(self, due: Mapping[str, datetime]) -> None:
+        """See `PageTransaction.detail_failed`."""
+        for call_id, due_at in due.items():
+            if self._held(call_id) is not None:
+                self.written.failures[call_id] = self._failures(call_id) + 1
+                self.ask_for([call_id], due_at=due_at)
+
+    def detail_came(self, call_ids: Collection[str]) -> None:
+        """See `PageTransaction.detail_came`."""
+        self.written.failures |= dict.fromkeys(call_ids, 0)
+
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
         """See `PageTransaction.bury`."""
         buried = {call_id: held for call_id in call_ids if (held := self._held(call_id)) is not None}
@@ -152,9 +171,9 @@ class MemoryPage:
         """See `PageTransaction.pin_organization`."""
         self.written.about["pinned_organization"] = organization
 
-    def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
+    def save_connection(self, *, capabilities: JSON) -> None:
         """See `PageTransaction.save_connection`."""
-        self.written.about |= {"capabilities": stored(capabilities), "request_log": stored(request_log)}
+        self.written.about |= {"capabilities": stored(capabilities)}
 
     def save_counters(self, counters: Counters) -> None:
         """See `PageTransaction.save_counters`."""
@@ -174,6 +193,9 @@ class MemoryPage:
     def _held(self, call_id: str) -> Derived | None:
         written = self.written.calls
         return written[call_id] if call_id in written else self._committed.calls.get(call_id)
+
+    def _failures(self, call_id: str) -> int:
+        return self.written.failures.get(call_id, self._committed.failures.get(call_id, 0))
 
     def _all(self) -> Iterator[Derived]:
         return (entry for entry in (self._committed.calls | self.written.calls).values() if entry is not None)

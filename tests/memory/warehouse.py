@@ -6,10 +6,12 @@ A warehouse in memory (`etl.runs.port.RunWarehouse`), which promises what the po
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
+from threading import Event
 from typing import TypeVar
 
 from etl.errors import AlreadyRunning, ConnectionFailed, FenceLost
@@ -66,23 +68,29 @@ class MemoryWarehouse:
             kept.owner_run = run_id
         return run_id
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
         """See `RunRegister.close_run`."""
         run = self.runs[run_id]
         if run.status is not RunStatus.RUNNING:
             return
         run.status, run.counted = outcome.status, _counted(outcome.counters)
         run.error_code = outcome.error.code if outcome.error else None
-        kept = self.connections[connection]
-        if request_log is not None and kept.owner_run == run_id:
-            kept.shelf.about["request_log"] = stored(request_log)
 
-    def remembered(self, connection: str) -> tuple[JSON, JSON, str | None]:
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        """See `RunRegister.remake`; there are no roll-ups here."""
+        self._owned(account, run_id)
+
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+        """See `RunWarehouse.remake_calls`; there are no roll-ups here."""
+        self._owned(account, run_id)
+        return True
+
+    def remembered(self, connection: str) -> tuple[JSON, str | None]:
         """See `RunWarehouse.remembered`."""
         if connection not in self.connections:
             raise ConnectionFailed(f"Connection {connection} is not known.")
         about = self._shelf(connection).about
-        return stored(about.get("capabilities", {})), stored(about.get("request_log", {})), about.get("pinned_organization")
+        return stored(about.get("capabilities", {})), about.get("pinned_organization")
 
     # Pages
 
@@ -137,12 +145,26 @@ class MemoryWarehouse:
 
     def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
         """See `RunWarehouse.due_calls`."""
+        failures = self._shelf(connection).failures
         due = [
-            DueCall(call.stream, call.call_id, call.status in OPEN_STATUSES, call.cursor_at)
+            DueCall(
+                call.stream,
+                call.call_id,
+                call.status in OPEN_STATUSES,
+                call.cursor_at,
+                failures.get(call.call_id, 0),
+                call.detail is not None,
+            )
             for call in (entry.call for entry in self.entries(connection))
             if call.detail_due_at is not None and call.detail_due_at <= now and (call.status in OPEN_STATUSES or not only_open)
         ]
         return tuple(_newest_first(due)[:limit])
+
+    def failing_details(self, connection: str) -> Mapping[str, int]:
+        """See `RunWarehouse.failing_details`."""
+        failing = [call_id for call_id, number in self._shelf(connection).failures.items() if number]
+        calls = {entry.call.call_id: entry.call for entry in self.entries(connection)}
+        return Counter(sorted(calls[call_id].stream for call_id in failing))
 
     def entries(self, connection: str) -> list[Derived]:
         """Return the calls of a connection with their children, as committed."""

@@ -26,4 +26,10 @@ def test_no_path_is_checked_by_the_library() -> None:
     """What is wrong with a file is said by what reads it: without a parser of ours, Typer asks first whether it can be read."""
     paths = {name: told.parser for name, (kind, told) in _parameters().items() if Path in (kind, *typing.get_args(kind))}
 
-    assert paths == {"options config": Path, "init path": Path}
+    assert paths == {
+        "options config": Path,
+        "init path": Path,
+        "backup path": Path,
+        "restore path": Path,
+        "demo keep": Path,
+    }

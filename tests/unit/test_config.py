@@ -247,7 +247,7 @@ def test_all_problems_at_once(refusal: Callable[..., str], tmp_path: Path) -> No
         "  http.timeout (environment variable ETL_HTTP__TIMEOUT): must be a number",
         "  http.backoff (secret file http__backoff): must be a number",
         "  connections.pairing.tokn: unknown key; did you mean token? ",
-        "Nothing was started. docs/configuration.md explains every key.",
+        "Nothing was started. etl init example.toml writes every key with its meaning; docs/configuration.md has more.",
     ]
 
 

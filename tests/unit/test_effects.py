@@ -32,7 +32,6 @@ PERMITTED = {
     "embedded/cluster.py": {"time.monotonic", "time.sleep"},  # waits for processes of the operating system
     "embedded/users.py": {"time.monotonic", "time.sleep"},  # as above
     "warehouse/database.py": {"time.monotonic"},  # how long a session lay idle in the pool: decides whether it is asked, no more
-    "http/limits.py": {"secrets.token_bytes"},  # a key that never leaves the process and decides nothing
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.printable import json_safe, printable, printable_lines
+from etl.printable import json_safe, number_of, printable, printable_lines
 
 TEXTS = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 
@@ -45,3 +45,12 @@ def test_a_document_means_the_same(text: str) -> None:
     safe = json_safe(json.dumps({"text": text}, ensure_ascii=False, indent=2))
     assert json.loads(safe) == {"text": text}
     assert printable_lines(safe) == safe
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "said"),
+    [(0, ("call",), "0 calls"), (1, ("call",), "1 call"), (2000, ("call",), "2,000 calls"), (2, ("copy", "copies"), "2 copies")],
+)
+def test_one_is_no_plural(number: int, words: tuple[str, ...], said: str) -> None:
+    """A number reads as a sentence has it."""
+    assert number_of(number, *words) == said

@@ -22,6 +22,7 @@ def draw(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def _draw(width: int | None, *, rows: object = ROWS, spare: tuple[str, ...] = ()) -> list[str]:
         monkeypatch.setenv("COLUMNS", str(width or 80))
+        monkeypatch.setenv("LINES", "25")
         monkeypatch.setenv("TERM", "dumb")
         monkeypatch.setattr("sys.stdout.isatty", lambda: width is not None)
         show_table(HEADS, rows, spare=spare)  # type: ignore[arg-type]  # rows of several kinds

@@ -1,12 +1,10 @@
 """Holds the way to the database: addresses, sessions, the checks of a server, a proxy that shares sessions out."""
 
 import os
-import socket
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
-from threading import Lock, Thread
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,7 +12,10 @@ from sqlalchemy import make_url, text
 
 from etl.errors import UsageError, WarehouseError
 from etl.warehouse.address import parse_url
-from etl.warehouse.database import Database, driver_of, refuse_unfit
+from etl.warehouse.database import Database, driver_of
+from etl.warehouse.requirements import refuse_unfit
+from etl.warehouse.sessions import set_up
+from tests.sharing_proxy import SharingProxy
 
 PASSWORD = "a-made-up-password"
 
@@ -45,6 +46,25 @@ def test_an_address_that_cannot_be_used_is_not_shown(url: str) -> None:
     assert "warehouse.url" in caught.value.happened
     assert "postgresql+psycopg://user@host:5432/database" in caught.value.hint
     assert PASSWORD not in repr((caught.value, str(caught.value), caught.value.__cause__))
+
+
+@pytest.mark.parametrize(
+    ("option", "happened", "hint"),
+    [
+        ("sslmod=require", "has an option 'sslmod', which PostgreSQL does not know.", "Did you mean sslmode?"),
+        ("SSLMODE=require", "has an option 'SSLMODE', which PostgreSQL does not know.", "Did you mean sslmode?"),
+        ("ssl=true", "has an option 'ssl', which PostgreSQL does not know.", "Did you mean sslmode?"),
+        ("autocommit=1", "has an option that PostgreSQL does not know.", "Options stand at its end, like ?sslmode=require"),
+        ("connect_timeout=soon", "is no number of seconds.", "Write it like ?connect_timeout=10"),
+        (f"{PASSWORD}=x", "has an option that PostgreSQL does not know.", "? as %3F"),
+    ],
+)
+def test_an_option_that_does_not_exist(option: str, happened: str, hint: str) -> None:
+    """It is told before anything is connected; what may be the rest of a password is not shown."""
+    with pytest.raises(UsageError) as caught:
+        Database(f"postgresql://etl@localhost/warehouse?{option}")
+    assert caught.value.happened.endswith(happened) and hint in caught.value.hint
+    assert PASSWORD not in str(caught.value)
 
 
 def test_a_password_is_never_shown() -> None:
@@ -106,6 +126,41 @@ def test_every_session_is_set_up_the_same(database: Database) -> None:
             assert tuple(connection.exec_driver_sql(query).one()) == ("UTC", "public", "call-warehouse", "0", "1min")
         with other.session() as session:
             assert session.execute(query.encode()).fetchone() == ("UTC", "public", "call-warehouse", "0", "1min")
+
+
+def test_a_tiny_statement_timeout_of_the_database(database: Database, server_url: str) -> None:
+    """One millisecond, of the database or of the role, cancels nothing of ours: not even what lifts it."""
+    with database.autocommit() as connection:
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f'ALTER DATABASE "{name}" SET statement_timeout = 1'.encode())
+    with Database(database.url) as other, other.begin() as connection, other.session() as session:
+        assert connection.exec_driver_sql("SELECT pg_sleep(0.01)::text").scalar_one() == ""
+        assert session.execute("SELECT pg_sleep(0.01)::text").fetchone() == ("",)
+
+
+def test_the_statement_that_lifts_a_timeout_is_tried_again(database: Database) -> None:
+    """However often the server cancels it first; where it always does, that is told."""
+
+    class Cancelled(psycopg.Connection[tuple[object, ...]]):
+        """A session whose first statements are cancelled."""
+
+        left = 9
+
+        def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+            if self.left:
+                self.left -= 1
+                raise psycopg.errors.QueryCanceled
+            return super().execute(query, *arguments, **options)
+
+    conninfo = database.url.replace("+psycopg", "")
+    with Cancelled.connect(conninfo, autocommit=True) as session:
+        set_up(session)
+        assert session.execute("SELECT current_setting('lock_timeout')").fetchone() == ("5min",)
+    with Cancelled.connect(conninfo, autocommit=True) as session:
+        session.left = 10
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            set_up(session)
 
 
 def test_options_of_the_address_win(database_url: str) -> None:
@@ -183,7 +238,7 @@ def test_a_fit_server_passes(database: Database) -> None:
         ({"version": 90_624}, "is PostgreSQL 9.6; the warehouse needs 14 or newer", "Upgrade the server"),
         ({"encoding": "LATIN1"}, "stores text as LATIN1; the warehouse needs UTF8", "TEMPLATE template0"),
         ({"standby": True, "read_only": True}, "takes no writes: it is a standby", "primary server"),
-        ({"read_only": True}, "takes no writes: it is set to read-only", "primary server"),
+        ({"read_only": True}, "takes no writes: it is set to read-only", "default_transaction_read_only"),
     ],
 )
 def test_an_unfit_server_is_refused(facts: dict[str, object], said: str, advised: str) -> None:
@@ -202,7 +257,7 @@ def test_a_database_set_to_read_only(database: Database) -> None:
         name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
         connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     with Database(database.url) as read_only:
-        with pytest.raises(WarehouseError, match="takes no writes: it is set to read-only"):
+        with pytest.raises(WarehouseError, match="takes no writes: default_transaction_read_only is on"):
             read_only.check_server()
         with pytest.raises(WarehouseError, match="takes no writes"), read_only.begin() as connection:
             connection.exec_driver_sql("DELETE FROM agents")
@@ -223,101 +278,11 @@ def test_a_database_in_another_encoding(server_url: str) -> None:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-class SharingProxy:
-    """A proxy that gives every client the same session of the server, one transaction at a time, as poolers do."""
-
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._mine = Lock()
-        self._server: socket.socket | None = None
-        self._greeting = b""
-        Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        """The loopback port that clients connect to."""
-        return int(self._listener.getsockname()[1])
-
-    def close(self) -> None:
-        """Take no more clients and let the server's session go."""
-        self._listener.close()
-        if self._server is not None:
-            self._server.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client:
-            (length,) = struct.unpack("!i", _exactly(client, 4))
-            startup = struct.pack("!i", length) + _exactly(client, length - 4)
-            with self._mine:
-                if self._server is None:
-                    self._server = socket.socket(socket.AF_UNIX)
-                    self._server.connect(self._target)
-                    self._server.sendall(startup)
-                    while not self._greeting.endswith(b"Z\0\0\0\5I"):
-                        kind, message = _message(self._server)
-                        self._greeting += message
-            server = self._server
-            client.sendall(self._greeting)
-            inside = False
-            try:
-                while True:
-                    kind, message = _message(client)
-                    if kind == b"X":
-                        return
-                    if not inside:
-                        self._mine.acquire()
-                        inside = True
-                    server.sendall(message)
-                    if kind in (b"Q", b"S"):
-                        while kind != b"Z":
-                            kind, message = _message(server)
-                            client.sendall(message)
-                        if message.endswith(b"I"):
-                            self._mine.release()
-                            inside = False
-            except ConnectionError:
-                return
-            finally:
-                if inside:
-                    self._mine.release()
-
-
-def _exactly(peer: socket.socket, size: int) -> bytes:
-    received = b""
-    while len(received) < size:
-        if not (more := peer.recv(size - len(received))):
-            raise ConnectionError
-        received += more
-    return received
-
-
-def _message(peer: socket.socket) -> tuple[bytes, bytes]:
-    head = _exactly(peer, 5)
-    (length,) = struct.unpack("!i", head[1:])
-    return head[:1], head + _exactly(peer, length - 4)
-
-
 @pytest.fixture
 def shared_database(database_url: str) -> Iterator[Database]:
     """Give a way to the database through a proxy that shares one session out by the transaction."""
-    url = make_url(database_url)
-    directory = url.query.get("host")
-    if not isinstance(directory, str) or not directory.startswith("/"):
-        pytest.skip("the proxy of this test speaks to a server on a local socket only")
-    proxy = SharingProxy(f"{directory}/.s.PGSQL.{url.port or url.query.get('port', 5432)}")
-    through = url.set(query={"sslmode": "disable", "gssencmode": "disable"}, host="127.0.0.1", port=proxy.port)
-    with Database(through.render_as_string(hide_password=False)) as database:
+    with SharingProxy(database_url) as proxy, Database(proxy.url) as database:
         yield database
-    proxy.close()
 
 
 def test_a_proxy_that_shares_sessions_out_is_refused(shared_database: Database) -> None:

@@ -4,6 +4,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from threading import Thread
 
 import psycopg
@@ -12,7 +13,8 @@ from sqlalchemy import exc, make_url
 
 from etl.errors import EtlError, WarehouseError
 from etl.warehouse.database import Database
-from etl.warehouse.failures import DataRefused, SchemaMissing, translated
+from etl.warehouse.failures import DataRefused, Locked, SchemaMissing, translated
+from etl.warehouse.waiting import Blocker, name_blockers
 
 SECRET = "+14155550123"
 CLASSES = sorted(
@@ -38,6 +40,40 @@ def test_every_error_of_the_driver_has_a_sentence() -> None:
         assert "{" not in str(straight), kind
         assert straight.safe, kind
         assert straight.hint, kind
+
+
+@pytest.mark.parametrize(
+    ("blocker", "named", "ended_by"),
+    [
+        (
+            Blocker(11, "bi", "psql", "idle in transaction", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+            "process 11 of the user bi (psql), idle in transaction, in its transaction since 2026-03-01 12:00:00 UTC",
+            "SELECT pg_terminate_backend(11);",
+        ),
+        (
+            Blocker(12, "bi", "", None, None),
+            "process 12 of the user bi, whose state this user may not see",
+            "SELECT pg_terminate_backend(12);",
+        ),
+        (
+            Blocker(0, None, None, None, None),
+            "a prepared transaction (pg_prepared_xacts lists them)",
+            "ROLLBACK PREPARED '<its gid>';",
+        ),
+    ],
+)
+def test_who_holds_a_lock_is_named(blocker: Blocker, named: str, ended_by: str) -> None:
+    """As far as this user may see it, with the statement that ends it."""
+    locked = translation_of(psycopg.errors.LockNotAvailable())
+    assert isinstance(locked, Locked)
+    told = name_blockers(locked, (blocker,), "postgresql://db.example.com/warehouse")
+    assert (told.happened, told.hint) == (
+        f"The database at postgresql://db.example.com/warehouse is held up by {named}.",
+        (
+            f"Wait until it is done, or end it as an administrator: {ended_by} "
+            "Nothing needs mending: the next run continues where this one stopped."
+        ),
+    )
 
 
 def test_what_a_row_holds_is_not_shown() -> None:
@@ -86,7 +122,14 @@ def test_what_each_kind_is_told_as(kind: type[psycopg.Error], said: str) -> None
     [
         ("connection failed: FATAL:  the database system is starting up", "starting, stopping or recovering"),
         ("connection failed: FATAL:  sorry, too many clients already", "accepts no more connections"),
-        ("connection failed: FATAL:  no pg_hba.conf entry for host", "refused the user or its password"),
+        ("connection failed: FATAL:  no pg_hba.conf entry for host", "not set up to let this user in from here"),
+        ("connection is bad: server does not support SSL, but SSL was required", "does not offer encryption"),
+        ('connection is bad: root certificate file "/nope" does not exist', 'cannot be made: root certificate file "/nope"'),
+        ("connection failed: SSL error: certificate verify failed", "cannot be made: "),
+        ("connection failed: FATAL:  connection requires a valid client certificate", "wants a client's certificate"),
+        ('connection is bad: could not read certificate file "/c": No such file or directory', "wants a client's certificate"),
+        ("connection failed: session is read-only", "of the kind that target_session_attrs demands: "),
+        ('connection is bad: invalid sslmode value: "on"', 'cannot be used: invalid sslmode value: "on".'),
         ('connection failed: FATAL:  role "etl" does not exist', "refused the user or its password"),
         ("connection failed: timeout expired", "does not answer"),
         ("connection failed: FATAL:  something new", "cannot be reached: something new"),
@@ -98,6 +141,22 @@ def test_what_each_kind_is_told_as(kind: type[psycopg.Error], said: str) -> None
 def test_a_failed_or_lost_connection_is_told_by_its_words(words: str, said: str) -> None:
     """The client library gives no code for these."""
     assert said in translation_of(psycopg.OperationalError(words)).happened
+
+
+@pytest.mark.parametrize(
+    "words", ["FATAL:  no pg_hba.conf entry for host, no encryption", "server does not support SSL, but SSL was required"]
+)
+def test_a_hint_names_the_option_that_helps(words: str) -> None:
+    """Who follows it has something to write."""
+    assert "write ?sslmode=" in translation_of(psycopg.OperationalError(f"connection failed: {words}")).hint
+
+
+def test_a_fault_of_ours_is_not_put_on_the_server() -> None:
+    """The driver was used wrongly: no log of a server says anything about it."""
+    failure = translation_of(psycopg.ProgrammingError("a made-up misuse"))
+
+    assert failure.happened.endswith("was not used as it should be (ProgrammingError).")
+    assert "please report it" in failure.hint and "log" not in failure.hint
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), ValueError("x"), EtlError("x"), KeyboardInterrupt()])

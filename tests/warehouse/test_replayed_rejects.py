@@ -39,13 +39,12 @@ def held(database: Database, one: Account) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in session.exec_driver_sql(query, (one.connection,))]
 
 
-def load(replay: PostgresReplay, one: Account, run_id: int, *values: JSON, seen: datetime) -> None:
+def load(replay: PostgresReplay, one: Account, run_id: int, *values: JSON, seen: datetime, stream: str = "calls") -> None:
     """Load records as a sync does."""
     records = [record(value, one.provider) for value in values]
     with replay.page(one, run_id=run_id) as page:
-        load_page(
-            page, one, Observed(stream="calls", records=records, observed_at=seen, due_at=None), run_id=run_id, covered=Spans()
-        )
+        observed = Observed(stream=stream, records=records, observed_at=seen, due_at=None)
+        load_page(page, one, observed, run_id=run_id, covered=Spans(), listed_there=lambda _: True)
 
 
 def reject_that_is_understood(replay: PostgresReplay, database: Database, one: Account, run_id: int) -> None:
@@ -95,3 +94,22 @@ def test_a_reject_goes_over_no_call_that_was_observed_after_it(
     assert tried is not None
     assert (tried.inserted, tried.updated, tried.resolved) == (0, 0, 1)
     assert held(shared_database, one) == [("c1", 8, at(12), at(12), None)]
+
+
+def test_a_call_that_was_buried_in_the_stream_that_it_left_comes_back_in_the_other(
+    replay: PostgresReplay, shared_database: Database
+) -> None:
+    """An earlier version took it for an id in two streams, and for gone in the first one: that says nothing of the second."""
+    one = account(connection="left_behind")
+    run_id = replay.open_run(one, kind=RunKind.REPLAY, trigger=Trigger.CLI)
+    load(replay, one, run_id, call("c1", 0, seconds=7), seen=at(5))
+    load(replay, one, run_id, call("c1", 0, seconds=7), seen=at(6), stream="other")
+    with replay.page(one, run_id=run_id) as page:
+        page.bury(["c1"], gone_at=at(8))
+
+    with replay.page(one, run_id=run_id) as page:
+        tried = try_rejects(page, one, run_id=run_id, after=FIRST, now=NOW)
+
+    assert tried is not None
+    assert (tried.inserted, tried.updated, tried.resolved) == (1, 0, 1)
+    assert held(shared_database, one) == [("c1", 7, at(6), at(6), NOW)]

@@ -32,15 +32,32 @@ VALUES ('pairing', 'c2', 1, 'completed', '{}', now() - interval '1 day', now(), 
 INSERT INTO provider_daily_totals (connection, day, calls, observed_at) VALUES ('pairing', '2026-05-01', 2, now());
 INSERT INTO agents (connection, agent_id, first_seen_at, last_seen_at) VALUES ('pairing', 'a1', now(), now());
 INSERT INTO sync.connections (connection, provider) VALUES ('pairing', 'acme');
+INSERT INTO sync.allowances (account) VALUES ('0123');
 INSERT INTO sync.state (connection, stream, updated_at) VALUES ('pairing', 'calls', now());
 INSERT INTO sync.runs (connection, trigger, status, started_at) VALUES ('pairing', 'cli', 'running', now());
 INSERT INTO sync.rejected_records (connection, stream, record_key, reason, raw_text, first_seen_at, last_seen_at)
 VALUES ('pairing', 'calls', 'k1', 'missing_id', '{}', now(), now());
 INSERT INTO sync.schema_drift (connection, path, kind, first_seen_at, last_seen_at)
 VALUES ('pairing', 'a.b', 'new_field', now(), now());
+INSERT INTO people (email) VALUES ('ada@example.com');
+INSERT INTO numbers (number) VALUES ('+14155550100');
+INSERT INTO sync.touched_days (connection, day) VALUES ('pairing', '2026-05-01');
+INSERT INTO sync.calls_daily VALUES ('pairing', '2026-05-01', '', false, '', 'acme', 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5,
+                                     5, 0, 0, 0, NULL);
+INSERT INTO sync.agent_daily VALUES ('pairing', '2026-05-01', '', '', false, '', 'acme', 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                     5, 5, 0, 0, 0, NULL, 'key');
+INSERT INTO sync.calls_hourly VALUES ('pairing', '2026-05-01', '2026-05-01 10:00Z', '', false, 1, 1, 0, 0, 5, 0, 0, 0, 1);
+INSERT INTO sync.lines_hourly VALUES ('pairing', '2026-05-01', '2026-05-01 10:00Z', 1, 0.1);
+INSERT INTO sync.talk_time_daily VALUES ('pairing', '2026-05-01', '', false, 5, 1);
+INSERT INTO sync.talk_time_monthly VALUES ('pairing', '2026-05-01', '', false, 5, 1);
+INSERT INTO sync.person_daily VALUES ('pairing', '2026-05-01', 'ada@example.com', 1, 5, 0, 5, NULL, NULL, 'key');
+INSERT INTO sync.pair_weekly VALUES ('pairing', '2026-04-27', 'ada@example.com', 'bea@example.com', 1, 0, 'key', 'yek');
 INSERT INTO sync.audits (connection, stream, range_start, checked_at, range_end, verdict)
 VALUES ('pairing', 'calls', '-infinity', now(), now(), 'unverifiable');
 """
+
+ROLLUPS = ("calls_daily", "agent_daily", "calls_hourly", "lines_hourly", "talk_time_daily", "talk_time_monthly", "person_daily",
+           "pair_weekly")  # fmt: skip
 
 CONSTRAINTS = """
 SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
@@ -104,14 +121,14 @@ def test_what_alembic_does_not_compare_is_equal_too(database: Database, empty_da
 def test_the_difference_that_somebody_makes_by_hand_is_found(database: Database) -> None:
     """The comparison can fail: a dropped column is named."""
     with database.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE agents DROP COLUMN closed_at")
+        connection.exec_driver_sql("ALTER TABLE agents DROP COLUMN closed_at CASCADE")
     (found,) = schema.differences(database)
     assert "add_column" in found
     assert "closed_at" in found
 
 
 def test_up_down_and_up_again_with_data(empty_database: Database) -> None:
-    """Downgrading with rows in every table leaves nothing of ours; upgrading again gives an empty warehouse."""
+    """Downgrading with rows in every table leaves nothing of ours; upgrading again gives a warehouse with nothing but its key."""
     assert schema.migrate(empty_database) == (None, schema.head())
     with empty_database.begin() as connection:
         connection.exec_driver_sql(ONE_ROW_EACH)
@@ -124,7 +141,8 @@ def test_up_down_and_up_again_with_data(empty_database: Database) -> None:
     assert rows(empty_database, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sync'::regnamespace") == [(0,)]
 
     assert schema.migrate(empty_database) == (None, schema.head())
-    assert set(held(empty_database).values()) == {0}
+    kept = {name: number for name, number in held(empty_database).items() if number}
+    assert kept == {"sync.account_key": 1, "sync.salt": 1}
 
 
 def test_one_version_down_and_up_again_with_data(database: Database) -> None:
@@ -141,10 +159,11 @@ def test_one_version_down_and_up_again_with_data(database: Database) -> None:
 
     assert schema.migrate(database) == ("0001", schema.head())
     assert schema.differences(database) == []
-    brought = {"call_events", "call_history", "call_messages", "provider_daily_totals", "sync.audits"}
+    brought = {"call_events", "call_history", "call_messages", "provider_daily_totals", "sync.allowances", "sync.audits"}
+    brought |= {"people", "numbers", *(f"sync.{name}" for name in ROLLUPS)}
     found = {name.removeprefix("public."): number for name, number in held(database).items()}
     assert {name for name, number in found.items() if number == 0} == brought
-    assert {number for name, number in found.items() if name not in brought} == {1}
+    assert {number for name, number in found.items() if name not in brought} == {1}  # the day of the call that stayed is touched
 
 
 def test_migrating_again_changes_nothing(database: Database) -> None:
@@ -198,12 +217,13 @@ def test_a_user_without_rights_is_told_what_to_grant(powerless: str) -> None:
     with Database(powerless) as database, pytest.raises(WarehouseError) as caught:
         schema.migrate(database)
     assert "permission denied" in caught.value.happened
-    assert "GRANT CREATE ON DATABASE" in caught.value.hint
+    assert f"GRANT CREATE ON DATABASE {database.url.partition('@/')[2].partition('?')[0]} TO powerless_" in caught.value.hint
 
 
 def test_a_newer_database_is_refused(database: Database) -> None:
-    """A version that this program does not know is left alone, and said to be newer."""
+    """A version that this program does not know, and that is not compatible, is left alone, and said to be newer."""
     with database.begin() as connection:
+        connection.exec_driver_sql("DROP FUNCTION sync.compatible_from()")
         connection.exec_driver_sql("UPDATE sync.alembic_version SET version_num = '9999'")
     for attempt in (schema.migrate, schema.require_newest):
         with pytest.raises(WarehouseError) as caught:
@@ -212,13 +232,32 @@ def test_a_newer_database_is_refused(database: Database) -> None:
         assert "Upgrade call-warehouse" in caught.value.hint
 
 
+@pytest.mark.parametrize(("oldest", "accepted"), [("0.0.9", True), ("0.1.0", True), ("0.1.1", False), ("0.10", False)])
+def test_a_newer_database_is_worked_on_if_it_says_that_it_may_be(
+    database: Database, monkeypatch: pytest.MonkeyPatch, oldest: str, accepted: bool
+) -> None:
+    """A later program raises `compatible_from` only where its schema needs something of every writer."""
+    monkeypatch.setattr(schema, "__version__", "0.1.0")
+    with database.begin() as connection:
+        connection.exec_driver_sql("UPDATE sync.alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql(
+            f"CREATE OR REPLACE FUNCTION sync.compatible_from() RETURNS text LANGUAGE sql IMMUTABLE RETURN '{oldest}'::text"
+        )
+    if accepted:
+        schema.require_newest(database)
+        assert schema.migrate(database) == ("9999", "9999")
+    else:
+        with pytest.raises(WarehouseError, match="version 9999"):
+            schema.require_newest(database)
+
+
 def test_an_empty_database_is_no_warehouse(empty_database: Database) -> None:
     """It has no version, and whoever needs one is sent to `etl migrate`."""
     assert schema.current(empty_database) is None
     assert schema.is_empty(empty_database)
     with pytest.raises(WarehouseError) as caught:
         schema.require_newest(empty_database)
-    assert caught.value.hint == "Run: etl migrate"
+    assert caught.value.hint == ("Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.")
 
 
 def test_the_newest_version_suits(database: Database) -> None:
@@ -257,11 +296,21 @@ def test_the_view_answers_without_any_right_on_the_machine(database: Database, s
                 connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
             with Database(make_url(database.url).set(username=role).render_as_string(hide_password=False)) as analyst:
                 names = [table.name for table in METADATA.sorted_tables if table.schema is None]
-                for name in (*names, "data_freshness", "deleted_calls"):
+                # The day of the call is now; that of the roll-ups' stored rows is touched, and has no call.
+                for name in (*names, "data_freshness", "deleted_calls", "call_facts"):
                     with analyst.begin() as connection:
                         assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() == 1, name
+                for name in ("call_versions", "call_changes"):
+                    with analyst.begin() as connection:
+                        assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() == 2
+                for name in ROLLUPS:
+                    with analyst.begin() as connection:
+                        assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() == 0
                 with analyst.begin() as connection:
-                    assert connection.execute(text("SELECT count(*) FROM call_versions")).scalar_one() == 2
+                    assert connection.execute(text("SELECT reporting_timezone(), reporting_today() > '2020-01-01'")).one() == (
+                        "UTC",
+                        True,
+                    )
         finally:
             with database.begin() as connection:
                 connection.exec_driver_sql(f"DROP OWNED BY {role}")

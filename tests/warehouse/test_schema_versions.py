@@ -70,7 +70,11 @@ def test_versions_are_history_and_the_present(database: Database) -> None:
     hold(database, "a", "completed", since=at(2))
     hold(database, "b", "completed", since=at(0))
     old, new, asked = {"n": 0}, {"n": 1}, {"n": 2}
-    assert rows(database, "SELECT * FROM call_versions ORDER BY call_id, version") == [
+    columns = "connection, call_id, version, status, provider_status, raw, detail, valid_from, valid_to, deleted"
+    assert rows(
+        database,
+        f"SELECT {columns} FROM call_versions ORDER BY call_id, version",
+    ) == [
         ("voice", "a", 1, "queued", "word", old, None, at(0), at(1), False),
         ("voice", "a", 2, "ringing", "word", old, None, at(1), at(2), False),
         ("voice", "a", 3, "completed", "word", new, asked, at(2), None, False),
@@ -114,7 +118,8 @@ def test_deleted_calls_are_those_that_are_gone_now(database: Database) -> None:
     keep(database, "again", 1, "queued", start=at(0), end=at(1), deleted=True)
     keep(database, "again", 2, "failed", start=at(3), end=at(4), deleted=True)
     hold(database, "gone", "completed", since=at(1), connection="another")
-    assert rows(database, "SELECT * FROM deleted_calls ORDER BY call_id") == [
+    columns = "connection, call_id, provider, status, raw, detail, first_seen_at, deleted_at"
+    assert rows(database, f"SELECT {columns} FROM deleted_calls ORDER BY call_id") == [
         ("voice", "again", "acme", "failed", {"n": 0}, None, START, at(4)),
         ("voice", "gone", "acme", "completed", {"n": 0}, None, START, at(2)),
     ]

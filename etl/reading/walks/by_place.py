@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from etl.coverage import BEGINNING, FAR, Span, Spans
+from etl.errors import ProviderRefused
 from etl.model import Record
 from etl.provider import Ask
 from etl.reading.source import Page, Pager
@@ -21,6 +22,9 @@ from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Step
 from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncountable
 from etl.reading.walks.whole_list import WholeList
+
+CHECKS = 3
+"""How often the end of a list is looked at, which may move meanwhile, before its total is taken for wrong."""
 
 PAGES = 10_000
 """More pages than any audit reads of one span; guards against an endless list."""
@@ -44,10 +48,15 @@ class ByPlace:
         if anchors and owed and not exactly:
             owed |= Spans([Span(anchors[0].cursor, owed.last.end)])
         if owed:
-            yield (Attempt(steps=_walk(pager, owed, held), anchors=anchors),)
+            known = max((anchor.cursor for anchor in anchors), default=None)
+            yield (Attempt(steps=_walk(pager, owed, held, known), anchors=anchors),)
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
         """Yield nothing: calls can only be reached through the list."""
+        return iter(())
+
+    def moved(self, pager: Pager, unread: Spans, held: Holdings) -> Iterator[Page]:
+        """Yield nothing: what was not read can only be reached by reading the whole list."""
         return iter(())
 
     def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:
@@ -72,11 +81,11 @@ class ByPlace:
         return Ask(number=1, size=1)
 
 
-def _walk(pager: Pager, owed: Spans, held: Holdings) -> Iterator[Step]:
+def _walk(pager: Pager, owed: Spans, held: Holdings, known: datetime | None) -> Iterator[Step]:
     if pager.found.unsorted:
-        yield from scan(pager, claims_from=None)
+        yield from scan(pager, claims_from=None, instants=Instants(known))
     else:
-        yield from newest_first(pager, wanted=owed, position=held.position)
+        yield from newest_first(pager, wanted=owed, position=held.position, known=known)
 
 
 class Places:
@@ -87,7 +96,9 @@ class Places:
         self._pages = {1: first}
         self._expected = expected
         self.size = served(first, pager.size)
-        self.bound = Instants.of(first).settles_before - access.lookback
+        instants = Instants()
+        instants.see(first)
+        self.bound = instants.settles_before - access.lookback
 
     def count(self, span: Span) -> int:
         if span.start >= span.end:  # a start date younger than the lookback: nothing is old enough to be counted
@@ -109,6 +120,33 @@ class Places:
         number, index = self._find(self.bound)
         above = [record for before in range(1, number) for record in self._page(before).records]
         return frozenset(record.digest.hex() for record in (*above, *self._page(number).records[:index]) if not record.cursor)
+
+    def confirm(self, span: Span, *, counted: int, middle: datetime | None) -> None:
+        """Look at where the total says that the list ends: there, and no further, the last call must stand."""
+        total = self._pages[1].facts.total
+        if total is None:
+            return
+        number = max(-(-total // self.size), 1)
+        for _ in range(CHECKS):
+            page = self._page(number)
+            total_now = page.facts.total if page.facts.total is not None else total
+            place = (number - 1) * self.size + len(page.records)
+            agrees = place == total_now and not (page.facts.more and len(page.records) < self.size)
+            if agrees and (len(page.records) < self.size or not self._follows(number + 1, place=place)):
+                return
+            del self._pages[number]
+            if number == 1:
+                self._pages = {1: self._pager.page(1)}
+            number = max(-(-total_now // self.size), 1)
+        raise Uncountable("the provider's total and what it lists disagree, so nothing can be compared")
+
+    def _follows(self, number: int, *, place: int) -> bool:
+        """Whether calls follow a full page that the total says is the last."""
+        try:
+            page = self._page(number)
+        except ProviderRefused:
+            return False  # after the end of a list some APIs answer with an error
+        return bool(page.records) and (page.facts.total is None or page.facts.total <= place)
 
     def forget(self) -> None:
         self._pages = {1: self._pager.page(1)}

@@ -26,23 +26,29 @@ STEP_BACKS = 100
 """The maximum number of steps back; a list that shrinks faster than it can be read is left to the next run."""
 
 
-def newest_first(pages: Pages, *, wanted: Spans, position: Callable[[datetime], int]) -> Iterator[Step]:
+def newest_first(
+    pages: Pages, *, wanted: Spans, position: Callable[[datetime], int], known: datetime | None = None
+) -> Iterator[Step]:
     """
     Read `wanted`, clipped to the clock of the first answer, newest first.
 
-    `position(instant)` returns how many calls are held from that instant on, which is where to expect a gap below it in the list.
+    `position(instant)` returns how many calls are held from that instant on, which is where to expect a gap below it in the list;
+    `known` is the newest cursor held.
     Raises ConnectionFailed and its subclasses; what was yielded before stays valid.
     """
     page = pages.page(1)
     while _outline(page).violated and pages.give_up_style():
         page = pages.page(1)
-    yield from _Walk(pages, page, wanted=wanted, position=position).steps(page)
+    yield from _Walk(pages, page, wanted=wanted, position=position, known=known).steps(page)
 
 
 class _Walk:
-    def __init__(self, pages: Pages, page: Page, *, wanted: Spans, position: Callable[[datetime], int]) -> None:
+    def __init__(
+        self, pages: Pages, page: Page, *, wanted: Spans, position: Callable[[datetime], int], known: datetime | None
+    ) -> None:
         self.pages = pages
-        self.instants = Instants.of(page)
+        self.instants = Instants(known)
+        self.instants.see(page)
         self.bound = self.instants.claims_before  # everything wanted from this instant on has been read
         self.remaining = wanted.below(self.bound)
         self.lowest_wanted = wanted.first.start
@@ -73,7 +79,7 @@ class _Walk:
             if shape.violated or lost:
                 yield self._step(page, Spans(), takes_back=True, notes=(Note.ORDER_VIOLATED,))
                 self.pages.note_unsorted()
-                yield from scan(self.pages, claims_from=None)
+                yield from scan(self.pages, claims_from=None, instants=self.instants)
                 return
             if self._stands_still(page):
                 given_up = self.pages.give_up_style()

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from operator import sub
 
-JUMP = timedelta(days=30)
-"""A cursor further out of order than this is ignored in claims."""
+from etl.reading.clocks import JUMP
 
 ORDER_TOLERANCE = timedelta(minutes=5)
 """Disorder up to this is tolerated; more violates the order."""

@@ -25,15 +25,21 @@ STALE_PAGES = 40
 
 
 def scan(
-    pages: Pages, *, claims_from: datetime | None, since: datetime | None = None, until: datetime | None = None
+    pages: Pages,
+    *,
+    claims_from: datetime | None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    instants: Instants | None = None,
 ) -> Iterator[Step]:
     """
     Read the whole list (or the window from `since` to `until`) page by page, repeatedly until it is proven complete.
 
-    The claim at the end begins at `claims_from`, or else at the oldest record, which then is the horizon.
+    The claim at the end begins at `claims_from`, or else at the oldest record, which then is the horizon. A step with `seen` is
+    the last of a list that was read completely. `instants` are those of the walk that goes on as a scan.
     """
     tally = _Tally()
-    instants: Instants | None = None
+    instants = instants or Instants()
     ignored = False
     for _ in range(PASSES):
         tally.begin()
@@ -49,7 +55,7 @@ def scan(
                 if not pages.ends_before(number, size=size, last=last, since=since, until=until):
                     raise
                 page = no_records(last)
-            instants = instants or Instants.of(page)
+            instants.see(page)
             tally.count(page)
             size = size or served(page, pages.size)
             ended = ends(page, number=number, size=size)
@@ -57,7 +63,9 @@ def scan(
             another_style = stands_still and not tally.one_instant and pages.give_up_style()
             ignored = tally.stale > (STALE_PAGES if tally.one_instant else 1)
             end = min(instants.claims_before, until or instants.claims_before)
-            read = tally.proven(claims_from, end) if ended.surely and not another_style else Spans()
+            proven = ended.surely and not another_style and tally.proven
+            start = claims_from or tally.oldest
+            read = Spans([Span(start, end)]) if proven and start is not None else Spans()
             yield Step(
                 records=page.records,
                 sent_at=page.sent_at,
@@ -65,11 +73,11 @@ def scan(
                 settles_before=instants.settles_before,
                 number=number,
                 total=page.facts.total,
-                horizon=tally.oldest if read and claims_from is None else None,
-                seen=frozenset(tally.seen) if read else frozenset(),
-                notes=(Note.PAGE_IGNORED,) if ignored and not read else (),
+                horizon=tally.oldest if proven and claims_from is None else None,
+                seen=frozenset(tally.seen) if proven else frozenset(),
+                notes=(Note.PAGE_IGNORED,) if ignored and not proven else (),
             )
-            if read or (ended.here and not tally.seen):
+            if proven or (ended.here and not tally.seen):
                 return
             if ended.here or ignored or another_style:
                 break
@@ -136,16 +144,15 @@ class _Tally:
         if total is not None:
             self.totals.append(total)
 
-    def proven(self, claims_from: datetime | None, end: datetime) -> Spans:
-        """Return what a finished pass proves: nothing, unless the distinct ids reach the pass's totals."""
-        start = claims_from or self.oldest
-        if start is None or not self.seen or self.shrunk or self.contradicted:
-            return Spans()
+    @property
+    def proven(self) -> bool:
+        """Whether a finished pass proves that the list was read completely: the distinct ids reach the pass's totals."""
+        if not self.seen or self.shrunk or self.contradicted:
+            return False
         if self.totals:
-            enough = len(self.seen) >= max(self.totals[0], self.totals[-1])
-        else:  # without a total: as many calls as positions, since calls of one instant may change their order
-            enough = self.passes > 1 and not self.grew and len(self.seen) >= self.places > 0
-        return Spans([Span(start, end)]) if enough else Spans()
+            return len(self.seen) >= max(self.totals[0], self.totals[-1])
+        # Without a total: as many calls as positions, since calls of one instant may change their order.
+        return self.passes > 1 and not self.grew and len(self.seen) >= self.places > 0
 
     @property
     def one_instant(self) -> bool:

@@ -85,6 +85,14 @@ class Side(Protocol):
         """Return how many records the provider has in a span."""
         ...
 
+    def confirm(self, span: Span, *, counted: int, middle: datetime | None) -> None:
+        """
+        Raise Uncountable where the provider's total contradicts what it lists: then that so many were `counted` proves nothing.
+
+        `middle` divides the span in two that hold about as many calls each; None: it cannot be divided.
+        """
+        ...
+
     def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
         """Yield the records of a span, even those with an unreadable cursor, each with the instant of its request."""
         ...
@@ -123,6 +131,14 @@ class Way(Protocol):
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
         """Yield further pages that should show held calls which the first step of a walk does not reach."""
+        ...
+
+    def moved(self, pager: Pager, unread: Spans, held: Holdings) -> Iterator[Page]:
+        """
+        Yield pages from `unread`, where the provider lists more calls than are held: calls that were missed may stand there now.
+
+        It is looked for with few requests; nothing on these pages is claimed.
+        """
         ...
 
     def side(self, access: Access, *, expected: Callable[[datetime], int]) -> Side:

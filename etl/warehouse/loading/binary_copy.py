@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from etl.model import CallRow, Derived, EventRow, MessageRow, ParticipantRow
 from etl.records.rows import Bulk, Columns, Draft, Same, where_given
+from etl.warehouse.loading.touched import Traces, traces_of, traces_of_rows
 from etl.warehouse.tables import call_events, call_messages, call_participants, calls
 
 Encode = Callable[[Sequence[Any]], list[bytes]]
@@ -37,6 +38,13 @@ class Block(NamedTuple):
     data: bytes
 
 
+class Encoded(NamedTuple):
+    """A draft in the form that is copied, and the traces that its calls leave."""
+
+    blocks: tuple[Block, ...]
+    traces: Traces
+
+
 NULL = b"\xff\xff\xff\xff"
 _BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"
@@ -47,11 +55,13 @@ _LENGTHS = tuple(map(_length, range(4096)))  # looking a length up takes half as
 _decimal = DecimalBinaryDumper(Decimal).dump
 
 
-def encoded(draft: Draft) -> tuple[Block, ...]:
-    """Return the blocks of a draft: those encoded in advance, else encode its rows now."""
-    if isinstance(draft.encoded, tuple):
+def encoded(draft: Draft) -> Encoded:
+    """Return a draft as it was encoded in advance, else encode its rows now."""
+    if isinstance(draft.encoded, Encoded):
         return draft.encoded
-    return blocks_in_bulk(draft.rows) if isinstance(draft.rows, Bulk) else blocks_of(draft.rows)
+    if isinstance(draft.rows, Bulk):
+        return Encoded(blocks_in_bulk(draft.rows), traces_of(draft.rows.calls, draft.rows.count))
+    return Encoded(blocks_of(draft.rows), traces_of_rows([entry.call for entry in draft.rows]))
 
 
 def blocks_of(entries: Sequence[Derived]) -> tuple[Block, ...]:

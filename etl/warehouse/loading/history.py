@@ -13,20 +13,22 @@ from datetime import datetime
 from sqlalchemy import Connection, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-CHANGED = "changed_calls"
-"""The session's temporary table of rows that are about to replace held ones."""
+from etl.warehouse.loading.touched import CHANGED, mark_held
 
 _NEXT_VERSION = """
     1 + coalesce(
         (SELECT max(h.version) FROM public.call_history h WHERE h.connection = c.connection AND h.call_id = c.call_id), 0)
 """
-_KEPT = "status, provider_status, raw, detail, stream, cursor_at, observed_at, detail_observed_at, content_hash, first_seen_at"
+_KEPT = (
+    "status, provider_status, occurred_at, direction, agent_id, duration_seconds, cost, currency, raw, detail, stream, "
+    "cursor_at, observed_at, detail_observed_at, content_hash, first_seen_at"
+)
 _TAKEN = ", ".join(f"c.{name.strip()}" for name in _KEPT.split(","))
 
 _SUPERSEDE = text(
     f"""
-    INSERT INTO public.call_history (connection, call_id, version, valid_from, valid_to, deleted, {_KEPT})
-    SELECT c.connection, c.call_id, {_NEXT_VERSION}, c.last_changed_at,
+    INSERT INTO public.call_history (connection, call_id, version, changed_at, valid_from, valid_to, deleted, {_KEPT})
+    SELECT c.connection, c.call_id, {_NEXT_VERSION}, CAST(:now AS timestamptz), c.last_changed_at,
            greatest(n.last_changed_at, c.last_changed_at + interval '1 microsecond'), false, {_TAKEN}
     FROM public.calls c
     JOIN pg_temp.{CHANGED} n ON n.connection = :connection AND n.call_id = c.call_id
@@ -37,8 +39,8 @@ _SUPERSEDE = text(
 
 _BURY = text(
     f"""
-    INSERT INTO public.call_history (connection, call_id, version, valid_from, valid_to, deleted, {_KEPT})
-    SELECT c.connection, c.call_id, {_NEXT_VERSION}, c.last_changed_at,
+    INSERT INTO public.call_history (connection, call_id, version, changed_at, valid_from, valid_to, deleted, {_KEPT})
+    SELECT c.connection, c.call_id, {_NEXT_VERSION}, CAST(:now AS timestamptz), c.last_changed_at,
            greatest(CAST(:gone_at AS timestamptz), c.last_changed_at + interval '1 microsecond'), true, {_TAKEN}
     FROM public.calls c
     WHERE c.connection = :connection AND c.call_id = ANY(:call_ids)
@@ -57,14 +59,15 @@ _DELETE = {
 }
 
 
-def supersede(connection: Connection, name: str) -> None:
+def supersede(connection: Connection, name: str, *, now: datetime) -> None:
     """Copy the versions that the rows in the temporary table will replace to the history."""
-    connection.execute(_SUPERSEDE, {"connection": name})
+    connection.execute(_SUPERSEDE, {"connection": name, "now": now})
 
 
-def bury(connection: Connection, name: str, call_ids: Collection[str], *, gone_at: datetime) -> int:
+def bury(connection: Connection, name: str, call_ids: Collection[str], *, gone_at: datetime, now: datetime) -> int:
     """Move calls to the history and delete their children; return how many were held."""
-    found = connection.execute(_BURY, {"connection": name, "call_ids": list(call_ids), "gone_at": gone_at})
+    mark_held(connection, name, call_ids)
+    found = connection.execute(_BURY, {"connection": name, "call_ids": list(call_ids), "gone_at": gone_at, "now": now})
     buried = [row.call_id for row in found]
     if buried:
         delete_children(connection, name, buried)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, update
 from sqlalchemy.exc import DBAPIError
 
 from etl.model import CallRow, Derived
 from etl.records.rows import Draft, Rewrite
 from etl.warehouse.database import driver_of
 from etl.warehouse.loading.binary_copy import Block, block, blocks_of, children_of, encoded
-from etl.warehouse.loading.history import CHANGED, delete_children, supersede
+from etl.warehouse.loading.history import delete_children, supersede
+from etl.warehouse.loading.touched import CHANGED, Traces, joined, mark_changed, mark_held, traces_of_rows
 from etl.warehouse.loading.upsert import COLUMNS, CREATE_CHANGED, EMPTY_CHANGED, REWRITE, UPSERT
-from etl.warehouse.tables import calls
+from etl.warehouse.tables import calls, texts
 
 REFUSALS = (
     psycopg.DataError,
@@ -36,18 +38,23 @@ REFUSALS = (
 class Loader:
     """Writes the calls of one connection inside one transaction; for its methods see `PageTransaction`, `MendingPage`."""
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, connection: Connection, name: str, *, now: datetime) -> None:
+        """Take the transaction's instant by the database's clock, `now`, for what says when it was written."""
         self._connection = connection
         self._name = name
+        self._now = now
         self._driver = driver_of(connection)
+        self.traces = Traces()  # of what was copied: its days are marked at the end of the page, together
 
     def copy(self, draft: Draft) -> bool:
+        ready = encoded(draft)
         try:
             with self._savepoint():
-                for rows in encoded(draft):
+                for rows in ready.blocks:
                     self._copy(rows)
         except (*REFUSALS, psycopg.errors.UniqueViolation):
             return False
+        self.traces = joined(self.traces, ready.traces)
         return True
 
     def insert(self, entries: Sequence[Derived]) -> frozenset[str]:
@@ -98,13 +105,16 @@ class Loader:
         """Copy calls that are not held into the tables."""
         for rows in blocks_of(entries):
             self._copy(rows)
+        self.traces = joined(self.traces, traces_of_rows([entry.call for entry in entries]))
 
     def _upsert(self, entries: Sequence[Derived]) -> None:
         """Write held calls, unless what is held was observed later, and replace the children of those written."""
         self._copy_changed(entry.call for entry in entries)
-        supersede(self._connection, self._name)
-        written = {row.call_id for row in self._connection.execute(UPSERT)}
+        mark_changed(self._connection, self._name)
+        supersede(self._connection, self._name, now=self._now)
+        written = {row.call_id for row in self._connection.execute(UPSERT, {"now": self._now})}
         self._driver.execute(EMPTY_CHANGED)
+        self._name_agents(entries)
         self._replace_children([entry for entry in entries if entry.call.call_id in written])
 
     def _rewrite(self, rewrites: Sequence[Rewrite]) -> None:
@@ -112,10 +122,24 @@ class Loader:
         rows = [_travelling(rewrite) for rewrite in rewrites if rewrite.columns]
         if rows:
             self._copy_changed(rows)
-            self._connection.execute(REWRITE, {"connection": self._name})
+            mark_changed(self._connection, self._name)
+            self._connection.execute(REWRITE, {"connection": self._name, "now": self._now})
             self._driver.execute(EMPTY_CHANGED)
+            self._name_agents([rewrite.derived for rewrite in rewrites])
         if parents := [rewrite.derived for rewrite in rewrites if rewrite.children]:
             self._replace_children(parents)
+        self._touch([rewrite.derived.call.call_id for rewrite in rewrites if not rewrite.columns])
+
+    def _touch(self, call_ids: Sequence[str]) -> None:
+        """Note that what belongs to these calls was written, while their rows stay as they are."""
+        if call_ids:
+            mark_held(self._connection, self._name, call_ids)
+            touched = update(calls).where(calls.c.connection == self._name, calls.c.call_id == func.any(texts(call_ids)))
+            self._connection.execute(touched.values(changed_at=self._now))
+
+    def _name_agents(self, entries: Iterable[Derived]) -> None:
+        agents = frozenset(entry.call.agent_id for entry in entries if entry.call.agent_id is not None)
+        self.traces = joined(self.traces, Traces(agent_ids=agents))
 
     def _copy_changed(self, rows: Iterable[Sequence[object]]) -> None:
         """Fill the session's temporary table with rows."""

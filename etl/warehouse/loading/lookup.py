@@ -13,7 +13,7 @@ import psycopg
 from etl.coverage import Spans
 from etl.model import Record
 from etl.records.rows import Stored
-from etl.runs.terms import Compared
+from etl.runs.terms import Compared, Elsewhere
 from etl.warehouse.loading.binary_copy import array
 from etl.warehouse.tables import OPEN
 
@@ -32,10 +32,10 @@ ELSE false END
 # statistics, read all calls of the connection for every page; and that is so during the first backfill.
 _LOOK_UP = f"""
 SELECT asked.place, held.stream, held.status IN ({OPEN}),
-    (held.content_hash <> asked.content_hash OR held.disputed) AND held.observed_at <= %s
+    (held.content_hash <> asked.content_hash OR held.disputed) AND held.observed_at <= %s, held.cursor_at
 FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS asked (call_id, content_hash, place)
 LEFT JOIN LATERAL (
-    SELECT c.call_id, c.stream, c.content_hash, c.observed_at, c.status, {_DISPUTED} AS disputed
+    SELECT c.call_id, c.stream, c.content_hash, c.observed_at, c.status, c.cursor_at, {_DISPUTED} AS disputed
     FROM public.calls c WHERE c.connection = %s AND c.call_id = asked.call_id LIMIT 1
 ) held ON true
 WHERE held.call_id IS NULL OR held.content_hash <> asked.content_hash OR held.stream <> %s OR held.status IN ({OPEN})
@@ -60,7 +60,7 @@ WHERE connection = %s AND stream = %s AND cursor_at >= %s AND cursor_at < %s
 
 # As text, so that records are decoded by our own decoder and not by the driver's.
 _HELD = """
-SELECT call_id, raw::text, observed_at, content_hash, detail::text, detail_observed_at, detail_due_at
+SELECT call_id, raw::text, observed_at, content_hash, detail::text, detail_observed_at, detail_due_at, detail_failures
 FROM public.calls
 WHERE connection = %s AND call_id = ANY(%s::text[])
 """
@@ -114,9 +114,9 @@ def compare(
     doubtful = list(compress(records, map(not_, repeated)))
     open_ids = set(glimpsed.open_ids.intersection(map(attrgetter("call_id"), compress(records, repeated))))
     new: list[Record] = []
-    elsewhere: list[Record] = []
+    elsewhere: dict[str, tuple[Record, str, datetime]] = {}
     differing: dict[str, Record] = {}
-    for place, held_stream, is_open, differs in _looked_up(
+    for place, held_stream, is_open, differs, cursor in _looked_up(
         driver, connection, doubtful, stream=stream, observed_at=observed_at, volatile=volatile
     ):
         record = doubtful[place - 1]
@@ -126,13 +126,13 @@ def compare(
         if is_open:
             open_ids.add(record.call_id)
         if held_stream != stream:
-            elsewhere.append(record)
+            elsewhere[record.call_id] = (record, held_stream, cursor)
         elif differs:
             differing[record.call_id] = record
-    stored = held(driver, connection, differing)
+    stored = held(driver, connection, [*differing, *elsewhere])
     return Compared(
         new=new,
-        elsewhere=elsewhere,
+        elsewhere=[Elsewhere(*one, stored[call_id]) for call_id, one in elsewhere.items()],
         differing=[(record, stored[call_id]) for call_id, record in differing.items()],
         open_ids=frozenset(open_ids),
     )

@@ -25,10 +25,18 @@ from etl.warehouse.loading.history import bury
 from etl.warehouse.loading.load import Loader
 from etl.warehouse.loading.lookup import Glimpse, compare, held, held_in
 from etl.warehouse.loading.rejects_and_drift import note_drift, note_rejects, resolve_rejects
+from etl.warehouse.loading.touched import mark_hours, name_agents
 from etl.warehouse.tables import agents, calls, texts
 
 SIGHTING = timedelta(days=1)
 """How often the last sighting of an agent is updated while every run lists it."""
+
+
+_DETAIL_FAILED = """
+UPDATE public.calls c SET detail_failures = c.detail_failures + 1, detail_due_at = failed.due_at
+FROM unnest(%s::text[], %s::timestamptz[]) AS failed (call_id, due_at)
+WHERE c.connection = %s AND c.call_id = failed.call_id
+"""
 
 
 class Page:
@@ -41,13 +49,14 @@ class Page:
         self._account = account
         self._run_id = run_id
         self._driver = driver_of(connection)
-        self._loader = Loader(connection, account.connection)
+        self._loader = Loader(connection, account.connection, now=now)
         self._glimpsed = Glimpse({})  # of the stream being loaded, what was looked up already
         self._right: list[tuple[Collection[str], str, datetime, Rejection | None]] = []
         self._state: dict[str, object] = {}
         self._counted: dict[str, object] = {}
         self._kept: dict[str, object] = {}
         self.met_rejects = False  # whether a record of this page could not become a row
+        self.known_agents: frozenset[str] = frozenset()  # those that need no row any more
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
         return compare(
@@ -99,8 +108,24 @@ class Page:
             .values(detail_due_at=due_at)
         )
 
+    def detail_failed(self, due: Mapping[str, datetime]) -> None:
+        self._driver.execute(_DETAIL_FAILED, (list(due), list(due.values()), self._account.connection))
+
+    def detail_came(self, call_ids: Collection[str]) -> None:
+        if not call_ids:
+            return
+        self._connection.execute(
+            update(calls)
+            .where(
+                calls.c.connection == self._account.connection,
+                calls.c.call_id == func.any(texts(call_ids)),
+                calls.c.detail_failures > 0,
+            )
+            .values(detail_failures=0)
+        )
+
     def bury(self, call_ids: Collection[str], *, gone_at: datetime) -> int:
-        return bury(self._connection, self._account.connection, call_ids, gone_at=gone_at)
+        return bury(self._connection, self._account.connection, call_ids, gone_at=gone_at, now=self._now)
 
     def absent(self, *, stream: str, read: Spans, seen: Iterable[Collection[str]]) -> Absent:
         if not read:
@@ -158,9 +183,9 @@ class Page:
         """Remember the organisation; `finish` writes it."""
         self._kept["pinned_organization"] = organization
 
-    def save_connection(self, *, capabilities: JSON, request_log: JSON) -> None:
+    def save_connection(self, *, capabilities: JSON) -> None:
         """Remember capabilities and request log; `finish` writes them."""
-        self._kept |= {"capabilities": capabilities, "request_log": request_log}
+        self._kept |= {"capabilities": capabilities}
 
     def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
         note_drift(self._connection, self._account.connection, drift, observed_at)
@@ -169,8 +194,15 @@ class Page:
         """Remember the counters; `finish` writes them."""
         self._counted = counted(counters)
 
+    @property
+    def named_agents(self) -> frozenset[str]:
+        """The ids of the agents that the calls written here name."""
+        return self._loader.traces.agent_ids
+
     def finish(self) -> None:
-        """Write what was remembered in one statement: every round trip delays the page."""
+        """Mark the days of new calls, and write what was remembered in one statement: every round trip delays the page."""
+        mark_hours(self._connection, self._account.connection, self._loader.traces.hours)
+        name_agents(self._connection, self._account.connection, self.named_agents - self.known_agents, now=self._now)
         finish(
             self._connection,
             self._account.connection,
@@ -195,14 +227,14 @@ class Fenced(NamedTuple):
 
 
 @contextmanager
-def behind_fence(database: Database, account: Account, run_id: int) -> Iterator[Fenced]:
+def behind_fence(database: Database, name: str, run_id: int) -> Iterator[Fenced]:
     """
     Open a transaction in which nobody else writes to the connection; leaving the block commits.
 
     Raises FenceLost where another run has become the connection's owner, WarehouseError where the database fails.
     """
     with database.begin() as connection:
-        now = take(connection, account.connection, run_id)
+        now = take(connection, name, run_id)
         if now is None:
             raise FenceLost(
                 "another run has taken over.",
@@ -218,7 +250,7 @@ PageKind = TypeVar("PageKind", bound=Page)
 @contextmanager
 def page_transaction(database: Database, account: Account, run_id: int, kind: type[PageKind]) -> Iterator[PageKind]:
     """Open a page's transaction behind the fence; leaving the block finishes and commits it. Raises as `behind_fence` does."""
-    with behind_fence(database, account, run_id) as fenced:
+    with behind_fence(database, account.connection, run_id) as fenced:
         page = kind(fenced.connection, account, run_id, now=fenced.now)
         yield page
         page.finish()

@@ -1,5 +1,5 @@
 """
-The statements that replace held rows by those in the session's temporary table (`history.CHANGED`).
+The statements that replace held rows by those in the session's temporary table (`touched.CHANGED`).
 
 `etl.warehouse.loading.load` runs them.
 """
@@ -9,11 +9,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from psycopg import sql
-from sqlalchemy import Executable, column, func, select, table, text
+from sqlalchemy import DateTime, Executable, bindparam, column, func, select, table, text
 from sqlalchemy.dialects.postgresql import insert
 
 from etl.model import CallRow
-from etl.warehouse.loading.history import CHANGED
+from etl.warehouse.loading.touched import CHANGED
 from etl.warehouse.tables import calls
 
 COLUMNS = CallRow._fields
@@ -23,11 +23,12 @@ KEPT = frozenset({"connection", "call_id", "first_seen_at"})
 
 def _upsert_statement() -> Executable:
     changed = table(CHANGED, *(column(name) for name in COLUMNS), schema="pg_temp")
-    statement = insert(calls).from_select(list(COLUMNS), select(*(changed.c[name] for name in COLUMNS)))
+    rows = select(*(changed.c[name] for name in COLUMNS), bindparam("now", type_=DateTime(timezone=True)))
+    statement = insert(calls).from_select([*COLUMNS, "changed_at"], rows)
     new = statement.excluded
     return statement.on_conflict_do_update(
         index_elements=["connection", "call_id"],
-        set_={name: new[name] for name in COLUMNS if name not in KEPT}
+        set_={name: new[name] for name in (*COLUMNS, "changed_at") if name not in KEPT}
         # Strictly increasing, so that versions in the history do not overlap.
         | {"last_changed_at": func.greatest(new.last_changed_at, calls.c.last_changed_at + timedelta(microseconds=1))},
         where=(calls.c.observed_at <= new.observed_at)
@@ -43,7 +44,8 @@ _RECORDS = {
 REWRITE = text(
     "UPDATE public.calls c SET "  # noqa: S608 - column names of ours
     + ", ".join(f"{name} = {_RECORDS.get(name, f'n.{name}')}" for name in COLUMNS if name not in ("connection", "call_id"))
-    + f" FROM pg_temp.{CHANGED} n WHERE c.connection = :connection AND n.connection = c.connection AND n.call_id = c.call_id"
+    + f", changed_at = :now FROM pg_temp.{CHANGED} n"
+    + " WHERE c.connection = :connection AND n.connection = c.connection AND n.call_id = c.call_id"
 )
 """Rewrites rows in place. A null `raw` means that the held records are right: they are kept, and need not be sent."""
 

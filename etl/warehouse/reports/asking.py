@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import closing
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg.adapt import Transformer
+from psycopg.pq import Format
+from psycopg.pq.abc import PGresult
 
 from etl.errors import UsageError
 from etl.warehouse.database import Database
@@ -24,11 +28,41 @@ _BEFORE = re.compile(r"(?:\s|\(|;|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*")
 _WORD = re.compile(r"[A-Za-z_]+")
 
 
-class Answer(NamedTuple):
-    """The columns and the rows of a query; and whether the role is a superuser, whose functions reach beyond the database."""
+class Kind(StrEnum):
+    """How a column's text is to be taken."""
 
-    columns: Sequence[str]
-    rows: list[Sequence[Any]]
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    JSON = "json"
+    INSTANT = "instant"
+    TEXT = "text"
+
+
+_KINDS = {
+    **dict.fromkeys(("int2", "int4", "int8", "oid", "numeric", "float4", "float8"), Kind.NUMBER),
+    "bool": Kind.BOOLEAN,
+    **dict.fromkeys(("json", "jsonb"), Kind.JSON),
+    **dict.fromkeys(("timestamp", "timestamptz"), Kind.INSTANT),
+}
+
+
+class Column(NamedTuple):
+    """A column of an answer: its name, the kind of its values, and whether each is an array of them."""
+
+    name: str
+    kind: Kind
+    many: bool = False
+
+
+class Answer(NamedTuple):
+    """
+    The columns and the rows of a query; and whether the role is a superuser, whose functions reach beyond the database.
+
+    Every value is the server's own text (None for null): nothing is rounded, too deep, or too far away for a type of Python's.
+    """
+
+    columns: Sequence[Column]
+    rows: list[list[str | None]]
     superuser: bool
 
 
@@ -46,13 +80,34 @@ def ask(database: Database, query: str) -> Answer:
         try:
             # Prepared, since then the server takes one statement only: none that follows a COMMIT.
             cursor = session.execute(query.encode(), prepare=True)
-            columns = tuple(column.name for column in cursor.description or ())
-            return Answer(columns, list(cursor) if columns else [], superuser)
+            columns = tuple(_column(column.name, column.type_code) for column in cursor.description or ())
+            return Answer(columns, _texts(cursor.pgresult, len(columns)), superuser)
         except psycopg.DatabaseError as error:
             raise _misasked(error) or error from None
         finally:
             if not session.closed:
                 session.rollback()
+
+
+def elements(array: str) -> list[Any]:
+    """Return the texts of an array's elements (None for null), nested where it has several dimensions."""
+    loader = Transformer().get_loader(psycopg.adapters.types["text"].array_oid, Format.TEXT)
+    found: list[Any] = loader.load(array.encode())
+    return found
+
+
+def _column(name: str, oid: int) -> Column:
+    info = psycopg.adapters.types.get(oid)
+    kind = _KINDS.get(info.name, Kind.TEXT) if info is not None else Kind.TEXT
+    many = info is not None and info.array_oid == oid and info.delimiter == ","
+    return Column(name, kind, many)
+
+
+def _texts(result: PGresult | None, width: int) -> list[list[str | None]]:
+    if result is None or not width:
+        return []
+    found = ((result.get_value(row, column) for column in range(width)) for row in range(result.ntuples))
+    return [[None if value is None else value.decode() for value in row] for row in found]
 
 
 def _refuse_what_may_write(query: str) -> None:

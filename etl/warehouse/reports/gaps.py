@@ -49,8 +49,10 @@ _STREAMS = text(
     SELECT s.connection, s.stream, s.domain_start, s.coverage, s.horizon, r.status AS last_status
     FROM sync.state s
     LEFT JOIN LATERAL (
-        -- The last run that read pages: a replay reads none.
-        SELECT r.status FROM sync.runs r WHERE r.connection = s.connection AND r.pages > 0 ORDER BY r.id DESC LIMIT 1
+        -- The last run that read pages: a replay reads none. Where none of the newest hundred did, it is as if none ever had.
+        SELECT r.status
+        FROM (SELECT * FROM sync.runs WHERE connection = s.connection ORDER BY id DESC LIMIT 100) r
+        WHERE r.pages > 0 ORDER BY r.id DESC LIMIT 1
     ) r ON true
     ORDER BY s.connection, s.stream
     """

@@ -17,7 +17,7 @@ def is_known(database: Database, connection: str) -> bool:
 
 
 def open_rejects(database: Database, connection: str | None, *, limit: int) -> tuple[int, list[Row]]:
-    """Return how many rejects are open, and the ones last seen with their records as sent (`raw_text`)."""
+    """Return how many rejects are open, and the ones last seen with their records as sent (`raw_text`) and their `provider`."""
     table = rejected_records
     conditions = [table.c.resolved_at.is_(None)] + ([table.c.connection == connection] if connection is not None else [])
     columns = [
@@ -34,10 +34,13 @@ def open_rejects(database: Database, connection: str | None, *, limit: int) -> t
             "raw_text",
         )
     ]
+    provider = select(connections.c.provider).where(connections.c.connection == table.c.connection).scalar_subquery()
     order = (desc(table.c.last_seen_at), table.c.connection, table.c.stream, table.c.record_key)
     with database.begin() as session:
         count = session.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
-        rows = session.execute(select(*columns).where(*conditions).order_by(*order).limit(limit)).mappings()
+        rows = session.execute(
+            select(*columns, provider.label("provider")).where(*conditions).order_by(*order).limit(limit)
+        ).mappings()
         return int(count), [dict(row) for row in rows]
 
 

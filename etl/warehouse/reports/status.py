@@ -8,25 +8,25 @@ from typing import Any
 from sqlalchemy import desc, select, text
 
 from etl.warehouse.database import Database
-from etl.warehouse.tables import OPEN, runs
+from etl.warehouse.tables import runs
 
 Row = Mapping[str, Any]
 
 # One statement, so that everything is of one instant. Calls are counted from indexes: held ones from
-# (connection, stream, cursor_at), open ones from the partial index.
+# (connection, stream, cursor_at), the others by the view from partial indexes; of runs and audits the newest are found by theirs.
 _STATUS = text(
-    f"""
-    SELECT c.connection, c.provider,
+    """
+    SELECT c.connection, c.provider, c.capabilities -> 'clocks' AS clocks,
            r.id AS last_run, r.status AS last_status, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
            r.error_code, r.error_message,
-           f.last_success, f.complete_until AS high_water_mark, f.fresh_until, f.lag, f.gaps, f.unclosable_gaps,
+           f.last_success, f.complete_until AS high_water_mark, f.fresh_until,
+           make_interval(secs => f.lag_seconds) AS lag, f.gaps, f.unclosable_gaps,
+           f.open_calls, f.details_due, f.details_failing,
            (SELECT count(*) FROM public.calls k WHERE k.connection = c.connection) AS calls,
-           (SELECT count(*) FROM public.calls k WHERE k.connection = c.connection
-               AND k.status IN ({OPEN})) AS open_calls,
            (SELECT count(*) FROM sync.rejected_records x WHERE x.connection = c.connection AND x.resolved_at IS NULL) AS rejects,
            (SELECT count(*) FROM sync.schema_drift d WHERE d.connection = c.connection) AS drift,
            (SELECT max(l.max_lateness) FROM sync.runs l WHERE l.connection = c.connection
-               AND l.started_at > now() - interval '30 days') AS max_lateness,
+               AND l.max_lateness IS NOT NULL AND l.started_at > now() - interval '30 days') AS max_lateness,
            a.audited_at, a.audit_verdict, a.audit_provider_count, a.audit_known_count,
            a.audit_held_count
     FROM sync.connections c
@@ -43,10 +43,28 @@ _STATUS = text(
           AND a.checked_at = (SELECT max(m.checked_at) FROM sync.audits m WHERE m.connection = c.connection)
     ) a ON true
     ORDER BY c.connection
-    """  # noqa: S608 - words of ours
+    """
 )
 
 _STREAMS = text("SELECT connection, stream, high_water_mark, horizon, closed_at FROM sync.state ORDER BY connection, stream")
+
+
+_PENDING = text(
+    """
+    SELECT sync.reporting_timezone() AS zone,
+           ARRAY(
+               SELECT c.connection FROM sync.connections c
+               WHERE EXISTS (SELECT FROM public.call_history h WHERE h.connection = c.connection AND h.occurred_at IS NULL)
+               ORDER BY 1
+           ) AS unfilled
+    """
+)
+
+
+def pending(database: Database) -> Row:
+    """Return the time zone of the warehouse, and the connections with versions whose further columns are still to be filled."""
+    with database.begin() as session:
+        return dict(session.execute(_PENDING).mappings().one())
 
 
 def connections(database: Database) -> list[Row]:

@@ -9,15 +9,29 @@ from etl.warehouse.tables.public import (
     call_messages,
     call_participants,
     calls,
+    numbers,
+    people,
     provider_daily_totals,
 )
-from etl.warehouse.tables.sync import audits, connections, rejected_records, runs, schema_drift, state
+from etl.warehouse.tables.rollups import touched_days
+from etl.warehouse.tables.sync import (
+    account_key,
+    allowances,
+    audits,
+    connections,
+    rejected_records,
+    runs,
+    schema_drift,
+    state,
+)
 
 __all__ = [
     "MACHINE",
     "METADATA",
     "OPEN",
+    "account_key",
     "agents",
+    "allowances",
     "audits",
     "call_events",
     "call_history",
@@ -25,10 +39,13 @@ __all__ = [
     "call_participants",
     "calls",
     "connections",
+    "numbers",
+    "people",
     "provider_daily_totals",
     "rejected_records",
     "runs",
     "schema_drift",
     "state",
     "texts",
+    "touched_days",
 ]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import BindParameter, CheckConstraint, Column, DateTime, MetaData, Text, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.types import TypeEngine
 
 T = TypeVar("T")
@@ -33,8 +34,10 @@ def key(name: str, comment: str) -> Column[str]:
     return Column(name, Text, primary_key=True, comment=comment)
 
 
-def required(name: str, kind: type[TypeEngine[T]] | TypeEngine[T], comment: str, *, default: str | None = None) -> Column[T]:
-    """Return a column that is never null; `default` is the server's default, as SQL."""
+def required(
+    name: str, kind: type[TypeEngine[T]] | TypeEngine[T], comment: str, *, default: str | TextClause | None = None
+) -> Column[T]:
+    """Return a column that is never null; `default` is the server's default: a literal, or SQL."""
     return Column(name, kind, nullable=False, comment=comment, server_default=default)
 
 

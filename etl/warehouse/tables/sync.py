@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, Interval, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, Identity, Index, Integer, Interval, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
 from etl.model import Drift, Rejection, Verdict
@@ -21,9 +21,40 @@ connections = Table(
     ),
     optional("pinned_organization", Text, "The organisation whose calls this account may hold; a row of another one is refused"),
     required("capabilities", JSONB(), "What was found out about the provider's paging and order, and when", default="{}"),
-    required("request_log", JSONB(), "What the request limiter and the daily budget must remember across runs", default="{}"),
+    required(
+        "request_log", JSONB(), "No longer used: what must be remembered of requests stands in sync.allowances", default="{}"
+    ),
+    required(
+        "agents_are_people",
+        Boolean,
+        "Whether the provider says that its agents are people, whose ids and names are then personal",
+        default="false",
+    ),
     schema=MACHINE,
     comment="One row per connection: its owner, and what was found out about its provider",
+)
+
+allowances = Table(
+    "allowances",
+    METADATA,
+    key("account", "The account: a keyed hash (sync.account_key) of provider and token, from which neither can be found"),
+    required("memory", JSONB(), "What its limits must remember: the limits, and when requests were answered", default="{}"),
+    optional("paused_until", instant(), "Nothing is asked for before this instant, because the provider said so; else null"),
+    optional("day", Date, "The day (UTC) that day_requests counts; null before the first request"),
+    required("day_requests", BigInteger, "Requests that were sent on that day", default="0"),
+    optional("owner", BigInteger, "The process that uses the account; null if none does, and what stands here is complete"),
+    optional("written_at", instant(), "When its owner last wrote this row: at most once a second while requests go out"),
+    optional("wanted_at", instant(), "When another process asked for the account in vain; null while nobody waits"),
+    schema=MACHINE,
+    comment="One row per account (a provider and a token): what is used of its request allowance, across runs and machines",
+)
+
+account_key = Table(
+    "account_key",
+    METADATA,
+    Column("key", LargeBinary, primary_key=True, comment="32 random bytes of this warehouse alone"),
+    schema=MACHINE,
+    comment="One row: the key of the hashes in sync.allowances; it has no other use",
 )
 
 state = Table(
@@ -45,7 +76,11 @@ state = Table(
         instant(),
         "The start_date that the last run was configured with; null: everything that the provider has",
     ),
-    optional("closed_at", instant(), "When the agent of this stream was found gone at the provider; null while it is read"),
+    optional(
+        "closed_at",
+        instant(),
+        "Since when the stream is read no more: its agent is gone at the provider, or is not configured; null while it is read",
+    ),
     required("updated_at", instant(), "When this row was last written"),
     schema=MACHINE,
     comment="One row per stream: which ranges of time were read. Gaps are what its domain holds beyond coverage",
@@ -77,7 +112,12 @@ runs = Table(
     optional("max_lateness", Interval, "The longest delay with which such a call appeared; null where none was late"),
     optional("error_code", Text, "What kind of failure ended the run, as a stable word; null where none did"),
     optional("error_message", Text, "What went wrong and what to do next; holds no secret and no personal data"),
-    required("kind", Text, "What the run did: sync, repair (etl audit --repair) or replay (etl replay)", default="sync"),
+    required(
+        "kind",
+        Text,
+        "What the run did: sync, repair (etl audit --repair), replay (etl replay) or rebuild (etl rollups rebuild)",
+        default="sync",
+    ),
     one_of("trigger", Trigger),
     one_of("status", RunStatus),
     one_of("kind", RunKind),
@@ -86,6 +126,17 @@ runs = Table(
 )
 
 Index("runs_of_connection", runs.c.connection, runs.c.id.desc())
+Index("runs_with_errors", runs.c.connection, runs.c.id.desc(), postgresql_where=runs.c.error_code.is_not(None))
+
+# What a run looks up at its start, and `etl status`, may not depend on how many runs, audits and rejects there were.
+Index("runs_running", runs.c.connection, postgresql_where=text("status = 'running'"))
+Index(
+    "runs_succeeded_syncs",
+    runs.c.connection,
+    runs.c.id.desc(),
+    postgresql_where=text("status = 'succeeded' AND kind = 'sync'"),
+)
+Index("runs_with_late_calls", runs.c.connection, runs.c.started_at, postgresql_where=text("max_lateness IS NOT NULL"))
 
 rejected_records = Table(
     "rejected_records",
@@ -100,7 +151,7 @@ rejected_records = Table(
         "Why the record could not become a call: not_an_object, missing_id, bad_cursor (no usable time), id_too_long, "
         "id_in_two_streams or database_refused",
     ),
-    required("raw_text", Text, "The record as the provider sent it; may hold personal data"),
+    required("raw_text", Text, "Personal: the record as the provider sent it"),
     required("first_seen_at", instant(), "When the record was first seen"),
     required("last_seen_at", instant(), "When the record was last seen"),
     required("sightings", Integer, "How often the record was seen", default="1"),
@@ -108,6 +159,13 @@ rejected_records = Table(
     one_of("reason", Rejection),
     schema=MACHINE,
     comment="One row per distinct record that could not become a call; nothing is dropped silently",
+)
+
+Index(
+    "rejected_records_open",
+    rejected_records.c.connection,
+    rejected_records.c.stream,
+    postgresql_where=text("resolved_at IS NULL"),
 )
 
 schema_drift = Table(
@@ -162,3 +220,5 @@ audits = Table(
     schema=MACHINE,
     comment="One row per stretch of time that was audited: what the provider counts beside what the warehouse holds",
 )
+
+Index("audits_latest", audits.c.connection, audits.c.checked_at.desc())

@@ -6,7 +6,7 @@ import json
 import random
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -16,9 +16,10 @@ from etl import providers
 from etl.audit.counts import Comparison, Counted, Located
 from etl.audit.port import AuditWarehouse, OpenReject
 from etl.coverage import Span
-from etl.model import JSON, Record
+from etl.model import Record
 from etl.reading.api import Answer, Api
 from etl.reading.source import Capabilities, Source
+from etl.reading.walks.way import Uncountable
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.port import Watcher
@@ -43,8 +44,10 @@ def first_from(instant: datetime) -> int:
 class Archive:
     """A provider with a million calls, in memory: `etl.reading.api.Api` by arithmetic; counts its requests."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, *, total: Callable[[int, int], int] = lambda total, shown: total) -> None:
         self.provider = provider
+        self.total = total  # what it says instead of the true total, given that and how many calls the page shows
+        self.ignores_filter = False
         self.requests = self.retries = 0
 
     def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
@@ -52,13 +55,14 @@ class Archive:
         page, size = int(params["page"]), int(params.get("per_page") or params["limit"])
         if self.provider == "tuple":
             low, high = (first_from(datetime.fromisoformat(params[name])) for name in ("since", "until"))
+            low, high = (0, MILLION) if self.ignores_filter else (low, high)
             shown = range(low, high)[(page - 1) * size : page * size]
             listed = [{"id": f"call-{number}", "ended_at": cursor_of(number).isoformat()} for number in shown]
-            fields, headers = {}, {"x-total-count": str(high - low)}
+            fields, headers = {}, {"x-total-count": str(self.total(high - low, len(shown)))}
         else:
             shown = range(MILLION - 1, -1, -1)[(page - 1) * size : page * size]
             listed = [{"id": f"call-{number}", "created_at": cursor_of(number).isoformat()} for number in shown]
-            fields, headers = {"total": MILLION, "page": page, "limit": size, "total_pages": -(-MILLION // size)}, {}
+            fields, headers = {"total": self.total(MILLION, len(shown)), "page": page, "total_pages": -(-MILLION // size)}, {}
         texts = tuple(json.dumps(record).encode() for record in listed)
         return Answer(records=texts, fields=fields, headers=headers, date=NOW, sent_at=NOW)
 
@@ -67,9 +71,6 @@ class Archive:
 
     def check_link(self, url: str) -> None:
         raise NotImplementedError
-
-    def request_log(self) -> JSON:
-        return {}
 
 
 class Shelf:
@@ -105,9 +106,11 @@ class Standstill:
         raise NotImplementedError
 
 
-def compared(provider: str, missing: Sequence[int], rejects: Sequence[OpenReject] = ()) -> tuple[Comparison, Archive]:
+def compared(
+    provider: str, missing: Sequence[int], rejects: Sequence[OpenReject] = (), *, archive: Archive | None = None
+) -> tuple[Comparison, Archive]:
     """Set an archive beside a shelf."""
-    form, archive = providers.get(provider), Archive(provider)
+    form, archive = providers.get(provider), archive or Archive(provider)
     task = Task(
         account=Account(connection="one", provider=form, lookback=timedelta(hours=24)),
         source=Source(form, cast("Api", archive)),
@@ -160,6 +163,61 @@ def test_a_start_date_younger_than_the_lookback_leaves_nothing_to_count() -> Non
     comparison, _ = compared("krosai", [])
 
     assert comparison.side.count(Span(cursor_of(MILLION - 10), cursor_of(MILLION - 20))) == 0
+
+
+STOPPED = MILLION - 10_000
+
+
+@pytest.mark.parametrize("provider", ["tuple", "krosai"])
+def test_a_total_that_stops_at_a_limit_makes_nothing_complete(provider: str) -> None:
+    """The calls held are as many as the total says, and the provider lists more: that agrees by the limit alone."""
+    archive = Archive(provider, total=lambda total, shown: min(total, STOPPED))
+    comparison, _ = compared(provider, range(10_000), archive=archive)
+
+    with pytest.raises(Uncountable, match="provider"):
+        comparison.count()
+    assert archive.requests <= 9
+
+
+def test_a_total_of_the_page_makes_nothing_complete() -> None:
+    """A hundred calls are held, a hundred stand on the page, whose total counts them: and a million are listed."""
+    archive = Archive("krosai", total=lambda total, shown: shown)
+    comparison, _ = compared("krosai", range(MILLION - 100), archive=archive)
+
+    with pytest.raises(Uncountable, match="total and what it lists disagree"):
+        comparison.count()
+
+
+@pytest.mark.parametrize("off", [-5, 5])
+@pytest.mark.parametrize("provider", ["tuple", "krosai"])
+def test_a_total_that_is_wrong_by_some_makes_nothing_complete(provider: str, off: int) -> None:
+    """All calls are held, and the provider counts five fewer or more: the sides differ, or the total and the list do."""
+    comparison, _ = compared(provider, [], archive=Archive(provider, total=lambda total, shown: total + off))
+    try:
+        agree = comparison.count().agree
+    except Uncountable:
+        agree = False
+
+    assert not agree
+
+
+def test_a_count_without_the_filter_that_was_asked_for_is_none() -> None:
+    """The window's smallest page shows a call from outside of it."""
+    archive = Archive("tuple")
+    archive.ignores_filter = True
+    comparison, _ = compared("tuple", [], archive=archive)
+
+    with pytest.raises(Uncountable, match="outside"):
+        comparison.side.count(Span(cursor_of(500_000), NOW))
+
+
+@pytest.mark.parametrize(("provider", "requests"), [("tuple", 4), ("krosai", 3)])
+def test_where_all_agrees_the_total_is_looked_at_with_two_more_requests(provider: str, requests: int) -> None:
+    """Tuple's two halves; in a list of full pages the last one, and the one behind it."""
+    comparison, archive = compared(provider, [])
+
+    assert comparison.count().agree
+    assert archive.requests <= requests
 
 
 class Shown:

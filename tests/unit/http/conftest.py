@@ -192,7 +192,7 @@ def connect(clock: VirtualClock) -> Iterator[Callable[..., Client]]:
                 provider=form or acme(),
                 base_url=base_url,
                 credentials={"token": TOKEN, "organization_id": "org-1"},
-                limiter=limiter or Limiter(limit=limit, daily=daily, clock=clock),
+                limiter=limiter or Limiter(limits=[limit] if limit else (), daily=daily, clock=clock),
                 http=HttpOptions(**(http | options)),
                 connection="voice",
                 clock=clock,

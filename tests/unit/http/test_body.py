@@ -206,6 +206,25 @@ def test_null_in_the_place_of_a_list_is_an_empty_list() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "records"),
+    [
+        (b'{"2": {"id": 7}, "5": {"id": 9}}', (b'{"id": 7}', b'{"id": 9}')),
+        (b'{ "0" : null }', (b"null",)),
+    ],
+)
+def test_an_object_of_numbered_records_in_the_place_of_a_list_is_one(value: bytes, records: tuple[bytes, ...]) -> None:
+    """As languages write it that know no difference; it is noted. An object of anything else is no list."""
+    assert read_list(b'{"data": %s, "total": 2}' % value, ("data",)) == Body(
+        records=records,
+        fields={"total": 2},
+        envelope={"total": 2},
+        departures=frozenset({DriftNote("data", Drift.WRONG_TYPE, "object")}),
+    )
+    with pytest.raises(Unexpected):
+        read_list(b'{"data": {"0": {"id": 7}, "message": "no"}}', ("data",))
+
+
 @pytest.mark.parametrize("before", ["\n", "\ufeff", "\n\ufeff", "\ufeff\ufeff", " \ufeff\r\n\ufeff\t"])
 def test_blanks_and_byte_order_marks_before_the_json_are_passed_over(before: str) -> None:
     """In any number and order; a mark is noted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -28,14 +28,14 @@ def test_the_budget_comes_back_at_midnight_utc_and_not_at_local_midnight(make_cl
     """It lasts from 00:00 to 23:59 UTC, through both local midnights, and is remembered for that day."""
     clock = make_clock()
     clock.set(datetime(2026, 3, 15, 0, 0, tzinfo=UTC))
-    limiter = Limiter(limit=None, daily=1, clock=clock)
+    limiter = Limiter(limits=(), daily=1, clock=clock)
     limiter.acquire("voice").answered({}, None)
     for hour in (10, 11, 23):
         clock.set(datetime(2026, 3, 15, hour, 59, tzinfo=UTC))
         with pytest.raises(BudgetSpent, match=r"2026-03-15 \(UTC\) is spent"):
             limiter.acquire("voice")
-    assert limiter.memory()["day"] == "2026-03-15"
+    assert limiter.standing().day == date(2026, 3, 15)
 
     clock.set(datetime(2026, 3, 16, 0, 1, tzinfo=UTC))
     limiter.acquire("voice").answered({}, None)
-    assert limiter.memory()["day"] == "2026-03-16"
+    assert limiter.standing().day == date(2026, 3, 16)

@@ -31,6 +31,7 @@ from etl.http.limits import Limiter
 from etl.model import Drift, DriftNote
 from etl.provider import Limit, Provider
 from etl.reading.api import Answer, Api
+from etl.runs.allowances import Found
 
 Connect = Callable[..., Client]
 PAGE = {"data": [{"id": 1}, {"id": 2}], "meta": {"total": 2}}
@@ -387,12 +388,13 @@ def test_waiting_for_ever_ends_the_run_partial(connect: Connect, clock: Any, hea
 @pytest.mark.parametrize("status", [429, 503])
 def test_who_was_told_to_wait_an_hour_is_not_asked_by_the_next_run(connect: Connect, clock: Any, status: int) -> None:
     """The run ends, and what it leaves to remember keeps the next one from asking before the hour is over."""
-    first = connect(in_turn(response(status, None, Retry_After="3600")))
+    told = Limiter(limits=(), daily=None, clock=clock)
+    first = connect(in_turn(response(status, None, Retry_After="3600")), limiter=told)
     with pytest.raises(EtlError):
         page(first)
-    memory = json.loads(json.dumps(first.request_log()))
     clock.set(clock.now() + timedelta(minutes=30))
-    second = connect(in_turn(response(200, PAGE)), limiter=Limiter(limit=None, daily=None, clock=clock, memory=memory))
+    knowing = Limiter(limits=(), daily=None, clock=clock, found=Found(told.standing()))
+    second = connect(in_turn(response(200, PAGE)), limiter=knowing)
     with pytest.raises(BudgetSpent, match="30 minutes"):
         page(second)
     clock.set(clock.now() + timedelta(minutes=30))
@@ -408,22 +410,24 @@ def test_an_error_sent_with_200_can_be_a_throttle(connect: Connect) -> None:
 
 
 def test_requests_wait_for_their_place(connect: Connect, clock: Any) -> None:
-    """The limiter is asked before each attempt, and its memory is what is to be kept."""
-    client = connect(in_turn(response(200, PAGE)), limit=Limit(requests=2, per=timedelta(seconds=10)), daily=3)
+    """The limiter is asked before each attempt."""
+    limiter = Limiter(limits=[Limit(requests=2, per=timedelta(seconds=10))], daily=3, clock=clock)
+    client = connect(in_turn(response(200, PAGE)), limiter=limiter)
     page(client), page(client), page(client)
     with pytest.raises(BudgetSpent):
         page(client)
 
-    assert (clock.slept, client.requests, client.request_log()["count"]) == ([10.01], 3, 3)
+    assert (clock.slept, client.requests, limiter.standing().requests) == ([10.01], 3, 3)
 
 
-def test_a_request_that_never_arrived_does_not_spend_the_budget(connect: Connect) -> None:
+def test_a_request_that_never_arrived_does_not_spend_the_budget(connect: Connect, clock: Any) -> None:
     """An evening without network leaves the day's requests."""
-    client = connect(in_turn(httpx.ConnectError("x")), daily=10)
+    limiter = Limiter(limits=(), daily=10, clock=clock)
+    client = connect(in_turn(httpx.ConnectError("x")), limiter=limiter)
     with pytest.raises(ProviderUnavailable):
         page(client)
 
-    assert (client.requests, client.request_log()["count"]) == (4, 0)
+    assert (client.requests, limiter.standing().requests) == (4, 0)
 
 
 # ── What is refused ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -604,7 +608,7 @@ def test_no_text_holds_a_credential(connect: Connect, clock: Any, token: str, pr
         *(kind(token) for kind in MISUSES),
     ]  # fmt: skip
     texts = []
-    limiter = Limiter(limit=None, daily=None, clock=clock)
+    limiter = Limiter(limits=(), daily=None, clock=clock)
     with capture_logs() as logs:
         for trouble in troubles:
             client = connect(in_turn(trouble), max_attempts=2, limiter=limiter)
@@ -612,7 +616,7 @@ def test_no_text_holds_a_credential(connect: Connect, clock: Any, token: str, pr
                 page(client)
             error = raised.value
             texts += [str(error), repr(error), str(vars(error)), "".join(traceback.format_exception(error))]
-            texts += [repr(client), str(client), json.dumps(client.request_log()), repr(limiter)]
+            texts += [repr(client), str(client), repr(limiter.standing()), repr(limiter)]
     texts += [str(entry) for entry in logs]
 
     assert [text for text in texts if any(part in text for part in (token, token.lower(), token[-10:]))] == []

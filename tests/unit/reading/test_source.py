@@ -50,10 +50,6 @@ class Desk:
     def check_link(self, url: str) -> None:
         """Let every link pass."""
 
-    def request_log(self) -> JSON:
-        """Remember nothing."""
-        return None
-
 
 def pager(name: str, desk: Desk, *, found: Capabilities | None = None, per_page: int | None = None) -> Pager:
     """Return the pager of one stream of a provider."""

@@ -171,7 +171,11 @@ def test_whole_numbers(given: Any, expected: object) -> None:
         ("1e2", Decimal(1)),
         (0.1 + 0.2, Decimal("0.0030000000000000004")),
         (LongNumber("0.12345678901234567890123"), Decimal("0.0012345678901234567890123")),
-        (LongNumber("1234567890123456.78"), Decimal("12345678901234.5678")),
+        (LongNumber("1234567890123.45678"), Decimal("12345678901.2345678")),
+        (10**13, Decimal(10) ** 11),
+        (10**13 + 1, Drift.OUT_OF_RANGE),  # what no roll-up has room for
+        ("-10000000000000.01", Drift.OUT_OF_RANGE),
+        (LongNumber("1234567890123456.78"), Drift.OUT_OF_RANGE),
         (LongNumber("0.1234567890123456789012345678901"), Drift.OUT_OF_RANGE),
         (LongNumber("1e400000000000000"), Drift.OUT_OF_RANGE),
         (2**63, Drift.OUT_OF_RANGE),

@@ -64,7 +64,7 @@ class Scene:
         """Sync once, with a request log of its own."""
         self.api.log.clear()
         one = account(self.provider, connection=LINE, **self.settings)
-        return sync_connection(one, want=Want(**want), connect=self.api.connect, given=self.given())
+        return sync_connection(one, want=Want(**want), connect=self.api, given=self.given())
 
     def given(self) -> Surroundings[MemoryWarehouse]:
         """Return what every run is given here."""

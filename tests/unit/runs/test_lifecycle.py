@@ -12,7 +12,6 @@ import pytest
 
 from etl.cli.progress import Silence
 from etl.errors import AlreadyRunning, BudgetSpent, ConnectionFailed, EtlError, FenceLost, Interrupted, WarehouseError
-from etl.model import JSON
 from etl.provider import Provider
 from etl.runs.account import Account
 from etl.runs.lifecycle import Run, Surroundings, carry_out, under_lock
@@ -44,8 +43,11 @@ class Register:
         self._do("open", account.connection, kind, trigger)
         return 7
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
-        self._do("close", run_id, connection, outcome.status, outcome.error and outcome.error.code, request_log)
+    def remake(self, account: Account, *, run_id: int, stop: threading.Event) -> None:
+        self._do("remake", account.connection, run_id)
+
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
+        self._do("close", run_id, outcome.status, outcome.error and outcome.error.code)
 
     def _do(self, what: str, *given: Any) -> None:
         self.done.append((what, *given))
@@ -53,6 +55,7 @@ class Register:
             raise self.failures[what]
 
 
+REMADE = ("remake", "one", 7)
 OPENED = [("acquire", "one"), ("open", "one", RunKind.REPAIR, Trigger.WORKER)]
 
 
@@ -81,17 +84,17 @@ def raising(error: BaseException) -> Work:
 
 
 def test_a_run_whose_work_comes_to_its_end_succeeds() -> None:
-    """It is closed with what the limiter must remember, and the lock is given back last."""
+    """It is closed, and the lock is given back last."""
     register, outcome = Register(), Outcome(connection="one")
 
     def work(run: Run) -> None:
         assert run.run_id == 7
-        run.request_log = {"sent": 3}
 
     carried_out(register, work, outcome)
 
     assert (outcome.run_id, outcome.status, outcome.error) == (7, RunStatus.SUCCEEDED, None)
-    assert register.done == [*OPENED, ("close", 7, "one", RunStatus.SUCCEEDED, None, {"sent": 3}), ("release", "one")]
+    closed = ("close", 7, RunStatus.SUCCEEDED, None)
+    assert register.done == [*OPENED, REMADE, closed, ("release", "one")]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,8 @@ def test_an_error_of_the_work_ends_the_run(error: EtlError, status: RunStatus) -
     carried_out(register, raising(error), outcome)
 
     assert (outcome.status, outcome.error, error.connection) == (status, error, "one")
-    assert register.done == [*OPENED, ("close", 7, "one", status, error.code, None), ("release", "one")]
+    remade = [REMADE] if isinstance(error, BudgetSpent | ConnectionFailed) else []
+    assert register.done == [*OPENED, *remade, ("close", 7, status, error.code), ("release", "one")]
 
 
 def test_a_failure_that_the_work_noted_fails_the_run() -> None:
@@ -123,7 +127,29 @@ def test_a_failure_that_the_work_noted_fails_the_run() -> None:
 
     carried_out(register, work, outcome)
 
-    assert register.done[2:] == [("close", 7, "one", RunStatus.FAILED, "failed", None), ("release", "one")]
+    assert register.done[2:] == [REMADE, ("close", 7, RunStatus.FAILED, "failed"), ("release", "one")]
+
+
+def test_roll_ups_that_cannot_be_made_fail_no_run() -> None:
+    """The calls are loaded, and their days are computed when they are read."""
+    register, outcome = (
+        Register({"remake": WarehouseError("the database waited too long for a lock.")}),
+        Outcome(connection="one"),
+    )
+
+    carried_out(register, lambda run: None, outcome)
+
+    assert (outcome.status, outcome.error) == (RunStatus.SUCCEEDED, None)
+
+
+def test_a_run_that_loses_the_fence_while_it_makes_roll_ups_fails() -> None:
+    """Another run is the owner, and makes them."""
+    lost = FenceLost("another run has taken over.")
+    register, outcome = Register({"remake": lost}), Outcome(connection="one")
+
+    carried_out(register, lambda run: None, outcome)
+
+    assert (outcome.status, outcome.error) == (RunStatus.FAILED, lost)
 
 
 def test_an_error_that_ends_the_work_counts_more_than_one_noted_before() -> None:
@@ -136,7 +162,7 @@ def test_an_error_that_ends_the_work_counts_more_than_one_noted_before() -> None
 
     carried_out(register, work, outcome)
 
-    assert register.done[2:] == [("close", 7, "one", RunStatus.FAILED, "warehouse", None), ("release", "one")]
+    assert register.done[2:] == [("close", 7, RunStatus.FAILED, "warehouse"), ("release", "one")]
 
 
 @pytest.mark.parametrize("fault", [ZeroDivisionError(), KeyboardInterrupt()])
@@ -149,7 +175,7 @@ def test_a_fault_of_the_program_is_noted_and_raised(fault: BaseException) -> Non
 
     assert outcome.error is not None
     assert outcome.error.headline == "Connection one: the program itself failed."
-    assert register.done == [*OPENED, ("close", 7, "one", RunStatus.FAILED, "error", None), ("release", "one")]
+    assert register.done == [*OPENED, ("close", 7, RunStatus.FAILED, "error"), ("release", "one")]
 
 
 @pytest.mark.parametrize(
@@ -157,8 +183,8 @@ def test_a_fault_of_the_program_is_noted_and_raised(fault: BaseException) -> Non
     [
         ("acquire", [("acquire", "one")]),
         ("open", [*OPENED, ("release", "one")]),
-        ("close", [*OPENED, ("close", 7, "one", RunStatus.SUCCEEDED, None, None), ("release", "one")]),
-        ("release", [*OPENED, ("close", 7, "one", RunStatus.SUCCEEDED, None, None), ("release", "one")]),
+        ("close", [*OPENED, REMADE, ("close", 7, RunStatus.SUCCEEDED, None), ("release", "one")]),
+        ("release", [*OPENED, REMADE, ("close", 7, RunStatus.SUCCEEDED, None), ("release", "one")]),
     ],
 )
 def test_an_error_beside_the_work_stands_in_the_outcome(where: str, done: list[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ from threading import Event
 import pytest
 
 from etl.errors import AlreadyRunning, EtlError, WarehouseError
-from etl.model import JSON
+from etl.records.rows import FilledVersion, OldVersion
 from etl.runs import replay
 from etl.runs.account import Account
 from etl.runs.lifecycle import Surroundings
@@ -38,6 +38,8 @@ class Scripted:
     busy: bool = False
     trouble: EtlError | None = None  # met at the first stretch of rows
     told: list[tuple[object, ...]] = field(default_factory=list)
+    unfilled: list[OldVersion] = field(default_factory=list)
+    filled: list[FilledVersion] = field(default_factory=list)
     departures: Departures | None = None
     closed: tuple[RunStatus, str | None] | None = None
 
@@ -60,9 +62,22 @@ class Scripted:
         self.told.append(("open", kind))
         return 7
 
-    def close_run(self, run_id: int, connection: str, *, outcome: Outcome, request_log: JSON) -> None:
+    def unfilled_versions(self, *, limit: int) -> list[OldVersion]:
+        """See `ReplayPage`."""
+        assert limit > 0
+        some, self.unfilled = self.unfilled, []
+        return some
+
+    def fill_versions(self, versions: Sequence[FilledVersion]) -> None:
+        """See `ReplayPage`."""
+        self.filled += versions
+
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
         """See `RunRegister`."""
-        assert request_log is None
+        self.told.append(("remake",))
+
+    def close_run(self, run_id: int, *, outcome: Outcome) -> None:
+        """See `RunRegister`."""
         self.closed = (outcome.status, outcome.error.code if outcome.error else None)
 
     def calls_held(self, connection: str) -> int:
@@ -140,6 +155,7 @@ def test_rejects_come_first_and_then_every_row_stretch_by_stretch() -> None:
         ("rows", ""),
         ("rows", "c5"),
         ("rows", "c9"),
+        ("remake",),
         ("release",),
     ]
 

@@ -7,7 +7,7 @@ import pytest
 from etl.coverage import Span, Spans
 from etl.provider import Provider
 from etl.runs.terms import RunStatus
-from tests.memory.acme import ACME, LOOKBACK, WINDOWED, WITHOUT_DETAIL, at, call
+from tests.memory.acme import ACME, LOOKBACK, WINDOWED, WITHOUT_DETAIL, as_text, at, call
 from tests.unit.runs.scene import DAY, HOUR, Scene, codes
 
 ALL = pytest.mark.parametrize("provider", [ACME, WITHOUT_DETAIL, WINDOWED], ids=lambda provider: provider.name)
@@ -289,3 +289,62 @@ def test_a_sync_that_is_stopped_keeps_its_pages(provider: Provider) -> None:
     scene.watcher.then = lambda: None
     assert scene.sync().counters.inserted == 25
     assert (scene.ids, len(scene.covered())) == (named(*range(35)), 1)
+
+
+# Where a start date cuts
+
+
+@ALL
+def test_what_is_older_than_the_start_date_is_neither_loaded_nor_claimed(provider: Provider) -> None:
+    """The pages that are read show more of the past than is wanted; set back later, the date brings the rest, and asks for it."""
+    scene = scene_of(provider, number=25)
+    scene.settings["start_date"] = at(-24 * 60 - 2 * 12)
+
+    outcome = scene.sync()
+
+    assert (outcome.status, codes(outcome), scene.ids) == (RunStatus.SUCCEEDED, [], named(*range(13)))
+    assert scene.covered() == Spans([Span(at(-24 * 60 - 2 * 12), at(0))])
+    scene.settings["start_date"] = at(-24 * 60 - 2 * 18)
+    scene.later(HOUR)
+    scene.sync()
+    assert (scene.ids, scene.deleted) == (named(*range(19)), set())
+    assert scene.covered() == Spans([Span(at(-24 * 60 - 2 * 18), scene.clock.now())])
+
+
+@ALL
+def test_a_range_that_is_asked_for_may_begin_before_the_start_date(provider: Provider) -> None:
+    """`--since` is what somebody wants now; the next sync leaves what came so as it is."""
+    scene = scene_of(provider, number=25)
+    scene.settings["start_date"] = at(-24 * 60 - 2 * 12)
+    scene.sync()
+
+    scene.sync(since=at(-24 * 60 - 2 * 15), until=at(-24 * 60 - 2 * 11))
+
+    assert scene.ids == named(*range(16))
+    scene.later(HOUR)
+    assert (codes(scene.sync()), scene.ids, scene.deleted) == ([], named(*range(16)), set())
+
+
+@ALL
+def test_a_start_date_after_all_calls_leaves_nothing_to_load(provider: Provider) -> None:
+    """The list is read down to it; calls that come then are loaded."""
+    scene = scene_of(provider, number=5)
+    scene.settings["start_date"] = at(-60)
+    assert (codes(scene.sync()), scene.ids) == ([], set())
+    scene.later(HOUR)
+    scene.add(call("fresh", 30))
+
+    assert (codes(scene.sync()), scene.ids) == ([], {"fresh"})
+
+
+@NO_DETAIL
+def test_a_record_that_is_no_call_is_no_reject_where_it_is_older_than_the_start_date(provider: Provider) -> None:
+    """One whose place cannot be read is kept: it may be younger."""
+    scene = scene_of(provider, number=25)
+    scene.settings["start_date"] = at(-24 * 60 - 2 * 12)
+    for place in (3, 20):
+        scene.api.find(f"c{place:03}")["id"] = None
+
+    scene.sync()
+
+    assert [reject.raw_text for reject in scene.shelf.rejects.values()] == [as_text(scene.api.calls[3]).decode()]

@@ -56,7 +56,6 @@ def test_a_run_that_succeeds_is_noted_with_what_it_did() -> None:
     expected = Counters(requests=2, pages=2, records_seen=15, inserted=15)
     assert (outcome.counters, scene.run.status, scene.run.error_code) == (expected, RunStatus.SUCCEEDED, None)
     assert scene.run.counted == {name: getattr(expected, name) for name in Counters.__slots__}
-    assert scene.shelf.about["request_log"] == {"requests": 2}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +72,19 @@ def test_a_provider_that_fails_fails_the_run(error: Exception, code: str) -> Non
     assert LINE in str(outcome.error)
     assert (scene.run.status, scene.run.counted["requests"], scene.warehouse.locked) == (RunStatus.FAILED, 1, set())
     assert (scene.ids, scene.shelf.states) == (set(), {})
+
+
+def test_an_account_that_another_process_uses_opens_no_run() -> None:
+    """It is told, nothing is asked for, and the lock is given back; the next run finds everything as it was."""
+    scene = scene_of()
+    scene.api.busy = True
+
+    outcome = scene.sync()
+
+    assert (outcome.run_id, codes(outcome), scene.warehouse.runs, scene.warehouse.locked) == (None, ["account_busy"], {}, set())
+    assert (scene.api.log, LINE in str(outcome.error)) == ([], True)
+    scene.api.busy = False
+    assert (scene.sync().status, len(scene.ids)) == (RunStatus.SUCCEEDED, 15)
 
 
 def test_a_fault_of_the_program_is_raised_and_noted() -> None:
@@ -116,8 +128,8 @@ def test_what_was_found_out_about_paging_is_remembered() -> None:
     scene = scene_of()
     scene.sync()
 
-    capabilities, request_log, _ = scene.warehouse.remembered(LINE)
-    assert (capabilities["style"], capabilities["size"], request_log) == ("page", 10, {"requests": 2})
+    capabilities, _ = scene.warehouse.remembered(LINE)
+    assert (capabilities["style"], capabilities["size"]) == ("page", 10)
 
 
 # Streams of agents
@@ -141,7 +153,7 @@ def test_one_stream_that_fails_stops_no_other_but_fails_the_run() -> None:
     outcome = scene.sync()
 
     assert (outcome.status, codes(outcome), scene.ids) == (RunStatus.FAILED, ["unavailable"], ids("ann", "eve"))
-    assert set(scene.shelf.states) == {"ann", "eve"}
+    assert {name: bool(state.coverage) for name, state in scene.shelf.states.items()} == {"ann": True, "bob": False, "eve": True}
     scene.api.refusals = {}
     assert (scene.sync().status, scene.ids) == (RunStatus.SUCCEEDED, ids("ann", "bob", "eve"))
 
@@ -231,7 +243,7 @@ def test_the_first_organisation_is_pinned_and_another_one_refused() -> None:
     scene = Scene(WITHOUT_DETAIL)
     scene.add(*of("ours", "c1", "c2"))
     scene.sync()
-    assert scene.warehouse.remembered(LINE)[2] == "ours"
+    assert scene.warehouse.remembered(LINE)[1] == "ours"
     before = scene.state()
     scene.add(*of("ours", "c3"), *of("theirs", "c4"), {"id": "bad", "created": "never"})
     scene.later(HOUR)
@@ -248,7 +260,7 @@ def test_two_organisations_on_the_first_page_pin_neither() -> None:
     scene.add(*of("ours", "c1"), *of("theirs", "c2"))
 
     assert codes(scene.sync()) == ["foreign_organization"]
-    assert (scene.ids, scene.warehouse.remembered(LINE)[2]) == (set(), None)
+    assert (scene.ids, scene.warehouse.remembered(LINE)[1]) == (set(), None)
 
 
 def test_an_organisation_that_is_configured_needs_no_pin() -> None:
@@ -291,7 +303,7 @@ def test_a_run_fails_if_none_of_its_records_could_become_a_call() -> None:
     assert (scene.ids, len(scene.shelf.rejects)) == (set(), 2)
     assert outcome.error is not None
     assert outcome.error.exit_code == 1
-    assert outcome.error.happened == "none of the 2 records that the provider, Acme, listed could become a call."
+    assert outcome.error.happened == "the provider, Acme, listed 2 records, and none could become a call."
     assert "an id in id and a time in created" in outcome.error.hint
 
 

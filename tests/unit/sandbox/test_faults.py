@@ -227,3 +227,55 @@ def test_unknown_faults_and_options_are_refused(ask: Any) -> None:
         ask.sandbox.faults.add("earthquake")
     with pytest.raises(ValueError, match="it has seconds"):
         ask.sandbox.faults.add("slow", minutes=1)
+
+
+def krosai_page(ask: Any, **query: object) -> tuple[list[str], dict[str, Any]]:
+    """Return the ids of a page of ten calls, and what it says of itself."""
+    body = ask.get("krosai", "/calls", limit=10, **query).json
+    return [call["id"] for call in body.pop("data")], body
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "told"),
+    [("total_capped", {"at": 7}, 7), ("total_off", {"by": -5}, -5), ("total_of_page", {}, 10), ("total_missing", {}, None)],
+)
+def test_a_wrong_total_is_told_and_pages_are_counted_right(
+    ask: Any, kind: str, options: dict[str, int], told: int | None
+) -> None:
+    """By all three that count; where there is no total, nothing else counts either."""
+    total = len(ask.sandbox.truth("krosai"))
+    agent = ask.sandbox.history.agents()[0]["id"]
+    ours = len(ask.sandbox.truth("bimpe", agent))
+    ask.sandbox.faults.add(kind, **options)
+
+    _, said = krosai_page(ask)
+    meta = ask.get("bimpe", f"/agents/{agent}/calls", limit=10).json["meta"]
+    header = ask.get("tuple", WIDE + "&per_page=10").headers.get("x-total-count")
+
+    assert said.get("total") == (total - 5 if told == -5 else told)
+    assert said.get("total_pages") == (None if told is None else -(-total // 10))
+    assert meta.get("total_count") == (ours - 5 if told == -5 else told)
+    assert (meta["has_next_page"], header is None) == (ours > 10, told is None)
+
+
+def test_a_list_paged_by_offset_only_echoes_the_page(ask: Any) -> None:
+    """Page 3 is the first one under the number 3; the offset works."""
+    first, second = krosai_page(ask)[0], krosai_page(ask, page=2)[0]
+    ask.sandbox.faults.add("offset_only")
+
+    ids, said = krosai_page(ask, page=3)
+
+    assert (set(ids), said["page"]) == (set(first), 3)
+    ids, said = krosai_page(ask, offset=10)
+    assert (set(ids), said.get("page"), said["offset"]) == (set(second), None, 10)
+
+
+def test_a_page_is_served_in_the_place_of_the_next_one_under_its_number(ask: Any) -> None:
+    """Page 3 shows what page 2 does; the pages around it are their own."""
+    pages = {number: set(krosai_page(ask, page=number)[0]) for number in (1, 2, 3, 4)}
+    ask.sandbox.faults.add("page_repeated", page=3)
+
+    served = {number: krosai_page(ask, page=number) for number in (1, 2, 3, 4)}
+
+    assert {number: set(ids) for number, (ids, _) in served.items()} == pages | {3: pages[2]}
+    assert [said["page"] for _, said in served.values()] == [1, 2, 3, 4]

@@ -64,7 +64,7 @@ class Held:
             assert observed.draft.encoded is not None
         with self.warehouse.page(self.account, run_id=self.run_id) as page:
             page.absent(stream=stream, read=seen, seen=())
-            return load_page(page, self.account, observed, run_id=self.run_id, covered=covered)
+            return load_page(page, self.account, observed, run_id=self.run_id, covered=covered, listed_there=lambda _: True)
 
     def load_detail(self, call_id: str, detail: dict[str, Any] | str, *, at: datetime, due: datetime | None = None) -> Loaded:
         """Load what was said of one call when it was asked for."""
@@ -353,7 +353,7 @@ def test_a_draft_that_was_wrong_about_what_is_new_changes_nothing(krosai: Held) 
     observed.draft = krosai.warehouse.encoded(drafted(krosai.account, other, run_id=krosai.run_id, known=()))
     with krosai.warehouse.page(krosai.account, run_id=krosai.run_id) as page:
         assert isinstance(page, Page)
-        loaded = load_page(page, krosai.account, observed, run_id=krosai.run_id, covered=NOWHERE)
+        loaded = load_page(page, krosai.account, observed, run_id=krosai.run_id, covered=NOWHERE, listed_there=lambda _: True)
     assert (loaded.inserted, loaded.updated) == (3, 1)
     assert krosai.rows() == [
         krosai.row(call(n), at=SEEN + MINUTE, first_seen_at=SEEN if n == 2 else SEEN + MINUTE) for n in range(4)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from etl import providers
-from etl.model import Context, Derived
+from etl.model import CallRow, Context, Derived
 from etl.provider import Provider
 from etl.records.derive import derive
 from etl.records.identify import identify
@@ -124,15 +124,20 @@ def test_only_the_rows_that_differ_are_written_in_place(held: Held) -> None:
     assert held.ask("SELECT count(*) FROM call_history") == [(0,)]
 
 
-def test_children_alone_leave_the_row_as_it_is(held: Held) -> None:
-    """A message that no record knows goes; the row of its call is not written."""
+def test_children_alone_leave_the_row_as_it_is_but_for_the_note_that_something_changed(held: Held) -> None:
+    """A message that no record knows goes; of the row of its call nothing is written but `changed_at`, which copies follow."""
     held.spoil(
         "INSERT INTO call_messages (connection, call_id, message_id, position) "
         "VALUES ('here', 'c1', 'm', 1), ('there', 'c1', 'm', 1)"
     )
-    before = held.ask(WRITES.format("calls"))
+    columns = ", ".join(name for name in CallRow._fields)
+    before, written = held.ask(f"SELECT {columns} FROM calls ORDER BY 1, 2"), held.ask(WRITES.format("calls"))
+    changed = dict(held.ask("SELECT call_id, changed_at FROM calls WHERE connection = 'here'"))
     assert held.replay() == {"c1": ("messages",)}
-    assert held.ask(WRITES.format("calls")) == before
+    assert held.ask(f"SELECT {columns} FROM calls ORDER BY 1, 2") == before
+    assert {row[:2] for row in set(held.ask(WRITES.format("calls"))) ^ set(written)} == {("here", "c1")}
+    now = dict(held.ask("SELECT call_id, changed_at FROM calls WHERE connection = 'here'"))
+    assert now["c1"] > changed["c1"] and now["c2"] == changed["c2"]
     assert held.ask("SELECT connection FROM call_messages") == [("there",)]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from etl.model import Record
 from etl.provider import PageFacts
-from etl.reading.source import Page
+from etl.reading.source import Capabilities, Page
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -44,6 +44,7 @@ class Listed:
     between: Callable[[Listed, int], object] = lambda listed, request: None
     asked: list[tuple[int, datetime | None, datetime | None]] = field(default_factory=list)
     unsorted_noted: bool = False
+    found: Capabilities = field(default_factory=Capabilities)
 
     def page(self, number: int, *, since: datetime | None = None, until: datetime | None = None) -> Page:
         """Serve a page of what the list is now."""
@@ -91,3 +92,7 @@ class Listed:
     def note_unsorted(self) -> None:
         """Take note."""
         self.unsorted_noted = True
+
+    def note_windows(self, *, longest: timedelta, most: int, cut: bool) -> None:
+        """Take note."""
+        self.found = replace(self.found, longest=longest, most=most, cut=cut)

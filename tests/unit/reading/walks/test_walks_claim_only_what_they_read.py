@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from etl.coverage import ORIGIN, Span, Spans
+from etl.reading.source import Page
 from etl.reading.walks import Step, ascending, newest_first
-from tests.unit.reading.walks.listed import EPOCH, Listed, at
+from tests.unit.reading.walks.listed import EPOCH, Listed, at, record
 
 DAY = timedelta(days=1)
 NOW = at(86_400)
@@ -233,3 +235,36 @@ def test_without_a_date_the_newest_cursor_bounds_claims_and_settling() -> None:
     steps = list(newest_first(listed, wanted=Spans([Span(ORIGIN, NOW + DAY)]), position=lambda _: 0))
 
     assert [(step.read, step.settles_before) for step in steps] == [(Spans([Span(at(50), at(100))]), at(100))]
+
+
+@pytest.mark.parametrize("totals", [True, False], ids=["with a total", "without"])
+def test_an_instant_of_which_a_call_is_never_shown_is_not_claimed(*, totals: bool) -> None:
+    """Each request deals 25 calls of one instant anew on pages of ten, and never shows one of them: that instant is a gap."""
+
+    def hiding(listed: Listed, number: int, page: Page) -> Page:
+        shown = [record("tied08", at(5_000)) if one.call_id == "tied07" else one for one in page.records]
+        return replace(page, records=tuple(shown))
+
+    calls = {f"tied{index:02}": at(5_000) for index in range(25)} | {"before": at(1), "after": at(9_000)}
+    listed = Listed(calls, NOW, 10, habit=hiding, totals=totals)
+    steps = list(newest_first(listed, wanted=Spans([Span(ORIGIN, NOW + DAY)]), position=lambda _: 0))
+    claimed = Spans([span for step in steps for span in step.read])
+
+    assert {one.call_id for step in steps for one in step.records} == set(calls) - {"tied07"}
+    assert (at(5_000) in claimed, at(9_000) in claimed, missed(steps, calls)) == (False, True, [])
+
+
+@pytest.mark.parametrize("skipped", [3, 7])
+def test_a_total_that_disagrees_with_the_page_before_is_looked_into(skipped: int) -> None:
+    """The first answer leaves a call out, as a list does that shifts meanwhile: the next total gives it away, and it is read."""
+
+    def shifting(listed: Listed, number: int, page: Page) -> Page:
+        kept = [one for one in page.records if len(listed.asked) > 1 or one.call_id != f"call{skipped:02}"]
+        return replace(page, records=tuple(kept))
+
+    calls = {f"call{index:02}": at(index * 600) for index in range(30)}
+    listed = Listed(calls, NOW, 10, habit=shifting, descending=False)
+    steps = list(ascending(listed, span=Span(EPOCH - DAY, NOW)))
+
+    assert ({one.call_id for step in steps for one in step.records}, missed(steps, calls)) == (set(calls), [])
+    assert {note.value for step in steps for note in step.notes} == set()

@@ -1,0 +1,1 @@
+"""Who may see what: rights of readers on the warehouse."""
