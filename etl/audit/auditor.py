@@ -139,6 +139,9 @@ class Audit:
                 return
             self._note_gaps(stream, state, counted)
             if counted.agree:
+                if state is None and not counted.held:
+                    stream.counted, stream.uncountable = None, True  # nothing was ever compared with anything
+                    return
                 self._second_look(stream, counted)
                 return
             stream.was_wrong = True

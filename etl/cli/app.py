@@ -60,7 +60,7 @@ def init(
 
 @app.command(short_help="Check configuration, database and every credential.")
 def check(context: typer.Context, *, as_json: Json = False) -> None:
-    """Check configuration, database, migrations and every credential (one request each)."""
+    """Check configuration, database, migrations and every credential (one or two requests each)."""
     from etl.cli.checking import check_everything
 
     raise typer.Exit(check_everything(context.obj, as_json=as_json))

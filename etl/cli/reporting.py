@@ -118,6 +118,8 @@ def _remark(row: status.Row, found: list[Gap]) -> None:
         say(f"{gap.connection}, stream {gap.stream}: {_told(gap)}")
     if row["not_begun"]:
         say(f"{row['connection']}: {row['not_begun']}.")
+    if row["no_call_yet"]:
+        say(f"{row['connection']}: the provider lists no call yet; once it lists one, this table says how far all was read.")
     if row["details_failing"]:
         say(f"{row['connection']}: {cannot_be_had(row['details_failing'])}")
     if row["rejects"] or row["drift"]:
@@ -165,10 +167,12 @@ def _lateness(settings: Settings, row: status.Row) -> dict[str, Any]:
 
 
 def _beginning(settings: Settings, row: status.Row) -> dict[str, Any]:
-    """Return why nothing of a connection is read yet; None if its start date is not in the future."""
+    """Return why nothing of a connection is read yet (a start date in the future), and whether the provider lists no call yet."""
     connection = settings.connections.get(row["connection"])
     one = account(row["connection"], connection) if connection is not None else None
-    return {"not_begun": not_begun(one, Want(), now=SystemClock().now()) if one is not None else None}
+    future = not_begun(one, Want(), now=SystemClock().now()) if one is not None else None
+    seen_empty = row["last_success"] is not None and row["fresh_until"] is None and not row["calls"] and not row["rejects"]
+    return {"not_begun": future, "no_call_yet": seen_empty and future is None}
 
 
 def _proof(row: status.Row) -> str | None:

@@ -18,6 +18,7 @@ from etl.errors import EtlError
 from etl.http.quota import Quota
 from etl.http.retry import LONGEST_WAIT
 from etl.model import JSON
+from etl.printable import number_of
 from etl.provider import Limit
 from etl.runs.allowances import Found, Standing
 
@@ -70,7 +71,7 @@ class Allowance:
         """
         self._look_at(now)
         if self.daily is not None and self._count >= self.daily:
-            raise DaySpent(f"the budget of {self.daily:,} requests for {self._day.isoformat()} (UTC) is spent")
+            raise DaySpent(f"the budget of {number_of(self.daily, 'request')} for {self._day.isoformat()} (UTC) is spent")
         free_at = now
         for limit in self.limits:
             places = limit.requests - self._in_flight

@@ -70,7 +70,8 @@ class Body:
     The records as JSON text, the other top-level fields decoded, and which records had to be cleaned.
 
     `envelope` is the part that may show the body to be an error after all: the fields, or the record if the body is the record,
-    or None if the body is a list. `departures` lists what differs from the documented form but was understood.
+    or None if the body is a list. `departures` lists what differs from the documented form but was understood. `stated` is false
+    where an empty list was only inferred, from null or from a response without content.
     """
 
     records: tuple[bytes, ...]
@@ -78,6 +79,7 @@ class Body:
     cleaned: frozenset[int] = frozenset()
     envelope: JSON = None
     departures: frozenset[DriftNote] = frozenset()
+    stated: bool = True
 
 
 # ── What the client asks for ────────────────────────────────────────────────────────────────────────────────────────
@@ -99,7 +101,7 @@ def read_one(body: bytes, key: str | None, *, content_type: str = "") -> Body:
 
 def no_content() -> Body:
     """Return the empty list that HTTP 204 stands for."""
-    return Body(records=(), departures=frozenset({departure("status", Drift.OUT_OF_RANGE, "204")}))
+    return Body(records=(), departures=frozenset({departure("status", Drift.OUT_OF_RANGE, "204")}), stated=False)
 
 
 def departure(part: str, kind: Drift, sample: str) -> DriftNote:
@@ -118,7 +120,7 @@ def read_error(body: bytes, *, content_type: str = "") -> JSON:
 def _list_in(text: _Text, keys: tuple[str, ...]) -> Body:
     if not keys:
         if text.raw.strip() == b"null":
-            return Body(records=(), departures=frozenset({departure("list", Drift.WRONG_TYPE, "null")}))
+            return Body(records=(), departures=frozenset({departure("list", Drift.WRONG_TYPE, "null")}), stated=False)
         return text.records_of(text.raw, {})
     others = text.object_fields()
     for key in keys:
@@ -128,7 +130,8 @@ def _list_in(text: _Text, keys: tuple[str, ...]) -> Body:
         if key in others and (listed := _meant_as_list(text, others[key])) is not None:
             kind = "null" if others[key] == b"null" else "object"
             found = text.records_of(listed, {name: value for name, value in others.items() if name != key})
-            return replace(found, departures=frozenset({DriftNote(key, Drift.WRONG_TYPE, kind)}))
+            noted = frozenset({DriftNote(key, Drift.WRONG_TYPE, kind)})
+            return replace(found, departures=noted, stated=kind != "null")
     raise Unexpected(text.value(text.raw))
 
 

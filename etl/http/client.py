@@ -221,6 +221,7 @@ class Client:
             sent_at=reply.sent_at,
             cleaned=body.cleaned,
             departures=departures,
+            stated=body.stated,
         )
 
     def _read(self, reply: Reply, question: _Question) -> Body:

@@ -18,7 +18,8 @@ class Answer:
     `records` holds each record's JSON text as UTF-8, valid on its own and free of NUL characters and lone surrogates;
     `cleaned` the indexes of those that had to be cleaned. `fields` holds the body's other top-level keys, decoded.
     `headers` has lower-case names. `date` is the server's clock (`Date` header), `sent_at` ours when the attempt was sent.
-    `departures` lists what differs from HTTP, JSON or the provider's documentation but was understood.
+    `departures` lists what differs from HTTP, JSON or the provider's documentation but was understood. `stated` is false where an
+    empty list was only inferred, from null or from a response without content.
     """
 
     records: tuple[bytes, ...]
@@ -28,6 +29,7 @@ class Answer:
     sent_at: datetime
     cleaned: frozenset[int] = frozenset()
     departures: frozenset[DriftNote] = frozenset()
+    stated: bool = True
 
 
 class Api(Protocol):

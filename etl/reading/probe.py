@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from urllib.parse import quote
 
 from etl.coverage import ORIGIN
 from etl.errors import NothingUsable
+from etl.model import AgentRow
 from etl.provider import Agents, Ask
 from etl.reading.api import Answer
 from etl.reading.clocks import Apart
@@ -26,13 +28,15 @@ def probe(source: Source, *, until: datetime, span: timedelta) -> Probed:
     """
     Ask for the smallest page that needs the credential; if it shows no record, for one of all calls there ever were.
 
-    Raises NothingUsable where the page holds records, but none that could become a call, or an agent.
+    Where calls are listed by agent, that is a page of agents, and one of the first agent's calls.
+    Raises NothingUsable where a page holds records, but none that could become a call, or an agent.
     """
     provider = source.provider
     agents, listing = provider.agents, provider.listing
     if agents is not None:
         answer = source.api.get_list(agents.path, agents.params(Ask(number=1, size=1)), agents.records)
-        _check_agents(source, agents, answer)
+        if (agent := _first_agent(source, agents, answer)) is not None:
+            _check_calls(source, _newest_call(source, agent))
         total = agents.facts(answer.fields, answer.headers).total
         counts = f"{total:,} agent{'' if total == 1 else 's'}" if total is not None else None
         return Probed(counts, Apart.between(answer.date, answer.sent_at))
@@ -63,11 +67,21 @@ def _check_calls(source: Source, answer: Answer) -> None:
         )
 
 
-def _check_agents(source: Source, agents: Agents, answer: Answer) -> None:
+def _newest_call(source: Source, agent: AgentRow) -> Answer:
+    """Ask for a page of one call in the last style, the one with the fewest wishes, which no provider refuses."""
+    listing = source.provider.listing
+    path = listing.path.format(stream=quote(agent.agent_id, safe=""))
+    return source.api.get_list(path, listing.styles[-1].params(Ask(number=1, size=1)), listing.records)
+
+
+def _first_agent(source: Source, agents: Agents, answer: Answer) -> AgentRow | None:
+    """Return the first agent of an answer; None if it shows none. Raises NothingUsable if what it shows is no agent."""
     values = [identify(source.provider, text, cleaned=False).value for text in answer.records]
-    if values and not any(agents.agent(value) for value in values):
+    found = next((agent for value in values if (agent := agents.agent(value)) is not None), None)
+    if values and found is None:
         raise NothingUsable(
             "the provider lists agents, but what it shows could not become one.",
             safe="Nothing was stored.",
             hint="An agent must be an object with an id. Check base_url, and ask the provider what has changed.",
         )
+    return found

@@ -29,12 +29,17 @@ AGENT_PAGES = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of calls: its records, identified and in the order given, and what it says about itself."""
+    """
+    One page of calls: its records, identified and in the order given, and what it says about itself.
+
+    `stated` is false for an empty page that the answer did not say is one (`etl.reading.api.Answer`).
+    """
 
     records: tuple[Record, ...]
     facts: PageFacts
     date: datetime | None
     sent_at: datetime
+    stated: bool = True
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -131,6 +136,7 @@ class Source:
             facts=facts,
             date=answer.date,
             sent_at=answer.sent_at,
+            stated=answer.stated,
         )
 
     def _compare_clocks(self, stream: str, answer: Answer, newest: tuple[datetime, ...]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
+from typing import NamedTuple
 
 import structlog
 
@@ -15,11 +16,13 @@ from etl.errors import AuthenticationFailed, ForeignOrganization, Interrupted
 from etl.model import JSON, Record
 from etl.reading.clocks import APART
 from etl.reading.source import Capabilities, Source
+from etl.reading.walks import Step
 from etl.reading.walks.way import Access
 from etl.runs.account import Account
 from etl.runs.listed import Listed, Moves
 from etl.runs.port import PageTransaction, RunWarehouse, Watcher
 from etl.runs.repeated import repeated
+from etl.runs.state import StreamState
 from etl.runs.terms import Counters, Finding, Want
 
 DATE_SLACK = timedelta(seconds=2)
@@ -35,6 +38,14 @@ log = structlog.get_logger(__name__)
 
 OFTEN = 30_000
 """After so many calls the roll-ups are made again during a run. By number, not by time, so that it costs a fixed share."""
+
+
+class Empty(NamedTuple):
+    """A stream as it was when its list said, at its first step, that there is no call before `instant`."""
+
+    state: StreamState
+    step: Step
+    instant: datetime
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +76,7 @@ class Task:
     agents_listed: frozenset[str] = frozenset()  # what the provider's list of agents showed
     listed: Listed = field(default_factory=Listed)
     moves: Moves = field(default_factory=Moves)
+    empty: dict[str, Empty] = field(default_factory=dict)  # the streams whose lists say that they have no call
 
     @property
     def connection(self) -> str:

@@ -72,6 +72,9 @@ class Proof:
             except NotFound as absent:
                 gone += absent.naming == "call"
                 continue
+            if not step.records and step.total is not None:
+                text = "The provider lists no call, although it still has one of those held. Nothing was claimed or deleted."
+                self.task.find(Finding(stream=self.stream, code="list_empty", text=text))
             return True
         if gone < len(anchors[:ASKED_ANCHORS]):
             return False

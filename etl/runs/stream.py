@@ -14,7 +14,7 @@ from etl.errors import AnchorNotMet, ResponseTooLarge
 from etl.reading.orders import way_of
 from etl.reading.walks import Note, Step
 from etl.reading.walks.way import Attempt, Held
-from etl.runs.context import Task
+from etl.runs.context import Empty, Task
 from etl.runs.listed import Sighting
 from etl.runs.loading import drafted, load_page
 from etl.runs.missing import Missing
@@ -40,6 +40,7 @@ NOTES = {
     Note.ORDER_VIOLATED: "The provider's list is not in order; it is read completely at every run, and claimed only when whole.",
     Note.PAGE_IGNORED: "The provider serves its first page whatever page is asked for; what lies below it cannot be reached.",
     Note.PAGE_REPEATED: "The provider served a page again in the place of another; what belongs there is left as a gap.",
+    Note.PAGE_SHORT: "A page in the midst of the list shows fewer calls than others; what may belong there is left as a gap.",
     Note.TOTAL_DISAGREES: "The provider's total and what it lists disagree; where that may hide a call, a gap is left.",
     Note.WINDOW_CUT: "The provider answers a long stretch of time in part only; it is read in stretches that are answered whole.",
     Note.FILTER_IGNORED: "The provider lists calls from outside of what was asked for; its whole list is read at every run.",
@@ -64,6 +65,8 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
             if not reading.pager.smaller():
                 raise
             log.warning("page.too_large", connection=task.connection, stream=stream, per_page=reading.pager.size)
+    if reading.empty is not None:
+        task.empty[stream] = reading.empty
     for gap in reading.state.lost - state.lost:
         task.find(
             Finding(
@@ -91,8 +94,20 @@ class _Reading:
         retention = task.account.retention
         self.kept_since = task.clock.now() - retention if retention is not None else None
         self.missing = Missing(account=task.account, stream=stream, kept_since=self.kept_since)
-        self.mostly_new = not state.coverage  # a guess for the next page: a stream never read is mostly new
+        self.anew = self._anew()  # what to go on from once the list shows a call
+        self.mostly_new = self.anew is not None or not state.coverage  # a guess for the next page
+        self.empty: Empty | None = None  # the stream, if its list says that it has no call
         self.sighted: deque[frozenset[str]] = deque(maxlen=PAGES_REMEMBERED)  # call ids of the pages fetched last
+
+    def _anew(self) -> StreamState | None:
+        """
+        Return an agent's stream as one that was never read, if its list was read before and has no call to show from then.
+
+        Such a list is read whole: what it shows did not continue anything, and if it was empty in error, nothing is lost by it.
+        """
+        if not fail_alone(self.task.account) or not self.state.coverage or self.newest(None):
+            return None
+        return replace(self.state, coverage=Spans(), settled=Spans(), horizon=None)
 
     def wanted(self, end: datetime) -> Spans:
         """Return what this run is to read, up to `end`."""
@@ -102,7 +117,7 @@ class _Reading:
         if want.full:
             # Below the horizon too: the provider may serve more of the past than it did before.
             return Spans([Span(self.state.start or ORIGIN, end)])
-        return self.state.to_read(end).below(end)
+        return (self.anew or self.state).to_read(end).below(end)
 
     def read(self) -> None:
         """Read what is wanted, walk by walk; of each walk's alternative plans, load the first that is proven."""
@@ -126,9 +141,13 @@ class _Reading:
                     if not last:
                         return False
                     raise self.proof.missing(len(attempt.anchors))
+                if index == 0 and step.records and self.anew is not None:
+                    self.state, before, self.anew = self.anew, self.anew, None
                 if step.takes_back:
                     self.missing = missing
                 self._commit(step, observed, before)
+                if step.empty_before is not None and not attempt.anchors:
+                    self.empty = Empty(self.state, step, step.empty_before)
                 self.task.check_stop()
         return True
 

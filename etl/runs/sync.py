@@ -10,6 +10,7 @@ from etl.provider import CALLS
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.details import read_details
+from etl.runs.empty import claim_empty
 from etl.runs.lifecycle import Connect, Run, Surroundings, carry_out, connected, under_lock
 from etl.runs.moves import settle_moves
 from etl.runs.port import RunWarehouse
@@ -77,6 +78,8 @@ def _sync_streams(task: Task) -> None:
         for stream in again:
             _sync_one(task, stream, states, failures)
     settle_moves(task)
+    if not any(isinstance(failure, AnchorNotMet) for _, failure in failures):
+        claim_empty(task, begun=any(state.coverage for state in states.values()))
     if failures:
         raise failures[0][1]
 

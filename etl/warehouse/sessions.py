@@ -41,6 +41,8 @@ FROM pg_stat_ssl s LEFT JOIN pg_stat_gssapi g USING (pid)
 WHERE pid = pg_backend_pid()
 """
 _ASKED = b"SELECT pg_backend_pid()"
+_BEGIN_LASTING = b"BEGIN; SET LOCAL idle_in_transaction_session_timeout TO 0"
+"""In one journey, since a timeout of the database or the role may be shorter than two. It ends with the transaction."""
 
 
 def set_up(session: Session) -> None:
@@ -78,10 +80,13 @@ def are_shared_out(connect: Callable[[], Session]) -> bool:
         # Who speaks to the server itself was told its process when it connected; a pooler makes a number up.
         looks = 1 if mine == [(first.info.backend_pid,)] else _LOOKS
         for _ in range(looks):
-            with second.transaction():
+            second.execute(_BEGIN_LASTING)
+            try:
                 others = second.execute(_ASKED).fetchall()
                 if others == mine or first.execute(_ASKED).fetchall() != mine:
                     return True
+            finally:
+                second.execute(b"ROLLBACK")
     return False
 
 

@@ -153,6 +153,27 @@ calls_hourly = Table(
     Column("peak_concurrent", BigInteger),
 )
 
+hourly = Table(
+    "hourly",
+    _VIEWS,
+    Column("connection", Text),
+    Column("hour", DateTime(timezone=True)),
+    Column("direction", Text),
+    Column("is_test", Boolean),
+    Column("day", Date),
+    Column("calls", BigInteger),
+    Column("answered", BigInteger),
+    Column("missed", BigInteger),
+    Column("abandoned", BigInteger),
+    Column("talk_seconds", BigInteger),
+    Column("answer_wait_seconds", BigInteger),
+    Column("answer_wait_calls", BigInteger),
+    Column("answered_within_20s", BigInteger),
+    Column("peak_concurrent", BigInteger),
+    Column("erlangs", Numeric(18, 6)),
+    schema=MACHINE,
+)
+
 lines_hourly = Table(
     "lines_hourly",
     _VIEWS,
@@ -293,5 +314,6 @@ VIEWS = (
     call_versions,
     deleted_calls,
     occupied,
+    hourly,
 )
 """Every view of the warehouse."""

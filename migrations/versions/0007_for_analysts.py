@@ -315,130 +315,138 @@ TOUCHED_BOUNDS = """(
 ) AS touched"""
 
 
-def _swept(condition: str, distinct: str, code: str) -> str:
+def _swept(condition: str, kind: str) -> str:
     """
-    Return the edges of what is occupied in touched days, hour by hour, in their order, each with how many calls go on from it.
+    Return for each hour of touched days, and each `kind` of calls (0 to 7), the most that went on at once, and the traffic.
 
-    What is sorted are two numbers, several times faster than texts and instants: the hour with what else tells calls apart, and
-    the microsecond in it, an end before a beginning at the same instant. A day is met by its own calls, those of the day before,
-    and the few that last longer.
+    What is sorted are two numbers, several times faster than texts and instants: the hour with the kind, and the microsecond in
+    the hour with a bit, by which an end comes before a beginning at the same instant. A call has two edges in each hour that it
+    occupies: at even places of `edge_number` it begins, or goes on from the hour before. A day is met by its own calls, those of
+    the day before, and the few that last longer.
     """
     return f"""
-        SELECT connection, day, hour, {distinct}, lasts, edge & 1 AS begins,
-            sum((edge & 1) * 2 - 1) OVER (PARTITION BY slot, connection, day ORDER BY edge ROWS UNBOUNDED PRECEDING) AS level
+        SELECT
+            connection, day, slot, max(level) AS peak_concurrent,
+            (sum(CASE WHEN edge & 1 = 1 THEN 1 - edge ELSE edge END) / 7200000000.0)::numeric(18, 6) AS erlangs
         FROM (
             SELECT
-                connection, day, hour, {distinct}, ended - began AS lasts,
-                date_part('epoch', hour)::bigint * 8 + {code} AS slot,
-                unnest(ARRAY[
-                    round(date_part('epoch', began - hour) * 1000000)::bigint * 2 + 1,
-                    round(date_part('epoch', ended - hour) * 1000000)::bigint * 2
-                ]) AS edge
+                connection, day, slot, edge,
+                sum(((edge & 1) * 2 - 1)::integer) OVER (
+                    PARTITION BY slot, connection, day ORDER BY edge ROWS UNBOUNDED PRECEDING
+                ) AS level
             FROM (
                 SELECT
-                    connection, day, {distinct}, first_hour + step * interval '1 hour' AS hour,
-                    CASE WHEN step = 0 THEN began ELSE first_hour + step * interval '1 hour' END AS began,
-                    least(ended, first_hour + (step + 1) * interval '1 hour') AS ended
+                    connection, day, first_slot + (edge_number >> 1) * 28800 AS slot,
+                    CASE
+                        WHEN edge_number = 0 THEN round(begins_after * 1000000)::bigint * 2 + 1
+                        WHEN edge_number & 1 = 0 THEN 1
+                        ELSE round(least(ends_after - (edge_number >> 1) * 3600, 3600) * 1000000)::bigint * 2
+                    END AS edge
                 FROM (
                     SELECT
-                        connection, day, {distinct}, began, ended,
-                        date_bin('1 hour', began, first_instant) AS first_hour,
-                        generate_series(
-                            0,
-                            floor(date_part(
-                                'epoch', ended - interval '1 microsecond' - date_bin('1 hour', began, first_instant)
-                            ) / 3600)::integer
-                        ) AS step
+                        connection, day, first_slot, begins_after, ends_after,
+                        generate_series(0, 2 * floor((ends_after - 0.000001) / 3600)::integer + 1) AS edge_number
                     FROM (
-                        SELECT touched.connection, touched.day, touched.first_instant, {distinct},
-                            greatest(occupied.began, touched.first_instant) AS began,
-                            least(occupied.ended, touched.last_instant) AS ended
-                        FROM {TOUCHED_BOUNDS}
-                        JOIN sync.occupied
-                            ON occupied.connection = touched.connection
-                            AND occupied.day >= touched.day - 1 AND occupied.day <= touched.day
-                        WHERE {condition}
-                        UNION ALL
-                        SELECT touched.connection, touched.day, touched.first_instant, {distinct},
-                            greatest(occupied.began, touched.first_instant), least(occupied.ended, touched.last_instant)
-                        FROM {TOUCHED_BOUNDS}
-                        JOIN sync.occupied
-                            ON occupied.connection = touched.connection AND occupied.is_long
-                            AND occupied.day >= touched.day - 8 AND occupied.day < touched.day - 1
-                        WHERE {condition}
-                    ) AS met
-                    WHERE ended > began
-                ) AS stretch
-            ) AS hours
-        ) AS edges
+                        SELECT
+                            connection, day,
+                            date_part('epoch', date_bin('1 hour', began, first_instant))::bigint * 8 + kind AS first_slot,
+                            date_part('epoch', began - date_bin('1 hour', began, first_instant)) AS begins_after,
+                            date_part('epoch', ended - date_bin('1 hour', began, first_instant)) AS ends_after
+                        FROM (
+                            SELECT touched.connection, touched.day, touched.first_instant, {kind} AS kind,
+                                greatest(occupied.began, touched.first_instant) AS began,
+                                least(occupied.ended, touched.last_instant) AS ended
+                            FROM {TOUCHED_BOUNDS}
+                            JOIN sync.occupied
+                                ON occupied.connection = touched.connection
+                                AND occupied.day >= touched.day - 1 AND occupied.day <= touched.day
+                            WHERE {condition}
+                            UNION ALL
+                            SELECT touched.connection, touched.day, touched.first_instant, {kind},
+                                greatest(occupied.began, touched.first_instant), least(occupied.ended, touched.last_instant)
+                            FROM {TOUCHED_BOUNDS}
+                            JOIN sync.occupied
+                                ON occupied.connection = touched.connection AND occupied.is_long
+                                AND occupied.day >= touched.day - 8 AND occupied.day < touched.day - 1
+                            WHERE {condition}
+                        ) AS met
+                        WHERE ended > began
+                    ) AS placed
+                ) AS numbered
+            ) AS edges
+        ) AS levels
+        GROUP BY slot, connection, day
     """
 
 
-KIND = "CASE direction WHEN 'inbound' THEN 2 WHEN 'outbound' THEN 4 ELSE 0 END + is_test::integer"
+KIND = "CASE occupied.direction WHEN 'inbound' THEN 2 WHEN 'outbound' THEN 4 ELSE 0 END + occupied.is_test::integer"
 
-CALLS_HOURLY = f"""
-CREATE VIEW calls_hourly AS
+# With the traffic of each kind, from which that of all lines can be told where calls are of one kind.
+HOURLY = f"""
+CREATE VIEW sync.hourly AS
 SELECT
-    hourly.connection, hourly.hour, hourly.direction, hourly.is_test, hourly.day,
-    extract(hour FROM hourly.hour AT TIME ZONE sync.reporting_timezone())::integer AS local_hour,
-    extract(isodow FROM hourly.day)::integer AS iso_weekday,
-    hourly.calls, hourly.answered, hourly.missed, hourly.abandoned, hourly.talk_seconds, hourly.answer_wait_seconds,
-    hourly.answer_wait_calls, hourly.answered_within_20s, hourly.peak_concurrent
+    connection, hour, nullif(direction, '') AS direction, is_test, day, calls, answered, missed, abandoned, talk_seconds,
+    answer_wait_seconds, answer_wait_calls, answered_within_20s, peak_concurrent, erlangs
+FROM sync.calls_hourly
+WHERE {UNTOUCHED}
+UNION ALL
+SELECT
+    connection, hour, direction, is_test, day, sum(calls)::bigint, sum(answered)::bigint, sum(missed)::bigint,
+    sum(abandoned)::bigint, sum(talk_seconds)::bigint, sum(answer_wait_seconds)::bigint, sum(answer_wait_calls)::bigint,
+    sum(answered_within_20s)::bigint, max(peak_concurrent), sum(erlangs)::numeric(18, 6)
 FROM (
     SELECT
-        connection, hour, nullif(direction, '') AS direction, is_test, day, calls, answered, missed, abandoned, talk_seconds,
-        answer_wait_seconds, answer_wait_calls, answered_within_20s, peak_concurrent
-    FROM sync.calls_hourly
-    WHERE {UNTOUCHED}
+        touched.connection, touched.day, date_bin('1 hour', facts.occurred_at, touched.first_instant) AS hour,
+        facts.direction, facts.is_test,
+        count(*) AS calls,
+        count(*) FILTER (WHERE facts.is_answered) AS answered,
+        count(*) FILTER (WHERE facts.is_missed) AS missed,
+        count(*) FILTER (WHERE facts.is_abandoned) AS abandoned,
+        coalesce(sum(facts.talk_seconds), 0) AS talk_seconds,
+        coalesce(sum(facts.speed_of_answer_seconds), 0) AS answer_wait_seconds,
+        count(facts.speed_of_answer_seconds) AS answer_wait_calls,
+        count(*) FILTER (WHERE facts.speed_of_answer_seconds <= 20) AS answered_within_20s,
+        0::bigint AS peak_concurrent,
+        0::numeric AS erlangs
+    FROM {TOUCHED_BOUNDS}
+    JOIN call_facts AS facts ON facts.connection = touched.connection AND facts.day = touched.day AND NOT facts.is_leg
+    GROUP BY
+        touched.connection, touched.day, date_bin('1 hour', facts.occurred_at, touched.first_instant), facts.direction,
+        facts.is_test
     UNION ALL
     SELECT
-        connection, hour, direction, is_test, day, sum(calls)::bigint, sum(answered)::bigint, sum(missed)::bigint,
-        sum(abandoned)::bigint, sum(talk_seconds)::bigint, sum(answer_wait_seconds)::bigint, sum(answer_wait_calls)::bigint,
-        sum(answered_within_20s)::bigint, max(peak_concurrent)
-    FROM (
-        SELECT
-            touched.connection, touched.day, date_bin('1 hour', facts.occurred_at, touched.first_instant) AS hour,
-            facts.direction, facts.is_test,
-            count(*) AS calls,
-            count(*) FILTER (WHERE facts.is_answered) AS answered,
-            count(*) FILTER (WHERE facts.is_missed) AS missed,
-            count(*) FILTER (WHERE facts.is_abandoned) AS abandoned,
-            coalesce(sum(facts.talk_seconds), 0) AS talk_seconds,
-            coalesce(sum(facts.speed_of_answer_seconds), 0) AS answer_wait_seconds,
-            count(facts.speed_of_answer_seconds) AS answer_wait_calls,
-            count(*) FILTER (WHERE facts.speed_of_answer_seconds <= 20) AS answered_within_20s,
-            0::bigint AS peak_concurrent
-        FROM {TOUCHED_BOUNDS}
-        JOIN call_facts AS facts ON facts.connection = touched.connection AND facts.day = touched.day AND NOT facts.is_leg
-        GROUP BY
-            touched.connection, touched.day, date_bin('1 hour', facts.occurred_at, touched.first_instant), facts.direction,
-            facts.is_test
-        UNION ALL
-        SELECT connection, day, hour, direction, is_test, 0, 0, 0, 0, 0, 0, 0, 0, max(level)::bigint
-        FROM ({_swept("true", "direction, is_test", KIND)}) AS levels
-        GROUP BY connection, day, hour, direction, is_test
-    ) AS parts
-    GROUP BY connection, day, hour, direction, is_test
-) AS hourly
+        connection, day, to_timestamp(slot >> 3), CASE slot & 6 WHEN 2 THEN 'inbound' WHEN 4 THEN 'outbound' END, slot & 1 = 1,
+        0, 0, 0, 0, 0, 0, 0, 0, peak_concurrent, erlangs
+    FROM ({_swept("true", KIND)}) AS swept
+) AS parts
+GROUP BY connection, day, hour, direction, is_test
+"""
+
+CALLS_HOURLY = """
+CREATE VIEW calls_hourly AS
+SELECT
+    connection, hour, direction, is_test, day,
+    extract(hour FROM hour AT TIME ZONE sync.reporting_timezone())::integer AS local_hour,
+    extract(isodow FROM day)::integer AS iso_weekday,
+    calls, answered, missed, abandoned, talk_seconds, answer_wait_seconds, answer_wait_calls, answered_within_20s,
+    peak_concurrent
+FROM sync.hourly
 """
 
 LINES_HOURLY = f"""
 CREATE VIEW lines_hourly AS
 SELECT
-    hourly.connection, hourly.hour, hourly.day,
-    extract(hour FROM hourly.hour AT TIME ZONE sync.reporting_timezone())::integer AS local_hour,
-    extract(isodow FROM hourly.day)::integer AS iso_weekday,
-    hourly.peak_concurrent, hourly.erlangs
+    connection, hour, day,
+    extract(hour FROM hour AT TIME ZONE sync.reporting_timezone())::integer AS local_hour,
+    extract(isodow FROM day)::integer AS iso_weekday,
+    peak_concurrent, erlangs
 FROM (
     SELECT connection, hour, day, peak_concurrent, erlangs
     FROM sync.lines_hourly
     WHERE {UNTOUCHED}
     UNION ALL
-    SELECT
-        connection, hour, day, max(level)::bigint,
-        (sum(extract(epoch FROM lasts)) FILTER (WHERE begins = 1) / 3600)::numeric(18, 6)
-    FROM ({_swept("NOT is_test", "is_test", "0")}) AS levels
-    GROUP BY connection, day, hour
+    SELECT connection, to_timestamp(slot >> 3), day, peak_concurrent, erlangs
+    FROM ({_swept("NOT occupied.is_test", "0")}) AS swept
 ) AS hourly
 """
 
@@ -570,12 +578,12 @@ FROM (
     FROM (
         SELECT
             listed.connection, listed.week, listed.call_id, listed.persons[a] AS person_a, listed.persons[b] AS person_b,
-            listed.stays[a]::tstzmultirange * listed.stays[b]::tstzmultirange AS both_there
+            listed.stays[a] * listed.stays[b] AS both_there
         FROM (
             SELECT
                 connection, week, call_id,
                 array_agg(person ORDER BY person COLLATE "C") AS persons,
-                array_agg(stays::text ORDER BY person COLLATE "C") AS stays
+                array_agg(stays ORDER BY person COLLATE "C") AS stays
             FROM (
                 SELECT touched.connection, touched.week, present.call_id, present.person, range_agg(present.stay) AS stays
                 FROM (
@@ -1039,6 +1047,17 @@ VIEWS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "call_versions": ("", LATER),
     "deleted_calls": ("", LATER),
+    "sync.hourly": (
+        "The view calls_hourly with the traffic of each direction and kind, of which lines_hourly is made",
+        {
+            "connection": CONNECTION,
+            "hour": HOUR,
+            "direction": DIRECTION,
+            "is_test": TEST,
+            "day": DAY,
+            "erlangs": "The traffic of these calls in this hour in erlangs",
+        },
+    ),
     "sync.occupied": (
         "How long each call occupies a line: from started_at, else answered_at, else occurred_at, to its end; for the roll-ups",
         {
@@ -1204,6 +1223,7 @@ ORDER = (
     CALLS_DAILY,
     AGENT_DAILY,
     OCCUPIED,
+    HOURLY,
     CALLS_HOURLY,
     LINES_HOURLY,
     TALK_TIME_DAILY,
@@ -1217,7 +1237,7 @@ ORDER = (
 
 NEW_VIEWS = (
     "call_changes", "pair_weekly", "person_daily", "talk_time_monthly", "talk_time_daily", "lines_hourly", "calls_hourly",
-    "sync.occupied", "agent_daily", "calls_daily", "call_facts",
+    "sync.hourly", "sync.occupied", "agent_daily", "calls_daily", "call_facts",
 )  # fmt: skip
 
 FILL_AGENTS = """
@@ -1510,6 +1530,7 @@ def _tables() -> None:
             "answered_within_20s",
             "peak_concurrent",
         ),
+        sa.Column("erlangs", sa.Numeric(18, 6), nullable=False, comment="The traffic of these calls in this hour in erlangs"),
         sa.PrimaryKeyConstraint("connection", "day", "hour", "direction", "is_test", name="calls_hourly_pkey"),
         schema="sync",
         comment="The stored rows of the view calls_hourly",

@@ -83,7 +83,7 @@ def audited(stage: Stage, provider: str, *, repair: bool = False) -> AuditOutcom
     chosen = settings.choose((name,))
     audit = repair_connection if repair else audit_connection
     with stage.surroundings(AuditedWarehouse) as given:
-        return audit(account(name, chosen[name]), connect=stage.connect(settings, chosen), given=given)
+        return audit(account(name, chosen[name]), connect=stage.connect(settings, chosen, given), given=given)
 
 
 @pytest.mark.parametrize("provider", ["bimpe", "krosai"])

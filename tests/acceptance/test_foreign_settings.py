@@ -28,6 +28,7 @@ SETTINGS = {
     "row_security": "on",
     "client_encoding": "latin1",
     "jit_above_cost": "0",
+    "idle_in_transaction_session_timeout": "'1ms'",
 }
 
 

@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 
 from etl.errors import AnchorNotMet
+from etl.model import Verdict
 from etl.runs.terms import RunStatus, Want
 from tests.acceptance.stage import PROVIDERS, START, Stage
+from tests.acceptance.test_audit import audited
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
@@ -81,3 +83,48 @@ def test_where_all_calls_were_replaced_a_share_of_one_loads_what_is_listed(stage
     assert {row["call_id"] for row in stage.rows("SELECT call_id FROM deleted_calls")} == held
     stage.settings = {}
     assert stage.sync(provider).status is RunStatus.SUCCEEDED
+
+
+def test_windows_answered_in_part_without_a_start_date_are_read_by_several_runs(stage: Stage) -> None:
+    """
+    From 1970 on, twelve days at a time, a run asks for a limited number of windows. The next one goes on where there is no call
+    yet, though calls of the present are held already.
+    """
+    stage.settings = {"tuple": {"per_page": 50}}
+    stage.sandbox.switches.set("tuple", {"newest_days": 12})
+    for index in range(500):
+        stage.history.add("tuple", at=START - (5 + 3 * index) * DAY / 24)
+
+    outcomes = [stage.sync("tuple") for _ in range(5)]
+
+    assert [one.error for one in outcomes] == [None] * 5
+    assert stage.ids("tuple") == stage.truth_ids("tuple")
+    assert {row["high_water_mark"] for row in stage.state("tuple")} == {START}
+
+
+def test_the_hint_for_windows_of_a_day_helps(stage: Stage) -> None:
+    """Without a start date there are too many windows of a day; with the one that is asked for every call arrives."""
+    stage.settings = {"tuple": {"per_page": 50}}
+    stage.sandbox.switches.set("tuple", {"newest_days": 1})
+    for index in range(200):
+        stage.history.add("tuple", at=START - (5 + 3 * index) * DAY / 24)
+    refused = stage.sync("tuple")
+    assert "Set start_date" in str(refused.error)
+
+    stage.settings["tuple"]["start_date"] = f"{START - 60 * DAY:%Y-%m-%d}"
+    outcome = stage.sync("tuple")
+
+    assert (outcome.error, stage.ids("tuple")) == (None, stage.truth_ids("tuple"))
+    assert {row["high_water_mark"] for row in stage.state("tuple")} == {START}
+
+
+def test_a_stream_that_could_never_be_read_is_not_called_complete(stage: Stage) -> None:
+    """Windows answered for their first day only, and no start date: the provider counts none, and none is held."""
+    stage.sandbox.switches.set("tuple", {"first_days": 1})
+    for index in range(50):
+        stage.history.add("tuple", at=START - (2 + index) * DAY)
+    assert stage.sync("tuple").status is RunStatus.FAILED
+
+    (one,) = audited(stage, "tuple").verdicts
+
+    assert (one.verdict, one.note) == (Verdict.UNVERIFIABLE, "the stream was never read")

@@ -24,13 +24,47 @@ def test_a_connection_of_which_one_agent_was_never_read_is_not_called_fresh(stag
 
     assert stage.sync("bimpe").status is RunStatus.FAILED
     row = stage.freshness("bimpe")
-    assert (row["fresh_until"], row["complete_until"], row["lag"]) == (None, None, None)
+    assert (row["fresh_until"], row["complete_until"], row["lag_seconds"]) == (None, None, None)
     assert len(stage.state("bimpe")) == 2
 
     stage.sandbox.faults.clear()
     assert stage.sync("bimpe").status is RunStatus.SUCCEEDED
     row = stage.freshness("bimpe")
     assert (row["fresh_until"], row["complete_until"]) == (stage.history.now, stage.history.now)
+
+
+def test_an_agent_without_calls_does_not_keep_its_connection_from_being_complete(stage: Stage) -> None:
+    """Its list is empty, and the other agent's shows that the account answers: one request each, and its first call is found."""
+    second = stage.history.roster.add(stage.history.micros, "Second")
+    stage.history.add("bimpe", number=50, at=START - HOUR)
+    for _ in range(2):
+        assert stage.sync("bimpe").status is RunStatus.SUCCEEDED
+        row, now = stage.freshness("bimpe"), stage.history.now
+        assert (row["fresh_until"], row["complete_until"], row["gaps"]) == (now, now, 0)
+        stage.sandbox.clear_requests()
+        stage.history.advance(HOUR)
+    first = stage.history.add("bimpe", number=1, at=stage.history.now, agent=second)
+    stage.history.advance(HOUR)
+
+    outcome = stage.sync("bimpe")
+
+    assert (outcome.status, outcome.findings, stage.numbers("bimpe")) == (RunStatus.SUCCEEDED, [], [1, 1])
+    assert set(first) <= stage.ids("bimpe")
+    assert stage.freshness("bimpe")["complete_until"] == stage.history.now
+
+
+def test_where_no_agent_has_a_call_yet_nothing_is_proven_and_status_says_why(stage: Stage, tmp_path: Path) -> None:
+    """A new account, or an outage: nobody can tell, and nobody is frightened."""
+    stage.history.roster.add(stage.history.micros, "Second")
+    program = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path, providers=("bimpe",))
+
+    assert program.run("sync").code == 0
+    assert "voice: the provider lists no call yet" in program.run("status").out
+    (row,) = program.run("status", "--json").json["connections"]
+    assert (row["calls"], row["fresh_until"], row["gaps"], row["no_call_yet"]) == (0, None, 0, True)
+    stage.history.add("bimpe", number=3, at=START - HOUR)
+    assert program.run("sync").code == 0
+    assert "no call yet" not in program.run("status").out
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

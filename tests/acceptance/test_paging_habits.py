@@ -6,6 +6,8 @@ What stays contradictory is told, and is neither a horizon nor complete.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +16,9 @@ import pytest
 from etl.coverage import Spans
 from etl.model import Verdict
 from etl.runs.terms import Outcome, RunStatus
+from tests.acceptance.conftest import Stand
 from tests.acceptance.expected import differences, expected_calls, held_calls
+from tests.acceptance.relay import Alter, Told
 from tests.acceptance.stage import START, Stage
 from tests.acceptance.test_audit import audited
 
@@ -149,3 +153,143 @@ def test_wherever_a_page_is_served_twice_nothing_that_was_not_shown_is_claimed(s
     stage.sandbox.faults.clear()
     assert stage.sync(provider).status is RunStatus.SUCCEEDED
     assert held(stage, provider) == {}
+
+
+def altered(provider: str, change: Callable[[dict[str, Any], int], object]) -> Alter:
+    """Return what changes the body of each page of the list; it is given the page's number too."""
+
+    def alter(told: Told) -> None:
+        if told.path.endswith(("/calls", "/list")) and "action" not in told.query and "page" in told.query:
+            body = json.loads(told.body)
+            change(body, int(told.query["page"]))
+            told.body = json.dumps(body).encode()
+
+    return alter
+
+
+def total_of(provider: str, total: Callable[[int, int], int]) -> Alter:
+    """Return what makes the total of each page out of the true one and the page's number."""
+
+    def change(body: dict[str, Any], number: int) -> None:
+        place, key = (body["meta"], "total_count") if provider == "bimpe" else (body, "total")
+        place[key] = total(place[key], number)
+
+    return altered(provider, change)
+
+
+@pytest.mark.parametrize("provider", COUNTED)
+@pytest.mark.parametrize(
+    "total",
+    [lambda true, number: true - 10 * (number - 1), lambda true, number: true - 10 * (number % 2)],
+    ids=["counts what is left", "alternates"],
+)
+def test_a_total_that_falls_from_page_to_page_holds_no_run_up(
+    stage: Stage, between: Stand, provider: str, total: Callable[[int, int], int]
+) -> None:
+    """All sixty are held after fewer than thirty requests; what it says is told, and is no proof of an end."""
+    sixty(stage, provider)
+    relay = between(provider, total_of(provider, total))
+    stage.settings[provider]["details"] = False
+
+    outcome = stage.sync(provider)
+
+    assert (outcome.status, len(stage.ids(provider)), codes(outcome)) == (RunStatus.SUCCEEDED, 60, ["total_disagrees"])
+    assert len(relay.asked) < 30
+    assert ([row["horizon"] for row in stage.state(provider)], stage.freshness(provider)["complete_until"]) == ([None], None)
+
+
+@pytest.mark.parametrize("provider", PLAIN)
+@pytest.mark.parametrize("counted", [True, False], ids=["with a total", "without one"])
+def test_a_page_in_the_midst_that_shows_only_some_of_its_calls_leaves_a_gap(
+    stage: Stage, between: Stand, provider: str, *, counted: bool
+) -> None:
+    """Six calls of the third page are not shown: it is told, none of them is claimed, and once they are shown they are held."""
+    sixty(stage, provider)
+    short = True
+
+    def change(body: dict[str, Any], number: int) -> None:
+        if not counted:
+            for key in ("meta", "total", "total_pages"):
+                body.pop(key, None)
+        (records,) = (value for value in body.values() if isinstance(value, list))
+        if short and number == 3:
+            del records[4:]
+
+    between(provider, altered(provider, change))
+
+    outcome = stage.sync(provider)
+
+    assert (outcome.status, len(stage.ids(provider))) == (RunStatus.SUCCEEDED, 54)
+    assert "page_short" in codes(outcome)
+    claimed = Spans(stage.ranges(provider))
+    missing = [call for call in stage.history.living(provider) if call.id not in stage.ids(provider)]
+    assert [call.id for call in missing if EPOCH + timedelta(microseconds=call.cursor) in claimed] == []
+    assert stage.freshness(provider)["gaps"] == 1
+
+    short = False
+    again = stage.sync(provider)
+
+    assert (again.status, codes(again), held(stage, provider)) == (RunStatus.SUCCEEDED, [], {})
+    assert stage.freshness(provider)["gaps"] == 0
+
+
+@pytest.mark.parametrize("provider", COUNTED)
+def test_short_pages_whose_calls_the_total_counts_leave_no_gap(stage: Stage, between: Stand, provider: str) -> None:
+    """The provider leaves six calls out and does not count them either: what it lists is whole."""
+    sixty(stage, provider)
+
+    def change(body: dict[str, Any], number: int) -> None:
+        place, key = (body["meta"], "total_count") if provider == "bimpe" else (body, "total")
+        place[key] = 54
+        if number == 3:
+            del body["data"][4:]
+
+    between(provider, altered(provider, change))
+
+    outcome = stage.sync(provider)
+
+    assert (outcome.status, len(stage.ids(provider)), stage.freshness(provider)["gaps"]) == (RunStatus.SUCCEEDED, 54, 0)
+
+
+@pytest.mark.parametrize("provider", COUNTED)
+def test_an_empty_page_in_the_midst_is_no_proof_that_all_is_held(stage: Stage, between: Stand, provider: str) -> None:
+    """The sync stops there, and tells it; the audit cannot say `complete` of the twenty that are held of sixty."""
+    sixty(stage, provider)
+    between(provider, altered(provider, lambda body, number: body["data"].clear() if number == 3 else None))
+
+    outcome = stage.sync(provider)
+
+    assert (outcome.status, len(stage.ids(provider)), codes(outcome)) == (RunStatus.SUCCEEDED, 20, ["total_disagrees"])
+    (one,) = audited(stage, provider).verdicts
+    assert one.verdict is Verdict.UNVERIFIABLE
+
+
+@pytest.mark.parametrize("size", [1, 3, 0, None])
+def test_a_page_size_that_cannot_be_is_not_believed(stage: Stage, between: Stand, size: int | None) -> None:
+    """A list whose pages hold ten says that they hold fewer: nothing is missing, nothing is told, and the audit is complete."""
+    sixty(stage, "krosai")
+    relay = between("krosai", altered("krosai", lambda body, number: body.update(limit=size)))
+    stage.settings["krosai"]["details"] = False
+
+    outcome = stage.sync("krosai")
+
+    assert (outcome.status, codes(outcome), held(stage, "krosai")) == (RunStatus.SUCCEEDED, [], {})
+    assert len(relay.asked) <= 10
+    (one,) = audited(stage, "krosai").verdicts
+    assert one.verdict is Verdict.COMPLETE
+
+
+@pytest.mark.parametrize("provider", COUNTED)
+def test_a_list_that_is_empty_while_its_calls_still_exist_is_told(stage: Stage, between: Stand, provider: str) -> None:
+    """It counts no call, but knows those held by name: nothing is claimed or deleted, and the run says so."""
+    sixty(stage, provider)
+    stage.sync(provider)
+    claimed = stage.ranges(provider)
+    empty = {"data": [], "total": 0, "meta": {"total_count": 0, "has_next_page": False}}
+    between(provider, altered(provider, lambda body, number: body.update(empty)))
+    stage.history.advance(HOUR)
+
+    outcome = stage.sync(provider)
+
+    assert (outcome.status, codes(outcome), held(stage, provider)) == (RunStatus.SUCCEEDED, ["list_empty"], {})
+    assert stage.ranges(provider) == claimed

@@ -90,7 +90,7 @@ def test_check_of_an_empty_database_is_a_note(unmigrated: Program) -> None:
             "ok      connection telephony: KrosAI accepts the credential and counts 12 calls",
         ],
     )
-    assert len(unmigrated.sandbox.requests()) == 5
+    assert len(unmigrated.sandbox.requests()) == 6
     assert content(unmigrated.url) == {}
 
 

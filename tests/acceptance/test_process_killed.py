@@ -22,12 +22,13 @@ from tests.acceptance.stage import NAMES, PROVIDERS, START
 MOMENTS = 50
 SEED = 20261121
 PER_PAGE = 6
-AGAIN = {"tuple": 2, "bimpe": 4, "salpre": 4, "krosai": 4}
+AGAIN = {"tuple": 5, "bimpe": 4, "salpre": 4, "krosai": 4}
 """
 How many requests for pages a kill costs a stream at most: the page that was being loaded and the one that was fetched ahead.
 
 Where a provider lists newest first there are two more: the newest page, which every run reads, and the page that shows that
-the run continues above what it has not read. Of what was committed no more than these two are read again.
+the run continues above what it has not read. Of what was committed no more than these two are read again. At Tuple, what proves
+that a long window was answered whole is asked again: three requests at most.
 """
 
 

@@ -194,3 +194,16 @@ def test_a_check_looks_for_a_record_where_the_last_day_has_none(stage: Stage, tm
 
     assert checked.code == 1
     assert "a time in ended_at, as ISO 8601" in " ".join((checked.out + checked.err).split())
+
+
+def test_a_check_looks_at_a_call_of_an_agent(stage: Stage, tmp_path: Path) -> None:
+    """BimpeAI lists calls by agent: one more request, for a call of the first one, which is found to be none."""
+    program = Program(sandbox=stage.sandbox, url=stage.url, folder=tmp_path, providers=("bimpe",))
+    assert program.run("check").code == 0
+    stage.history.add_records("bimpe", [{"id": "a", "created_on": "soon"}], at=START - 72 * HOUR)
+    stage.sandbox.clear_requests()
+
+    checked = program.run("check")
+
+    assert (checked.code, len(stage.sandbox.requests("bimpe"))) == (1, 2)
+    assert "a time in created_on, as ISO 8601" in " ".join((checked.out + checked.err).split())

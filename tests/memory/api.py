@@ -57,6 +57,8 @@ class ScriptedApi:
     budget: int | None = None  # requests that are left
     busy: bool = False  # whether another process uses the account
     totals: bool = True
+    says: dict[str, JSON] = field(default_factory=dict)  # what every page says of itself, instead of the truth
+    stated: bool = True  # whether a list without records is answered by a list, and not by null
     skew: timedelta = timedelta()  # how far its clock is ahead of ours
     date: Callable[[datetime], datetime | None] | None = None  # what an answer of an instant is dated, if it is not that
     descending: bool | None = True  # None: as the list is given
@@ -145,7 +147,7 @@ class ScriptedApi:
         number, size = int(params["page"]), int(params["size"])
         served = rows[(number - 1) * size : number * size]
         fields = {"page": number, "size": size, "more": number * size < len(rows)}
-        return self._answer(served, fields | ({"total": len(rows)} if self.totals else {}))
+        return self._answer(served, fields | ({"total": len(rows)} if self.totals else {}) | self.says)
 
     def _answer(self, records: list[dict[str, JSON]], fields: Mapping[str, JSON]) -> Answer:
         now = self.clock.now()
@@ -155,4 +157,5 @@ class ScriptedApi:
             headers={},
             date=self.date(now) if self.date is not None else now + self.skew,
             sent_at=now,
+            stated=self.stated or bool(records),
         )

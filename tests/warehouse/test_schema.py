@@ -46,7 +46,7 @@ INSERT INTO sync.calls_daily VALUES ('pairing', '2026-05-01', '', false, '', 'ac
                                      5, 0, 0, 0, NULL);
 INSERT INTO sync.agent_daily VALUES ('pairing', '2026-05-01', '', '', false, '', 'acme', 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                                      5, 5, 0, 0, 0, NULL, 'key');
-INSERT INTO sync.calls_hourly VALUES ('pairing', '2026-05-01', '2026-05-01 10:00Z', '', false, 1, 1, 0, 0, 5, 0, 0, 0, 1);
+INSERT INTO sync.calls_hourly VALUES ('pairing', '2026-05-01', '2026-05-01 10:00Z', '', false, 1, 1, 0, 0, 5, 0, 0, 0, 1, 0.1);
 INSERT INTO sync.lines_hourly VALUES ('pairing', '2026-05-01', '2026-05-01 10:00Z', 1, 0.1);
 INSERT INTO sync.talk_time_daily VALUES ('pairing', '2026-05-01', '', false, 5, 1);
 INSERT INTO sync.talk_time_monthly VALUES ('pairing', '2026-05-01', '', false, 5, 1);

@@ -46,7 +46,7 @@ def ascending(pages: Pages, *, span: Span, known: datetime | None = None) -> Ite
     Raises ConnectionFailed and its subclasses; what was yielded before stays valid.
     """
     read_so_far = Spans()
-    for step in _Walk(pages, span, Instants(known)).steps():
+    for step in _Walk(pages, span, known).steps():
         read_so_far = step.read if step.takes_back else read_so_far | step.read
         yield replace(step, read_so_far=read_so_far)
 
@@ -57,9 +57,9 @@ def whole_second(instant: datetime) -> datetime:
 
 
 class _Walk:
-    def __init__(self, pages: Pages, span: Span, instants: Instants) -> None:
+    def __init__(self, pages: Pages, span: Span, known: datetime | None) -> None:
         self.pages = pages
-        self.instants = instants
+        self.instants = Instants(known)
         self.until = self.end = whole_second(span.end)  # of the walk, and of the window at hand
         self.since = whole_second(span.start)
         self.start = self.bound = span.start  # everything between them is claimed
@@ -69,6 +69,7 @@ class _Walk:
         self.tries = 0
         self.met = False  # whether any record came; without one nothing is claimed
         self.known: datetime | None = None  # the newest call met
+        self.held = known
         self.before: frozenset[str] = frozenset()  # the ids on the page before
         self.probing = False  # whether the rest of a window is asked for by itself
         self.reach = Reach(pages)
@@ -106,8 +107,8 @@ class _Walk:
                 self.known = last
             if ended.here:
                 # The last page of a window is complete. But an empty page that should have repeated calls proves nothing: an
-                # outage that begins during the walk looks the same.
-                surely = ended.surely and self.met and (bool(page.records) or self.came_from is None)
+                # outage that begins during the walk looks the same. Short windows before any call are passed over.
+                surely = ended.surely and (self.met or self.reach.cut) and (bool(page.records) or self.came_from is None)
                 if not surely:
                     notes = () if ended.surely else (Note.TOTAL_DISAGREES,)
                     yield self._step(page, Spans(), notes=notes)
@@ -180,7 +181,7 @@ class _Walk:
     def _hides_all(self, page: Page, shape: Outline) -> bool:
         """Whether the first answer of a walk shows nothing although there are calls. Then a shorter window is opened."""
         if shape.first is not None:
-            self.reach.doubt(self.since, next(record for record in page.records if record.cursor == shape.first))
+            self.reach.doubt(self.since, shape.first)
         if page.records or (newest := self.reach.hides_all(self.since, self.end)) is None:
             return False
         self.known, self.met = newest, True
@@ -202,8 +203,9 @@ class _Walk:
     def _finished(self, edge: datetime, page: Page, shape: Outline) -> Spans:
         """Claim a window up to `edge`. Windows without a call are claimed once a later answer shows that there was no outage."""
         self.quiet = not page.records
-        if self.quiet and (edge >= self.until or self.windows > WINDOWS) and self.known is not None:
-            known = whole_second(self.known)
+        newest = self.known or self.held
+        if self.quiet and (edge >= self.until or self.windows > WINDOWS) and newest is not None:
+            known = whole_second(newest)
             self.quiet = not self.pages.page(1, since=known, until=known + SECOND).records
         if self.quiet:
             return Spans()

@@ -198,6 +198,8 @@ class Places:
                 if not self._pager.give_up_style():
                     raise Uncountable("the provider serves its first page whatever page is asked for")
                 page = self._pager.page(number)
+            if not page.records and (page.facts.total or 0) > (number - 1) * self.size:
+                raise Uncountable(f"page {number} of the provider's list is empty, although by its total calls stand there")
             self._pages[number] = page
         return self._pages[number]
 

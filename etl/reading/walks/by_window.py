@@ -64,13 +64,14 @@ class ByWindow:
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
         """
-        Yield pages from where the held calls are, if the window's first page ends below them.
+        Yield pages from where the held calls are, if the window's first page ends below them or shows nothing.
 
-        That happens if a later range was read first, or `start_date` was moved back: pages of calls not held yet come first.
+        That happens if a later range was read first, or `start_date` was moved back: pages of calls not held yet come first. And
+        where long windows are answered in part, a run may have ended at its maximum of windows, before there was any call.
         """
         end = max((record.cursor for record in step.records if record.cursor is not None), default=None)
         for anchor in anchors[:ASKED_ANCHORS]:
-            if end is not None and anchor.cursor > end:
+            if end is None or anchor.cursor > end:
                 since = whole_second(anchor.cursor)
                 yield pager.page(1, since=since, until=since + SECOND)
 

@@ -53,8 +53,13 @@ def says_end(page: Page, *, reached: int) -> bool:
     return not more and (total is None or reached >= total)
 
 
+def says_empty(page: Page) -> bool:
+    """Whether the first page of a list says that the list holds no call, and nothing on it says otherwise."""
+    return page.stated and not page.records and not page.facts.more and not page.facts.total
+
+
 def served(page: Page, asked: int) -> int:
-    """Return the size of a list's pages, judged by the first: what it states, or its length unless it is the last."""
-    if page.facts.size:
+    """Return the size of a list's pages, by its first: what it states if that can be, or its length unless it is the last."""
+    if page.facts.size and page.facts.size >= len(page.records):
         return page.facts.size
     return asked if says_end(page, reached=len(page.records)) else len(page.records) or asked

@@ -15,7 +15,7 @@ from datetime import datetime
 from etl.coverage import TICK, Span, Spans
 from etl.errors import ProviderRefused
 from etl.reading.source import Page
-from etl.reading.walks.ending import Ending, ends, says_end, served
+from etl.reading.walks.ending import Ending, ends, says_empty, says_end, served
 from etl.reading.walks.outline import ORDER_TOLERANCE, Outline, outline
 from etl.reading.walks.progress import Progress, key_of
 from etl.reading.walks.scan import scan
@@ -24,6 +24,9 @@ from etl.reading.walks.tie import TRIES, Tie
 
 STEP_BACKS = 100
 """The maximum number of steps back; a list that shrinks faster than it can be read is left to the next run."""
+
+FUTILE = 5
+"""The maximum number of steps back in a row from the same unchanged page; fewer may be calls that appear as others vanish."""
 
 
 def newest_first(
@@ -63,6 +66,10 @@ class _Walk:
         self.redealt = 0  # the same for pages that hold only calls of one instant
         self.suspect = False  # whether the previous page came from another place, so that the next may not follow on it
         self.said_end = False  # whether the page before said that it was the last
+        self.largest = 0  # the most records on any page
+        self.holes = Spans()  # between a page that was not full and the next one, since the last jump
+        self.shrunk_at: tuple[int, frozenset[str], int] | None = None  # the page that made the walk step back
+        self.futile = 0  # how often in a row the same page did, unchanged
         self.size = served(page, pages.size)
         self.tie = Tie()
         self.back = 1
@@ -92,8 +99,9 @@ class _Walk:
                     self._distrust(shape)
             elif self._shrunk(page) or self._landed_low(shape):
                 self.furthest = max(self.furthest, number)
-                yield self._step(page, Spans())
-                if self.step_backs > STEP_BACKS:
+                given_up = self.step_backs > STEP_BACKS
+                yield self._step(page, Spans(), notes=(Note.TOTAL_DISAGREES,) if given_up else ())
+                if given_up:
                     return
             else:
                 notes = self._joined(page, shape)
@@ -135,13 +143,22 @@ class _Walk:
         self.number += 1
 
     def _joined(self, page: Page, shape: Outline) -> tuple[Note, ...]:
-        """Leave a gap between a page that came from the wrong place and the next one, unless the two share a call."""
+        """
+        Leave a gap between a page that came from the wrong place and the next one, unless the two share a call.
+
+        The same after a page with fewer records than another has: the rest of what belongs there was not shown.
+        """
         suspect, self.suspect = self.suspect, bool(self.progress.unexplained)
-        if not suspect or self.progress.joined or shape.first is None:
+        self.largest = max(self.largest, len(page.records))
+        short = self.before is not None and not self.landing and len(self.before[0].records) < self.largest
+        if not (suspect or short) or self.progress.joined or shape.first is None:
             return ()
         self.tie.leave()
-        self.bound = min(self.bound, shape.first - shape.slack)
-        return (Note.PAGE_REPEATED,)
+        bound = min(self.bound, shape.first - shape.slack)
+        if bound < self.bound and not suspect:
+            self.holes |= Spans([Span(bound, self.bound)])
+        self.bound = bound
+        return (Note.PAGE_REPEATED if suspect else Note.PAGE_SHORT,)
 
     def _next_page(self, page: Page) -> Page | None:
         """
@@ -185,6 +202,7 @@ class _Walk:
             takes_back=takes_back,
             seen=seen,
             notes=notes,
+            empty_before=self.instants.claims_before if says_empty(page) and not self.progress.known else None,
         )
 
     def _read(self, page: Page, shape: Outline, *, tie_proven: bool, notes: tuple[Note, ...]) -> tuple[Step, bool]:
@@ -208,6 +226,8 @@ class _Walk:
         elif shape.last is not None:
             low = min(bound, shape.last + TICK + shape.slack)
         read = Spans([Span(low, bound)]) - hole
+        if ended.surely and page.facts.total is not None:  # all calls that the total counts were seen: none is in a hole
+            read |= self.holes
         self.bound = min(bound, low)
         self.remaining -= read
         notes = (*notes, Note.TOTAL_DISAGREES) if ended.here and not ended.surely else notes
@@ -258,6 +278,7 @@ class _Walk:
         if expected > self.number + 1:
             self.number = expected
             self.landing, self.before, self.lowest_seen = True, None, None
+            self.holes = Spans()
             self.tie.leave()
         else:
             self.number += 1
@@ -280,9 +301,15 @@ class _Walk:
         self.last_total = total
         if total is None or before is None or total >= before or self.progress.contradicted:
             return False
+        here = (self.number, frozenset(map(key_of, page.records)), total)
+        self.futile = self.futile + 1 if here == self.shrunk_at else 0
+        if self.futile >= FUTILE:  # nothing vanishes here: the total counts something else
+            self.progress.contradicted = True
+            return False
         self.tie.forget()
         if self.number == 1:
             return False
+        self.shrunk_at = here
         self._step_back(-(-(before - total) // self.size))
         return True
 
@@ -300,6 +327,7 @@ class _Walk:
         self.number = max(1, self.number - count)
         self.landing, self.said_end = True, False
         self.before = None
+        self.holes = Spans()
         self.step_backs += 1
 
     def _tie_proven(self, page: Page) -> bool | None:

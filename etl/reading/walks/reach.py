@@ -38,7 +38,7 @@ class Reach:
         self._pages = pages
         self.longest = max(SURELY, pages.found.longest)  # the longest window seen answered whole
         self.most = max(FEW, pages.found.most)  # the most calls seen in one answer; one with fewer was not cut for being large
-        self._doubted: tuple[datetime, Record] | None = None  # where a window began, and the first call that it showed
+        self._doubted: tuple[datetime, datetime] | None = None  # where a window began, and when the first call was that it showed
         self.cut = pages.found.cut  # whether a longer window was seen answered in part
 
     def see(self, since: datetime, newest: datetime, *, number: int) -> None:
@@ -70,14 +70,16 @@ class Reach:
         end = known.replace(microsecond=0) + SECOND
         start = max(end - length, ORIGIN)
         up_to, before = (_counted(self._pages.page(1, since=start, until=bound)) for bound in (end, end - SECOND))
-        if up_to is None or before is None or up_to <= before:
+        if up_to is None or before is None:
+            return False
+        if up_to <= before and self._lists(end - SECOND):
             return False
         self.longest = length
         return True
 
-    def doubt(self, since: datetime, first: Record) -> None:
-        """Note the first call that a window showed, if what lies before it is longer than what was seen answered whole."""
-        if first.cursor is not None and first.cursor - since > self.longest:
+    def doubt(self, since: datetime, first: datetime) -> None:
+        """Note when the first call was that a window showed, if the part before it is longer than what was seen whole."""
+        if first - since > self.longest:
             self._doubted = (since, first)
 
     def hid_beginning(self, until: datetime) -> bool:
@@ -88,14 +90,16 @@ class Reach:
         first call, which must be shown there. Nothing is asked where nothing is in doubt, nor a second time.
         """
         doubted, self._doubted = self._doubted, None
-        if doubted is None or (at := doubted[1].cursor) is None:
+        if doubted is None:
             return False
-        since, first = doubted
+        since, at = doubted
         start, length = at.replace(microsecond=0), at - since
         hidden = bool(self._pages.page(1, since=since, until=start).records)
         if not hidden and length > until - at:
             page = self._pages.page(1, since=start, until=start + length)
-            hidden = all(record.call_id != first.call_id for record in page.records)
+            # Of many calls of one instant any may be on the page.
+            shown = any(record.cursor is not None and record.cursor <= at for record in page.records)
+            hidden = not shown and self._lists(start)
         if hidden:
             self._limit_to(until - at)
         return hidden
@@ -109,6 +113,10 @@ class Reach:
         if newest is not None:
             self._limit_to(newest - (until - RECENT))
         return newest
+
+    def _lists(self, second: datetime) -> bool:
+        """Whether a call that was shown is still listed, asked for by its second alone: what was deleted since proves nothing."""
+        return bool(self._pages.page(1, since=second, until=second + SECOND).records)
 
     def _limit_to(self, longest: timedelta) -> None:
         self.longest = max(SURELY, longest)

@@ -13,7 +13,7 @@ from datetime import datetime
 from etl.coverage import Span, Spans
 from etl.errors import ProviderRefused
 from etl.reading.source import Page
-from etl.reading.walks.ending import ends, served
+from etl.reading.walks.ending import ends, says_empty, served
 from etl.reading.walks.progress import key_of
 from etl.reading.walks.step import NO_SUCH_PAGE, REFUSED, Instants, Note, Pages, Step, no_records
 
@@ -76,6 +76,7 @@ def scan(
                 horizon=tally.oldest if proven and claims_from is None else None,
                 seen=frozenset(tally.seen) if proven else frozenset(),
                 notes=(Note.PAGE_IGNORED,) if ignored and not proven else (),
+                empty_before=end if says_empty(page) and not tally.known and until is None else None,
             )
             if proven or (ended.here and not tally.seen):
                 return
@@ -153,6 +154,11 @@ class _Tally:
             return len(self.seen) >= max(self.totals[0], self.totals[-1])
         # Without a total: as many calls as positions, since calls of one instant may change their order.
         return self.passes > 1 and not self.grew and len(self.seen) >= self.places > 0
+
+    @property
+    def known(self) -> bool:
+        """Whether any pass has shown a call."""
+        return bool(self.seen) or self.oldest is not None
 
     @property
     def one_instant(self) -> bool:

@@ -22,6 +22,7 @@ class Note(StrEnum):
     ORDER_VIOLATED = "order_violated"
     PAGE_IGNORED = "page_ignored"
     PAGE_REPEATED = "page_repeated"
+    PAGE_SHORT = "page_short"
     TOTAL_DISAGREES = "total_disagrees"
     WINDOW_CUT = "window_cut"
     FILTER_IGNORED = "filter_ignored"
@@ -36,7 +37,8 @@ class Step:
     serves, is set if the list ended. `takes_back` says that everything this walk claimed before must be revoked. `total` is the
     provider's count over all pages, if it gives one. `seen` holds the ids of calls in `read` that may have been listed further
     back than on the last few pages. `read_so_far` is what the walk has read up to this step, if a later page may show that more
-    of it is settled.
+    of it is settled. `empty_before` is set where the list says that it holds no call at all, which proves something only if the
+    account is known to answer: then there is none before this instant.
     """
 
     records: tuple[Record, ...]
@@ -50,6 +52,7 @@ class Step:
     seen: frozenset[str] = frozenset()
     notes: tuple[Note, ...] = ()
     read_so_far: Spans = Spans()
+    empty_before: datetime | None = None
 
 
 class Pages(Protocol):

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import behind_fence
-from etl.warehouse.rollups.remaking import chunks_of, taken_from_view
+from etl.warehouse.rollups.remaking import chunks_of, source_of, taken_from_view
 from etl.warehouse.tables.rollups import OF_CALLS, pair_weekly, person_daily, talk_time_monthly
 
 _DAYS = bindparam("days", type_=ARRAY(Date))
@@ -59,7 +59,7 @@ class Differing(NamedTuple):
 def _difference(table: Table, unit: str) -> str:
     columns = ", ".join(column.name for column in table.columns)
     stored = f"SELECT {columns} FROM sync.{table.name} WHERE connection = :connection AND {unit} = ANY(:days)"  # noqa: S608
-    computed = f"SELECT {taken_from_view(table)} FROM public.{table.name} WHERE connection = :connection AND {unit} = ANY(:days)"  # noqa: S608
+    computed = f"SELECT {taken_from_view(table)} FROM {source_of(table)} WHERE connection = :connection AND {unit} = ANY(:days)"  # noqa: S608
     both = f"(({stored}) EXCEPT ALL ({computed})) UNION ALL (({computed}) EXCEPT ALL ({stored}))"
     return f"SELECT DISTINCT {unit} AS day FROM ({both}) AS differing ORDER BY 1"  # noqa: S608
 

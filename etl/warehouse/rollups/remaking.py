@@ -19,7 +19,15 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import behind_fence
-from etl.warehouse.tables.rollups import KEYED, OF_CALLS, pair_weekly, person_daily, talk_time_monthly
+from etl.warehouse.tables.rollups import (
+    KEYED,
+    OF_CALLS,
+    calls_hourly,
+    lines_hourly,
+    pair_weekly,
+    person_daily,
+    talk_time_monthly,
+)
 
 CHUNK = 100_000
 """The number of calls whose days are made again in one transaction, a single day of more excepted."""
@@ -36,6 +44,11 @@ def taken_from_view(table: Table) -> str:
     return ", ".join(_taken(column.name) for column in table.columns)
 
 
+def source_of(table: Table) -> str:
+    """Return the view that a stored roll-up is copied from: its reading view, or a wider one."""
+    return "sync.hourly" if table is calls_hourly else f"public.{table.name}"
+
+
 def _taken(name: str) -> str:
     if name in KEYED:
         salted = f"(SELECT salt FROM sync.salt) || convert_to({KEYED[name]}, 'UTF8')"  # noqa: S608 - names of ours
@@ -50,11 +63,36 @@ def _copied(table: Table, unit: str) -> tuple[str, str]:
     where = f"WHERE connection = :connection AND {unit} = ANY(:days)"
     return (
         f"DELETE FROM sync.{table.name} {where}",  # noqa: S608 - names of ours
-        f"INSERT INTO sync.{table.name} ({columns}) SELECT {taken} FROM public.{table.name} {where}",  # noqa: S608
+        f"INSERT INTO sync.{table.name} ({columns}) SELECT {taken} FROM {source_of(table)} {where}",  # noqa: S608
     )
 
 
-_REMAKE_CALLS = tuple(text(part).bindparams(_DAYS_OF) for table in OF_CALLS for part in _copied(table, "day"))
+# Where all calls of a day but its tests are of one direction (Tuple has none), its lines are what that direction occupied. To go
+# through them once more, as the view of lines does, would cost as much again.
+_OF_ONE_KIND = """
+    SELECT day FROM sync.calls_hourly
+    WHERE connection = :connection AND day = ANY(:days) AND NOT is_test
+    GROUP BY day
+    HAVING count(DISTINCT direction) = 1
+"""
+_LINES = (
+    "DELETE FROM sync.lines_hourly WHERE connection = :connection AND day = ANY(:days)",
+    f"""
+    INSERT INTO sync.lines_hourly (connection, day, hour, peak_concurrent, erlangs)
+    SELECT connection, day, hour, peak_concurrent, erlangs
+    FROM sync.calls_hourly
+    WHERE connection = :connection AND day = ANY(ARRAY({_OF_ONE_KIND})) AND NOT is_test AND peak_concurrent > 0
+    """,  # noqa: S608 - words of ours
+    f"""
+    INSERT INTO sync.lines_hourly (connection, day, hour, peak_concurrent, erlangs)
+    SELECT connection, day, hour, peak_concurrent, erlangs
+    FROM public.lines_hourly
+    WHERE connection = :connection AND day = ANY(ARRAY(SELECT unnest(CAST(:days AS date[])) EXCEPT {_OF_ONE_KIND}))
+    """,  # noqa: S608 - words of ours
+)
+_REMAKE_CALLS = tuple(
+    text(part).bindparams(_DAYS_OF) for table in OF_CALLS for part in (_LINES if table is lines_hourly else _copied(table, "day"))
+)
 _REMAKE_PEOPLE = tuple(text(part).bindparams(_DAYS_OF) for part in _copied(person_daily, "day"))
 _REMAKE_PAIRS = tuple(text(part).bindparams(_DAYS_OF) for part in _copied(pair_weekly, "week"))
 _REMAKE_MONTHS = tuple(

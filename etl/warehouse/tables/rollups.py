@@ -141,6 +141,7 @@ calls_hourly = Table(
         "answered_within_20s",
         "peak_concurrent",
     ),
+    required("erlangs", Numeric(18, 6), "The traffic of these calls in this hour in erlangs"),
     schema=MACHINE,
     comment="The stored rows of the view calls_hourly",
 )

@@ -206,10 +206,11 @@ def test_no_content_is_an_empty_list_and_no_call(connect: Connect) -> None:
     with pytest.raises(ProviderUnavailable):
         client.get_one("/calls/1", "data")
 
-    assert (answer.records, answer.fields, answer.departures) == (
+    assert (answer.records, answer.fields, answer.departures, answer.stated) == (
         (),
         {},
         frozenset({DriftNote("(answer).status", Drift.OUT_OF_RANGE, "204")}),
+        False,
     )
 
 

@@ -302,11 +302,12 @@ def test_a_clock_that_is_set_back_costs_one_window(make_clock: Callable[[], Any]
 # ── The day's budget ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_budget_of_a_day_is_spent_and_comes_back_at_midnight(make_clock: Callable[[], Any]) -> None:
+@pytest.mark.parametrize(("daily", "said"), [(1, "1 request"), (2, "2 requests"), (1000, "1,000 requests")])
+def test_the_budget_of_a_day_is_spent_and_comes_back_at_midnight(make_clock: Callable[[], Any], daily: int, said: str) -> None:
     """The sentence names the day and the setting."""
     clock = make_clock()
-    limiter = Limiter(limits=(), daily=2, clock=clock)
-    for _ in range(2):
+    limiter = Limiter(limits=(), daily=daily, clock=clock)
+    for _ in range(daily):
         limiter.acquire("voice").answered({}, None)
     with pytest.raises(BudgetSpent) as raised:
         limiter.acquire("voice")
@@ -314,7 +315,7 @@ def test_the_budget_of_a_day_is_spent_and_comes_back_at_midnight(make_clock: Cal
     limiter.acquire("voice")
 
     assert str(raised.value) == (
-        "the budget of 2 requests for 2026-03-15 (UTC) is spent. "
+        f"the budget of {said} for 2026-03-15 (UTC) is spent. "
         "What was loaded before stays, and the next sync continues there. "
         "Raise connections.voice.daily_requests if the provider allows more."
     )
@@ -587,7 +588,7 @@ def test_the_days_budget_is_that_of_the_utc_day_wherever_the_machine_stands(
             if room:
                 limiter.acquire("voice").answered({}, None)
             else:
-                with pytest.raises(BudgetSpent, match=r"1 requests for 2026-03-1[56] \(UTC\)"):
+                with pytest.raises(BudgetSpent, match=r"1 request for 2026-03-1[56] \(UTC\)"):
                     limiter.acquire("voice")
     finally:
         monkeypatch.undo()

@@ -24,7 +24,7 @@ from etl.warehouse.postgres import PostgresWarehouse
 
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)
 PERSONAL = (
-    "4155550100", "4155550101", "ada", "bea", "example.com", "hush", "Lovelace", "secret", "recordings",
+    "4155550100", "4155550101", "zoe", "kim", "example.com", "hush", "Lovelace", "secret", "recordings",
 )  # fmt: skip
 """Parts of what is personal in the calls of these tests; nothing that may be read holds any of them."""
 
@@ -40,15 +40,15 @@ def call(number: int, *, status: str = "completed") -> Derived:
     at = START + timedelta(hours=number)
     end = at + timedelta(minutes=5)
     row = CallRow(
-        *("voice", f"c{number}", "acme", at, status, status, "inbound", "+14155550100", "+14155550101", "agent-ada"),
+        *("voice", f"c{number}", "acme", at, status, status, "inbound", "+14155550100", "+14155550101", "agent-zoe"),
         *(at, at, at, at, end, 300, False, "hush: ended", "hush: failed", 7, Decimal("0.05"), "USD"),
         *("https://example.com/recordings/secret", "hush, hush", '{"note": "secret"}', '{"from": "+14155550100"}'),
-        *('{"email": "ada@example.com"}', at, at, "calls", at, at, at, None, b"", 1),
+        *('{"email": "zoe@example.com"}', at, at, "calls", at, at, at, None, b"", 1),
     )
     return Derived(
         row,
         tuple(
-            ParticipantRow("voice", f"c{number}", f"p{who[0]}", f"{who}@example.com", at, end, 300) for who in ("1ada", "2bea")
+            ParticipantRow("voice", f"c{number}", f"p{who[0]}", f"{who}@example.com", at, end, 300) for who in ("1zoe", "2kim")
         ),
         (),
         (MessageRow("voice", f"c{number}", "m1", 1, "user", "hush", "text", at),),
@@ -72,11 +72,11 @@ def held(request: pytest.FixtureRequest, database: Database) -> Database:
             page.bury(["c2"], gone_at=START + timedelta(days=1))
     with database.begin() as session:
         session.exec_driver_sql(f"UPDATE sync.connections SET agents_are_people = {request.param}")
-        session.exec_driver_sql("INSERT INTO people VALUES ('1ada@example.com', 'Ada Lovelace', 'engines')")
-        session.exec_driver_sql("INSERT INTO numbers VALUES ('+14155550101', 'Ada''s line', 'engines', 'Europe/London')")
+        session.exec_driver_sql("INSERT INTO people VALUES ('1zoe@example.com', 'Zoe Lovelace', 'engines')")
+        session.exec_driver_sql("INSERT INTO numbers VALUES ('+14155550101', 'Zoe''s line', 'engines', 'Europe/London')")
         session.exec_driver_sql("INSERT INTO provider_daily_totals VALUES ('voice', '2026-05-01', 3, now())")
         if request.param:
-            session.exec_driver_sql("UPDATE agents SET display_name = 'Ada Lovelace', name = 'ada'")
+            session.exec_driver_sql("UPDATE agents SET display_name = 'Zoe Lovelace', name = 'zoe'")
         session.exec_driver_sql("ANALYZE")
     return database
 
@@ -116,7 +116,7 @@ def shown(session: psycopg.Connection[Any], statement: str) -> str:
 
 def harmless(text: str, *, people: bool) -> bool:
     """Whether nothing personal is in it; the ids of agents that are machines are none."""
-    text = text if people else text.replace("agent-ada", "")
+    text = text if people else text.replace("agent-zoe", "")
     return not any(part in text for part in PERSONAL)
 
 

@@ -362,3 +362,32 @@ ROLLUPS = {
     "pair_weekly": pair_weekly,
 }
 """Every roll-up, and what works it out."""
+
+
+def facts(world: World, call: Call, *, has_message: bool) -> Row:
+    """Work out the row of `call_facts`."""
+    local = call["occurred_at"].astimezone(world.zone)
+    inbound, outbound = (call["direction"] == word for word in ("inbound", "outbound"))
+    spoken = talk(call)
+    return {
+        **{name: call[name] for name in ("connection", "call_id", "provider", "occurred_at", "direction", "status", "is_test")},
+        **{name: call[name] for name in ("duration_seconds", "agent_id", "currency", "end_reason", "error_reason", "latency_ms")},
+        "call_key": f"{call['connection']}:{call['call_id']}",
+        "is_leg": call["parent_call_id"] is not None,
+        "day": local.date(),
+        "local_hour": local.hour,
+        "iso_weekday": local.isoweekday(),
+        "is_open": call["status"] in OPEN,
+        "is_answered": answered(call),
+        "is_missed": inbound and answered(call) is False,
+        "is_abandoned": inbound and call["status"] == "canceled",
+        "is_short_call": spoken is not None and spoken < 10,
+        "talk_seconds": spoken,
+        "speed_of_answer_seconds": wait(call),
+        "our_number": call["to_address"] if inbound else call["from_address"] if outbound else None,
+        "customer_number": call["from_address"] if inbound else call["to_address"] if outbound else None,
+        "agent_name": world.agents.get((call["connection"], call["agent_id"])),
+        "cost": cost(call),
+        "has_recording": bool(call["recording_url"]),
+        "has_transcript": bool(call["transcript"]) or has_message,
+    }
