@@ -81,6 +81,15 @@ def test_the_analysts_queries_answer(synced: Stage) -> None:
         assert rows, f"no row (seed {SEED}): {query}"
 
 
+def test_the_metrics_queries_answer(synced: Stage) -> None:
+    """Each definition of metrics.md runs on the views that it names, and has rows to show."""
+    queries = blocks("metrics.md")
+    assert len(queries) == 6
+    with synced.database.begin() as session:
+        for query in queries:
+            assert ask(session, query.strip().removesuffix(";")), f"no row (seed {SEED}): {query}"
+
+
 def test_the_dashboards_role_sees_no_personal_data(synced: Stage) -> None:
     """The role that may read the schema masked reads what it needs, and neither addresses, transcripts, people nor records."""
     allowed = ["SELECT day, status, count(*), sum(cost) FROM masked.calls GROUP BY 1, 2", "SELECT * FROM masked.data_freshness"]

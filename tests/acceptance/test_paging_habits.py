@@ -159,7 +159,7 @@ def altered(provider: str, change: Callable[[dict[str, Any], int], object]) -> A
     """Return what changes the body of each page of the list; it is given the page's number too."""
 
     def alter(told: Told) -> None:
-        if told.path.endswith(("/calls", "/list")) and "action" not in told.query and "page" in told.query:
+        if told.path.endswith(("/calls", "/list")) and "page" in told.query and "action" not in told.query:
             body = json.loads(told.body)
             change(body, int(told.query["page"]))
             told.body = json.dumps(body).encode()

@@ -133,6 +133,7 @@ def test_forms_that_cannot_be_given(program: Program, arguments: list[str], happ
     [
         ("SELECT FRM", 'The query failed: column "frm" does not exist. It is at character 8.'),
         ("SELEC 1", "`etl sql` with a query does not run SELEC."),
+        ("SELECT $1", "The query failed: it has parameters ($1)."),
         ("/* by */ -- the way\n (SELECT 1/0)", "The query failed: division by zero."),
         ("SELECT nope FROM calls", 'The query failed: column "nope" does not exist. It is at character 8.'),
         ("SELECT * FROM nope", 'The query failed: relation "nope" does not exist. It is at character 15.'),

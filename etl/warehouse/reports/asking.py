@@ -125,6 +125,8 @@ def _refuse_what_may_write(query: str) -> None:
 def _misasked(error: psycopg.DatabaseError) -> UsageError | None:
     """Return what is wrong with a query, in the server's words; None where it is not the query's fault."""
     said, code = error.diag.message_primary, error.sqlstate
+    if code == "08P01":  # no connection is lost: the server wants values for the query's parameters
+        return UsageError("The query failed: it has parameters ($1).", safe=SAFE, hint="Write the values in their places.")
     if (isinstance(error, psycopg.OperationalError) and code is None) or (code or "").startswith(("08", "53", "57P", "58", "XX")):
         return None
     place = f" It is at character {error.diag.statement_position}." if error.diag.statement_position else ""
