@@ -5,6 +5,6 @@ What they show is written in `dashboards/superset/*.toml` (the wheel carries the
 the archive that Superset imports. The forms of its files are those of Superset 6.1's own exports.
 """
 
-from etl.superset.bundle import write_bundle
+from etl.superset.bundle import queries, write_bundle
 
-__all__ = ["write_bundle"]
+__all__ = ["queries", "write_bundle"]

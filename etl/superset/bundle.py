@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -15,6 +15,7 @@ from etl.superset.definitions import Chart, Dashboard, Dataset, Definitions, rea
 Document = dict[str, Any]
 
 DATABASE = "Call warehouse"
+TIMES = ("date", "timestamp")
 _HEADER = "Up to when is this complete, and was it proven?"
 _TWELFTHS = 12
 _ROOT = "call_warehouse"
@@ -22,11 +23,20 @@ _LONG_AGO = (2026, 1, 1, 0, 0, 0)
 """The time of every member of the archive: the same definitions make the same bytes."""
 
 
-def write_bundle(file: Path, *, address: str, columns: Mapping[str, list[Document]]) -> None:
+Columns = Mapping[str, Sequence[tuple[str, str]]]
+"""For each dataset the name and the type of each of its columns."""
+
+
+def queries() -> dict[str, str]:
+    """Return the query of each dataset."""
+    found = read().datasets
+    return {name: one.sql or f"SELECT * FROM masked.{name}" for name, one in found.items()}  # noqa: S608 - ours
+
+
+def write_bundle(file: Path, *, address: str, columns: Columns) -> None:
     """
     Write the archive for the warehouse at `address` (SQLAlchemy's form, as Superset's driver psycopg2 takes it).
 
-    `columns`: for each dataset its columns, `column_name` and `type`, as `documents` puts them into it.
     Raises OSError if the file cannot be written.
     """
     with zipfile.ZipFile(file, "w", compression=zipfile.ZIP_DEFLATED) as archive:
@@ -36,9 +46,9 @@ def write_bundle(file: Path, *, address: str, columns: Mapping[str, list[Documen
             archive.writestr(member, json.dumps(document, indent=1, ensure_ascii=False))
 
 
-def documents(definitions: Definitions, *, address: str, columns: Mapping[str, list[Document]]) -> Iterator[tuple[str, Document]]:
+def documents(definitions: Definitions, *, address: str, columns: Columns) -> Iterator[tuple[str, Document]]:
     """Return each file of the archive: its path below the root, and what it holds."""
-    # Without a `type` both ways of importing take it: as a dashboard by the menu, and as assets, which also updates what is there.
+    # Without a `type` both ways of importing take it: as dashboards, by the menu, and as assets, which updates what is there.
     yield "metadata.yaml", {"version": "1.0.0", "timestamp": "2026-01-01T00:00:00+00:00"}
     yield (
         "databases/warehouse.yaml",
@@ -55,14 +65,14 @@ def documents(definitions: Definitions, *, address: str, columns: Mapping[str, l
         },
     )
     for name, dataset in definitions.datasets.items():
-        yield f"datasets/warehouse/{name}.yaml", _dataset(name, dataset, columns.get(name, []))
+        yield f"datasets/warehouse/{name}.yaml", _dataset(name, dataset, columns[name])
     for page, dashboard in definitions.dashboards.items():
         for chart in _charts(dashboard):
             yield f"charts/{page}_{_slug(_title(chart))}.yaml", _chart(page, chart, definitions.datasets[chart.dataset])
         yield f"dashboards/{page}.yaml", _dashboard(page, dashboard)
 
 
-def _dataset(name: str, dataset: Dataset, columns: list[Document]) -> Document:
+def _dataset(name: str, dataset: Dataset, columns: Sequence[tuple[str, str]]) -> Document:
     return {
         "table_name": name,
         "schema": "masked",
@@ -71,7 +81,10 @@ def _dataset(name: str, dataset: Dataset, columns: list[Document]) -> Document:
         "main_dttm_col": dataset.time,
         "uuid": _uuid("dataset", name),
         "database_uuid": _uuid("database"),
-        "columns": [{**column, "is_dttm": _is_time(column), "groupby": True, "filterable": True} for column in columns],
+        "columns": [
+            {"column_name": column, "type": kind.upper(), "is_dttm": kind.startswith(TIMES), "groupby": True, "filterable": True}
+            for column, kind in columns
+        ],
         "metrics": [
             {
                 "metric_name": key,
@@ -84,10 +97,6 @@ def _dataset(name: str, dataset: Dataset, columns: list[Document]) -> Document:
         ],
         "version": "1.0.0",
     }
-
-
-def _is_time(column: Document) -> bool:
-    return str(column.get("type", "")).upper().startswith(("DATE", "TIMESTAMP"))
 
 
 def _chart(page: str, chart: Chart, dataset: Dataset) -> Document:
@@ -184,7 +193,12 @@ def _filter(page: str, name: str, dashboard: Dashboard) -> Document:
         "name": _FILTERS[name],
         "filterType": "filter_select",
         "targets": [{"datasetUuid": _uuid("dataset", dashboard.filtered), "column": {"name": name}}],
-        "controlValues": {"multiSelect": True, "enableEmptyFilter": False, "defaultToFirstItem": False, "searchAllOptions": False},
+        "controlValues": {
+            "multiSelect": True,
+            "enableEmptyFilter": False,
+            "defaultToFirstItem": False,
+            "searchAllOptions": False,
+        },
         "defaultDataMask": chosen,
         **everywhere,
     }

@@ -89,7 +89,12 @@ def _shares(chart: Chart, dataset: Dataset) -> Params:
 
 
 def _lines(chart: Chart, dataset: Dataset) -> Params:
-    return {**_over_time(chart, dataset), "viz_type": "echarts_timeseries_line", "markerEnabled": False, "y_axis_bounds": [0, None]}
+    return {
+        **_over_time(chart, dataset),
+        "viz_type": "echarts_timeseries_line",
+        "markerEnabled": False,
+        "y_axis_bounds": [0, None],
+    }
 
 
 def _heat(chart: Chart, dataset: Dataset) -> Params:
@@ -135,6 +140,7 @@ def _ranked(chart: Chart, dataset: Dataset) -> Params:
 
 
 def _table(chart: Chart, dataset: Dataset) -> Params:
+    metrics = [dataset.metrics[name] for name in chart.metrics]
     return {
         "viz_type": "table",
         "query_mode": "aggregate",
@@ -144,7 +150,7 @@ def _table(chart: Chart, dataset: Dataset) -> Params:
         "timeseries_limit_metric": chart.metrics[0],
         "show_cell_bars": True,
         "table_timestamp_format": "smart_date",
-        "column_config": {dataset.metrics[name].label: {"d3NumberFormat": dataset.metrics[name].format} for name in chart.metrics},
+        "column_config": {metric.label: {"d3NumberFormat": metric.format} for metric in metrics},
     }
 
 

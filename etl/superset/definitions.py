@@ -79,7 +79,11 @@ PAGES = ("calls", "agents", "pairing", "whole")
 
 
 def read() -> Definitions:
-    """Read the folder that came with this program. Raises msgspec.ValidationError, which names the place, where it is at odds with the forms."""
+    """
+    Read the folder that came with this program.
+
+    Raises msgspec.ValidationError, which names the place, where it is at odds with the forms.
+    """
     folder = _folder()
     return Definitions(
         datasets=msgspec.convert(_toml(folder / "datasets.toml"), dict[str, Dataset]),
