@@ -227,6 +227,19 @@ def sql(
     ask(context.obj, query, as_json=as_json, as_csv=as_csv)
 
 
+@app.command(short_help="Write dashboards for Superset.")
+def dashboards(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(parser=Path, metavar="[FILE]", help="Where to write them.")] = Path("dashboards.zip"),
+    *,
+    role: Annotated[str, typer.Option(help="The role of the database server that Superset reads as.")] = "dashboards",
+) -> None:
+    """Write four dashboards over the schema masked as a bundle that Superset 6.1 imports."""
+    from etl.cli.dashboards import write_dashboards
+
+    write_dashboards(context.obj, path, role=role)
+
+
 @app.command(short_help="Serve the four provider APIs on loopback, with made-up calls.")
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on loopback; 0: a free one.")] = 8765,

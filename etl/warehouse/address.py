@@ -130,3 +130,10 @@ def _hosts(text: str) -> dict[str, str]:
         "host": ",".join(part["host"].strip("[]") for part in named),
         "port": ",".join(part["port"] or "5432" for part in named),
     }
+
+
+def for_superset(url: str, role: str) -> str:
+    """Return the address by which Superset reads as `role`; it asks for the password where its own mask stands for one."""
+    parsed = parse_url(url)
+    mask = "XXXXXXXXXX" if parsed.host else None
+    return parsed.set(drivername="postgresql+psycopg2", username=role, password=mask).render_as_string(hide_password=False)

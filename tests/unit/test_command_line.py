@@ -31,5 +31,6 @@ def test_no_path_is_checked_by_the_library() -> None:
         "init path": Path,
         "backup path": Path,
         "restore path": Path,
+        "dashboards path": Path,
         "demo keep": Path,
     }

@@ -1,0 +1,79 @@
+"""The dashboards for Superset: every chart names what its dataset has, and the same definitions make the same archive."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from etl.superset import queries, write_bundle
+from etl.superset.bundle import documents
+from etl.superset.definitions import Chart, read
+
+ADDRESS = "postgresql+psycopg2://dashboards:XXXXXXXXXX@warehouse.example.com/calls"
+COLUMNS = {name: [("connection", "text"), ("day", "date")] for name in queries()}
+
+DEFINITIONS = read()
+CHARTS = [
+    pytest.param(chart, id=f"{page}: {chart.title or chart.kind}")
+    for page, dashboard in DEFINITIONS.dashboards.items()
+    for row in dashboard.rows
+    for chart in row.charts
+]
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_a_chart_shows_metrics_that_its_dataset_has(chart: Chart) -> None:
+    """Whatever it names is defined once, in the dataset."""
+    named = [*chart.metrics, *([chart.metric] if chart.metric else [])]
+
+    assert set(named) <= DEFINITIONS.datasets[chart.dataset].metrics.keys()
+
+
+def test_every_dashboard_says_up_to_when_its_numbers_are_complete() -> None:
+    """So that a gap never looks like a quiet day."""
+    kinds = {page: [chart.dataset for row in one.rows for chart in row.charts] for page, one in DEFINITIONS.dashboards.items()}
+
+    assert {page: "data_freshness" in datasets for page, datasets in kinds.items()} == dict.fromkeys(kinds, True)
+
+
+def test_the_same_definitions_make_the_same_archive(tmp_path: Path) -> None:
+    """Byte for byte; each chart of a dashboard is in it, under the identifier that the dashboard names."""
+    first, second = tmp_path / "first.zip", tmp_path / "second.zip"
+    write_bundle(first, address=ADDRESS, columns=COLUMNS)
+    write_bundle(second, address=ADDRESS, columns=COLUMNS)
+
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as archive:
+        held = {name: json.loads(archive.read(name)) for name in archive.namelist()}
+    assert len(held) == len({*held})
+    charts = {document["uuid"] for name, document in held.items() if "/charts/" in name}
+    shown = {
+        place["meta"]["uuid"]
+        for name, document in held.items()
+        if "/dashboards/" in name
+        for place in document["position"].values()
+        if isinstance(place, dict) and place["type"] == "CHART"
+    }
+    assert charts == shown
+    assert len(charts) == len(CHARTS)
+
+
+def test_a_row_is_no_wider_than_the_page() -> None:
+    """Superset's pages have twelve columns."""
+    wide = [
+        row
+        for dashboard in DEFINITIONS.dashboards.values()
+        for row in dashboard.rows
+        if sum(chart.width or 12 // len(row.charts) for chart in row.charts) > 12
+    ]
+
+    assert wide == []
+
+
+def test_only_what_the_definitions_say_is_in_it() -> None:
+    """A database, its datasets, the charts and the dashboards; no password but Superset's own mask."""
+    made = dict(documents(DEFINITIONS, address=ADDRESS, columns=COLUMNS))
+
+    assert {path.split("/")[0] for path in made} == {"metadata.yaml", "databases", "datasets", "charts", "dashboards"}
+    assert made["databases/warehouse.yaml"]["sqlalchemy_uri"] == ADDRESS
