@@ -184,7 +184,7 @@ class Allowance:
             self._keep(then)
         self._count += unseen
         if self._quota is not None:
-            self._quota = replace(self._quota, remaining=0)
+            self._quota = replace(self._quota, remaining=max(0, self._quota.remaining - (unseen or _MOST_UNSEEN)))
 
     def restrict(self, *, limits: Iterable[Limit], daily: int | None) -> None:
         """Keep these limits as well, because another connection shares the account."""

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from etl.errors import AccountBusy, GaveWay
 from etl.http.accounts import Accounts, NoBook
+from etl.http.allowance import Allowance
 from etl.http.limits import Limiter
+from etl.http.quota import Quota
 from etl.provider import Limit
-from etl.runs.allowances import AllowanceBook
+from etl.runs.allowances import AllowanceBook, Found
 from tests.memory.allowances import MemoryAllowances, Shared
 
 START = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -203,3 +205,17 @@ def test_no_limit_is_exceeded_whoever_is_killed(
     for limit in limits:
         late = itertools.islice(arrivals, limit.requests, None)
         assert [arrival for before, arrival in zip(arrivals, late, strict=False) if arrival - before < limit.per] == []
+
+
+@pytest.mark.parametrize(("remaining", "wait"), [(9_000, 0), (201, 0), (200, 58), (3, 58)])
+def test_after_a_kill_a_servers_count_is_lower_by_what_nobody_saw(remaining: int, wait: int) -> None:
+    """The killed owner sent no more than 200 requests after it had last saved: only a count below that makes its heir wait."""
+    killed, heir = Allowance(limits=[], daily=None), Allowance(limits=[], daily=None)
+    ends = START + timedelta(minutes=1)
+    killed.sent(START)
+    killed.answered(START, Quota(remaining=remaining, resets_at=ends, window=ends, limit=10_000))
+    now = START + 2 * SECOND
+
+    heir.remember(Found(killed.standing(START), is_orphan=True), now)
+
+    assert heir.wait(now) == timedelta(seconds=wait)
