@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -37,8 +38,18 @@ def write_bundle(file: Path, *, address: str, columns: Columns) -> None:
     """
     Write the archive for the warehouse at `address` (SQLAlchemy's form, as Superset's driver psycopg2 takes it).
 
-    Raises OSError if the file cannot be written.
+    It is written beside its place and put there when it is whole. Raises OSError if it cannot be written.
     """
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    try:
+        _write(unfinished, address=address, columns=columns)
+        unfinished.replace(file)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def _write(file: Path, *, address: str, columns: Columns) -> None:
     with zipfile.ZipFile(file, "w", compression=zipfile.ZIP_DEFLATED) as archive:
         for path, document in documents(read(), address=address, columns=columns):
             # JSON is YAML: every reader of YAML takes it.

@@ -133,7 +133,11 @@ def _hosts(text: str) -> dict[str, str]:
 
 
 def for_superset(url: str, role: str) -> str:
-    """Return the address by which Superset reads as `role`; it asks for the password where its own mask stands for one."""
-    parsed = parse_url(url)
+    """
+    Return the address by which Superset reads as `role`; it asks for the password where its own mask stands for one.
+
+    Options that are a secret of ours, or name a file of this machine, are left out.
+    """
+    parsed = parse_url(url).difference_update_query(["user", "password", "passfile", "sslpassword", "sslkey", "sslcert"])
     mask = "XXXXXXXXXX" if parsed.host else None
     return parsed.set(drivername="postgresql+psycopg2", username=role, password=mask).render_as_string(hide_password=False)

@@ -9,6 +9,7 @@ import pytest
 from etl.superset import queries, write_bundle
 from etl.superset.bundle import documents
 from etl.superset.definitions import Chart, read
+from etl.warehouse.address import for_superset
 
 ADDRESS = "postgresql+psycopg2://dashboards:XXXXXXXXXX@warehouse.example.com/calls"
 COLUMNS = {name: [("connection", "text"), ("day", "date")] for name in queries()}
@@ -77,3 +78,23 @@ def test_only_what_the_definitions_say_is_in_it() -> None:
 
     assert {path.split("/")[0] for path in made} == {"metadata.yaml", "databases", "datasets", "charts", "dashboards"}
     assert made["databases/warehouse.yaml"]["sqlalchemy_uri"] == ADDRESS
+
+
+def test_the_address_in_it_holds_no_secret_of_ours() -> None:
+    """Neither the password nor an option that is one; where Superset needs a password its own mask stands."""
+    given = "postgresql://etl:made-up@warehouse.example.com/calls?sslmode=require&password=made-up&sslpassword=made-up"
+
+    assert for_superset(given, "dashboards") == (
+        "postgresql+psycopg2://dashboards:XXXXXXXXXX@warehouse.example.com/calls?sslmode=require"
+    )
+
+
+def test_a_bundle_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    """Without the columns of its datasets it fails in the middle: the file before stays, and nothing beside it."""
+    file = tmp_path / "dashboards.zip"
+    file.write_bytes(b"before")
+
+    with pytest.raises(KeyError):
+        write_bundle(file, address=ADDRESS, columns={})
+
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"dashboards.zip": b"before"}
