@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, MetaData, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -68,6 +70,34 @@ call_facts = Table(
     Column("has_transcript", Boolean),
 )
 
+_COUNTS = (
+    "calls",
+    "open_calls",
+    "answered",
+    "completed",
+    "missed",
+    "abandoned",
+    "busy",
+    "no_answer",
+    "failed",
+    "canceled",
+    "rejected",
+    "voicemail",
+    "unknown",
+    "short_calls",
+    "talk_seconds",
+    "duration_seconds",
+    "answer_wait_seconds",
+    "answer_wait_calls",
+    "answered_within_20s",
+)
+
+
+def _counts() -> list[Column[Any]]:
+    """Return what a day's calls are counted by, for every relation of its own."""
+    return [*(Column(name, BigInteger) for name in _COUNTS), Column("cost", Numeric(38, 6))]
+
+
 calls_daily = Table(
     "calls_daily",
     _VIEWS,
@@ -77,26 +107,7 @@ calls_daily = Table(
     Column("is_test", Boolean),
     Column("currency", Text),
     Column("provider", Text),
-    Column("calls", BigInteger),
-    Column("open_calls", BigInteger),
-    Column("answered", BigInteger),
-    Column("completed", BigInteger),
-    Column("missed", BigInteger),
-    Column("abandoned", BigInteger),
-    Column("busy", BigInteger),
-    Column("no_answer", BigInteger),
-    Column("failed", BigInteger),
-    Column("canceled", BigInteger),
-    Column("rejected", BigInteger),
-    Column("voicemail", BigInteger),
-    Column("unknown", BigInteger),
-    Column("short_calls", BigInteger),
-    Column("talk_seconds", BigInteger),
-    Column("duration_seconds", BigInteger),
-    Column("answer_wait_seconds", BigInteger),
-    Column("answer_wait_calls", BigInteger),
-    Column("answered_within_20s", BigInteger),
-    Column("cost", Numeric(38, 6)),
+    *_counts(),
 )
 
 agent_daily = Table(
@@ -110,26 +121,7 @@ agent_daily = Table(
     Column("agent_id", Text),
     Column("agent_name", Text),
     Column("provider", Text),
-    Column("calls", BigInteger),
-    Column("open_calls", BigInteger),
-    Column("answered", BigInteger),
-    Column("completed", BigInteger),
-    Column("missed", BigInteger),
-    Column("abandoned", BigInteger),
-    Column("busy", BigInteger),
-    Column("no_answer", BigInteger),
-    Column("failed", BigInteger),
-    Column("canceled", BigInteger),
-    Column("rejected", BigInteger),
-    Column("voicemail", BigInteger),
-    Column("unknown", BigInteger),
-    Column("short_calls", BigInteger),
-    Column("talk_seconds", BigInteger),
-    Column("duration_seconds", BigInteger),
-    Column("answer_wait_seconds", BigInteger),
-    Column("answer_wait_calls", BigInteger),
-    Column("answered_within_20s", BigInteger),
-    Column("cost", Numeric(38, 6)),
+    *_counts(),
 )
 
 calls_hourly = Table(
