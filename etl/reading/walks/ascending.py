@@ -171,12 +171,15 @@ class _Walk:
 
     def _opened_next(self, edge: datetime) -> bool:
         """Open the window after the one that was read up to `edge`; return False if it was the last of this walk."""
-        if edge >= self.until or self.windows > WINDOWS:
-            self.reach.remember()
+        if self._is_last(edge):
             return False
         self.since = whole_second(edge)
         self._open()
         return True
+
+    def _is_last(self, edge: datetime) -> bool:
+        """Whether the window that was read up to `edge` is the last one of this walk."""
+        return edge >= self.until or self.windows > WINDOWS
 
     def _hides_all(self, page: Page, shape: Outline) -> bool:
         """Whether the first answer of a walk shows nothing although there are calls. Then a shorter window is opened."""
@@ -204,7 +207,9 @@ class _Walk:
         """Claim a window up to `edge`. Windows without a call are claimed once a later answer shows that there was no outage."""
         self.quiet = not page.records
         newest = self.known or self.held
-        if self.quiet and (edge >= self.until or self.windows > WINDOWS) and newest is not None:
+        if self._is_last(edge):
+            self.reach.remember()  # before the step, with which it is stored
+        if self.quiet and self._is_last(edge) and newest is not None:
             known = whole_second(newest)
             self.quiet = not self.pages.page(1, since=known, until=known + SECOND).records
         if self.quiet:

@@ -137,6 +137,18 @@ def test_whatever_part_of_a_window_is_answered_all_of_it_is_read(habit: dict[str
     assert len(listed.asks) < 320
 
 
+@pytest.mark.parametrize("habit", [{}, *HABITS.values()], ids=["the whole window", *HABITS])
+def test_what_is_found_out_is_known_before_the_last_step_is_handed_over(habit: dict[str, object]) -> None:
+    """It is stored together with a step, while the walk may already have gone on; nothing comes after the last one."""
+    listed = partial(each_day(), **{name: value for name, value in habit.items() if name != "size"})
+    listed.size = int(str(habit.get("size", listed.size)))
+
+    found = [listed.found for _ in ascending(listed, span=Span(EPOCH - 2 * DAY, listed.now))]
+
+    assert found[-1] == listed.found
+    assert habit or found[-1].longest > 90 * DAY
+
+
 @given(
     seed=st.integers(0, 10_000),
     count=st.integers(1, 400),
