@@ -241,7 +241,7 @@ class Connector:
     def reserved(self, account: Account) -> Iterator[None]:
         """See `Connect.reserved`."""
         connection, provider = self._chosen[account.connection], account.provider
-        token = connection.token.get_secret_value() if connection.token else ""
+        token = _token(connection)
         limits, daily = limits_of(connection, provider), connection.daily_requests
         with self._accounts.limiter(provider.name, token, limits=limits, daily=daily) as limiter:
             self._limiters[account.connection] = limiter
@@ -249,6 +249,10 @@ class Connector:
                 yield
             finally:
                 del self._limiters[account.connection]
+
+    def account_of(self, account: Account) -> str:
+        """Return what the connections of one account at their provider have in common. Raises WarehouseError."""
+        return self._accounts.account(account.provider.name, _token(self._chosen[account.connection]))
 
     def spent(self, account: Account) -> int:
         """Return how many requests of the UTC day are spent of a reserved account."""
@@ -277,3 +281,7 @@ class Connector:
             random=self._effects.random,
             allow_http=connection.allow_http,
         )
+
+
+def _token(connection: ConnectionSettings) -> str:
+    return connection.token.get_secret_value() if connection.token else ""

@@ -22,6 +22,7 @@ Duration = Annotated[timedelta, BeforeValidator(values.duration)]
 Folder = Annotated[Path, AfterValidator(values.folder)]
 Seconds = Annotated[float, BeforeValidator(values.number), Field(allow_inf_nan=False, gt=0, le=86_400)]
 Share = Annotated[float, BeforeValidator(values.number), Field(allow_inf_nan=False, ge=0, le=1)]
+Schedule = Annotated[str, AfterValidator(values.schedule)]
 Text = Annotated[str, Field(min_length=1)]
 
 _PASSWORDS = (
@@ -63,6 +64,13 @@ class HttpSettings(_Section):
     max_response_mb: Annotated[Count, Field(le=4096)] = 64
 
 
+class WorkerSettings(_Section):
+    """How `etl worker` works: so many jobs at once; `stop_after` is how long it may take to end when it is told to."""
+
+    concurrency: Annotated[Count, Field(le=64)] = 8
+    stop_after: Duration = timedelta(seconds=45)
+
+
 class ConnectionSettings(_Section):
     """One account at one provider. None means that the key is left out; then the provider's own facts apply."""
 
@@ -76,7 +84,8 @@ class ConnectionSettings(_Section):
     retention: Duration | None = None
     rate_limit: Annotated[Limit, BeforeValidator(values.rate)] | None = None
     daily_requests: Count | None = None
-    schedule: Annotated[str, AfterValidator(values.schedule)] | None = None
+    schedule: Schedule = "*/15 * * * *"
+    audit_schedule: Schedule = "17 3 * * *"
     details: bool = True
     max_open_age: Duration = timedelta(days=7)
     max_delete_share: Share = 0.2
@@ -132,6 +141,7 @@ class Settings(BaseSettings):
 
     warehouse: WarehouseSettings = WarehouseSettings()
     http: HttpSettings = HttpSettings()
+    worker: WorkerSettings = WorkerSettings()
     connections: dict[Annotated[str, AfterValidator(values.name)], ConnectionSettings] = Field(default_factory=dict)
 
     @classmethod
