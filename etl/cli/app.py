@@ -195,6 +195,14 @@ def restore(
     restore_warehouse(context.obj, path, as_json=as_json)
 
 
+@app.command(short_help="Remove records of the program that are older than [retention] says.")
+def prune(context: typer.Context, *, as_json: Json = False) -> None:
+    """Remove runs, audits and other records of the program itself that are older than [retention] says; never a call."""
+    from etl.cli.pruning import prune_records
+
+    prune_records(context.obj, as_json=as_json)
+
+
 @app.command(short_help="Let a database role read the warehouse, in full or masked.")
 def grant(
     context: typer.Context,
