@@ -67,10 +67,16 @@ def check(context: typer.Context, *, as_json: Json = False) -> None:
 
 
 @app.command(short_help="Bring the warehouse's schema to the newest version.")
-def migrate(context: typer.Context) -> None:
+def migrate(
+    context: typer.Context,
+    *,
+    look: Annotated[bool, typer.Option("--check", help="Only say whether it is due, and exit with 1 if it is.")] = False,
+) -> None:
     """Bring the warehouse's schema to the newest version."""
-    from etl.cli.setup import migrate_warehouse
+    from etl.cli.setup import check_schema, migrate_warehouse
 
+    if look:
+        raise typer.Exit(check_schema(context.obj))
     migrate_warehouse(context.obj)
 
 
