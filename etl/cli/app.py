@@ -241,6 +241,24 @@ def sql(
     ask(context.obj, query, as_json=as_json, as_csv=as_csv)
 
 
+@app.command(short_help="Write Parquet files of what has changed.")
+def export(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(parser=Path, metavar="DIR", help="The folder: a new one, or one of an earlier export.")],
+    relations: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[RELATION]...", help="Also these; none: call_facts, call_participants and the roll-ups."),
+    ] = None,
+    *,
+    masked: Annotated[bool, typer.Option("--masked", help="From the schema masked, which holds no personal datum.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a folder of Parquet files up to date, one for each relation, connection and month, all of one instant."""
+    from etl.cli.exporting import export_relations
+
+    export_relations(context.obj, path, tuple(relations or ()), masked=masked, as_json=as_json)
+
+
 @app.command(short_help="Write dashboards for Superset.")
 def dashboards(
     context: typer.Context,
