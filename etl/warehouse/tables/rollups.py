@@ -230,5 +230,12 @@ KEYED = {
 }
 """The keys that stored roll-ups keep, and what each is the salted hash of, in the columns of the reading view."""
 
+
+def keyed(name: str) -> str:
+    """Return the SQL that makes a key that stored roll-ups keep."""
+    salted = f"(SELECT salt FROM sync.salt) || convert_to({KEYED[name]}, 'UTF8')"  # noqa: S608 - names of ours
+    return f"coalesce(substr(encode(sha256({salted}), 'hex'), 1, 32), '')"
+
+
 OF_CALLS = (calls_daily, agent_daily, calls_hourly, lines_hourly, talk_time_daily)
 """The roll-ups of calls by day, in the order in which they are made."""
