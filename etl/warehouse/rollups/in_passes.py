@@ -132,13 +132,9 @@ _SWEEP = f"""
         SELECT {_LINES} WHERE (SELECT count(*) > 1 FROM kinds WHERE kind & 1 = 0)
     ),
     edges AS (
-        SELECT (swept.kind::bigint << 56) + began * 4 + 2 AS key, 1 AS change
-        FROM swept
-        JOIN occupied ON occupied.kind = swept.kind
+        SELECT (kind::bigint << 56) + began * 4 + 2 AS key, 1 AS change FROM occupied
         UNION ALL
-        SELECT (swept.kind::bigint << 56) + ended * 4, -1
-        FROM swept
-        JOIN occupied ON occupied.kind = swept.kind
+        SELECT (kind::bigint << 56) + ended * 4, -1 FROM occupied
         UNION ALL
         SELECT ({_LINES}::bigint << 56) + edge, change
         FROM occupied
