@@ -1,0 +1,48 @@
+"""Asks every question of the cookbook, and holds the answer to one worked out in plain Python and to the one on the page."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from types import ModuleType
+
+import pytest
+
+from tests.acceptance.cookbook import engineering, finance, load, sales, support
+from tests.acceptance.cookbook.asking import Answering, Question, ask, at_the_time, questions, table
+from tests.acceptance.cookbook.world import Company
+
+BY: dict[str, tuple[ModuleType, ...]] = {
+    "engineering.md": (engineering,),
+    "finance.md": (finance,),
+    "sales.md": (sales,),
+    "support.md": (support, load),
+}
+ANSWERS: dict[str, dict[str, Answering]] = {
+    page: {title: answering for by in modules for title, answering in by.ANSWERS.items()} for page, modules in BY.items()
+}
+QUESTIONS = questions()
+
+
+def test_every_question_has_an_answer_worked_out_in_python_and_every_answer_its_question() -> None:
+    """Page by page; and there are at least the 25 that were asked for."""
+    asked: dict[str, set[str]] = {}
+    for question in QUESTIONS:
+        asked.setdefault(question.page, set()).add(question.title)
+    assert asked == {page: set(answers) for page, answers in ANSWERS.items()}
+    titles = [question.title for question in QUESTIONS]
+    assert len(set(titles)) == len(titles) == len(reduce(or_, ANSWERS.values()))
+    assert len(titles) >= 25
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.title)
+def test_the_answer_is_the_one_worked_out_in_python_and_the_page_shows_it(company: Company, question: Question) -> None:
+    """Whole rows in their order; asked by a session in another time zone than the reports'."""
+    with company.stage.database.engine.connect() as session:
+        at_the_time(session)
+        session.exec_driver_sql("SET LOCAL TIME ZONE 'America/Los_Angeles'")
+        columns, rows = ask(session, question.query)
+        session.rollback()
+    assert rows == ANSWERS[question.page][question.title](company)
+    assert rows and len(rows) <= 16
+    assert question.shown == table(columns, rows), f"in docs/cookbook/{question.page} should stand:\n\n{table(columns, rows)}\n"
