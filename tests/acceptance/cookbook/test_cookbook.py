@@ -8,15 +8,17 @@ from types import ModuleType
 
 import pytest
 
-from tests.acceptance.cookbook import engineering, finance, load, sales, support
+from tests.acceptance.cookbook import data, engineering, finance, load, sales, support, voice_ai
 from tests.acceptance.cookbook.asking import Answering, Question, ask, at_the_time, questions, table
 from tests.acceptance.cookbook.world import Company
 
 BY: dict[str, tuple[ModuleType, ...]] = {
+    "data.md": (data,),
     "engineering.md": (engineering,),
     "finance.md": (finance,),
     "sales.md": (sales,),
     "support.md": (support, load),
+    "voice-ai.md": (voice_ai,),
 }
 ANSWERS: dict[str, dict[str, Answering]] = {
     page: {title: answering for by in modules for title, answering in by.ANSWERS.items()} for page, modules in BY.items()
@@ -46,3 +48,31 @@ def test_the_answer_is_the_one_worked_out_in_python_and_the_page_shows_it(compan
     assert rows == ANSWERS[question.page][question.title](company)
     assert rows and len(rows) <= 16
     assert question.shown == table(columns, rows), f"in docs/cookbook/{question.page} should stand:\n\n{table(columns, rows)}\n"
+
+
+@pytest.mark.parametrize("question", [one for one in QUESTIONS if one.first], ids=lambda question: question.title)
+def test_an_index_that_a_page_shows_is_used_and_changes_no_answer(company: Company, question: Question) -> None:
+    """It needs no extension, and the plan of the query above it names it."""
+    with company.stage.database.engine.connect() as session:
+        for statement in question.first:
+            session.exec_driver_sql(statement)
+        session.exec_driver_sql("SET LOCAL enable_seqscan = off")  # the tables of a test are too small for any index
+        _, plan = ask(session, f"EXPLAIN {question.query}")
+        _, rows = ask(session, question.query)
+        session.rollback()
+    names = [statement.split()[2] for statement in question.first]
+    assert [name for name in names if not any(f" on {name} " in line for (line,) in plan)] == [], plan
+    assert rows == ANSWERS[question.page][question.title](company)
+
+
+def test_an_index_of_words_refuses_no_text(company: Company) -> None:
+    """Not even one of the longest words of the widest characters, so that no sync is stopped by it."""
+    worst = ["-".join(chr(0x20000 + number) for number in range(40_000)), "\N{GRINNING FACE} " * 200_000]
+    worst += [" ".join(f"{number:x}/{number:x}.example.com/{number}" for number in range(40_000)), "x" * 3_000_000]
+    with company.stage.database.engine.connect() as session:
+        for statement in [one for question in QUESTIONS for one in question.first if "to_tsvector" in one]:
+            session.exec_driver_sql(statement)
+        for text in worst:
+            session.exec_driver_sql("UPDATE call_messages SET text = %s WHERE position = 1", (text,))
+            session.exec_driver_sql("UPDATE calls SET transcript = %s WHERE connection = 'devices'", (text,))
+        session.rollback()
