@@ -32,6 +32,19 @@ def _gone(company: Company) -> list[Row]:
     return [call for key, call in before.items() if key not in after]
 
 
+@ANSWERS.to("What changed in my numbers since yesterday?")
+def _changes(company: Company) -> Answer:
+    yesterday, after = company.mornings[-3], company.mornings[-1]
+    kinds: dict[date, Counter[str]] = defaultdict(Counter)
+    for key, call in after.items():
+        if call["provider"] == "krosai" and call != yesterday.get(key):
+            kinds[call["day"]]["changed" if key in yesterday else "new"] += 1
+    for call in _gone(company):
+        kinds[call["day"]]["deleted"] += 1
+    rows: Answer = [(day, kind["new"], kind["changed"], kind["deleted"]) for day, kind in kinds.items()]
+    return sorted(rows, reverse=True)[:8]
+
+
 @ANSWERS.to("On which days were the calls that their provider deleted?")
 def _deleted(company: Company) -> Answer:
     costs: dict[tuple[str, date], list[Decimal]] = defaultdict(list)

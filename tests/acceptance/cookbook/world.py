@@ -236,6 +236,8 @@ def founded(database: Database, url: str, folder: Path) -> Company:
         if morning == MORNINGS[-1]:
             company.wake()
             company.correct()
+            with database.begin() as session:  # `changed_at` is by the server's clock, for which no day has passed
+                session.exec_driver_sql("UPDATE calls SET changed_at = %s", (MORNINGS[1],))
         company.sync(full=morning == MORNINGS[-1])
         company.wake()
     company.audit()
