@@ -6,6 +6,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,9 +106,8 @@ def empty_database_url(server_url: str) -> Iterator[str]:
 @pytest.fixture
 def database_url(server_url: str, migrated_template: str) -> Iterator[str]:
     """Give the address of an empty warehouse of the newest version, this test's own."""
-    name = f"warehouse_{os.getpid()}_{next(_NUMBERS)}"
-    yield _create(server_url, name, template=migrated_template)
-    _drop(server_url, name)
+    with warehouse_at(server_url, migrated_template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -131,6 +131,14 @@ def shared_database(server_url: str, migrated_template: str) -> Iterator[Databas
     with Database(_create(server_url, name, template=migrated_template)) as database:
         yield database
     _drop(server_url, name)
+
+
+@contextmanager
+def warehouse_at(server: str, template: str, name: str = "warehouse") -> Iterator[str]:
+    """Give the address of an empty warehouse of the newest version, as long as it is used."""
+    name = f"{name}_{os.getpid()}_{next(_NUMBERS)}"
+    yield _create(server, name, template=template)
+    _drop(server, name)
 
 
 def _create(server: str, name: str, *, template: str = "template0") -> str:
