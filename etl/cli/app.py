@@ -67,10 +67,16 @@ def check(context: typer.Context, *, as_json: Json = False) -> None:
 
 
 @app.command(short_help="Bring the warehouse's schema to the newest version.")
-def migrate(context: typer.Context) -> None:
+def migrate(
+    context: typer.Context,
+    *,
+    look: Annotated[bool, typer.Option("--check", help="Only say whether it is due, and exit with 1 if it is.")] = False,
+) -> None:
     """Bring the warehouse's schema to the newest version."""
-    from etl.cli.setup import migrate_warehouse
+    from etl.cli.setup import check_schema, migrate_warehouse
 
+    if look:
+        raise typer.Exit(check_schema(context.obj))
     migrate_warehouse(context.obj)
 
 
@@ -193,6 +199,14 @@ def restore(
     from etl.cli.backing_up import restore_warehouse
 
     restore_warehouse(context.obj, path, as_json=as_json)
+
+
+@app.command(short_help="Remove records of the program that are older than [retention] says.")
+def prune(context: typer.Context, *, as_json: Json = False) -> None:
+    """Remove runs, audits and other records of the program itself that are older than [retention] says; never a call."""
+    from etl.cli.pruning import prune_records
+
+    prune_records(context.obj, as_json=as_json)
 
 
 @app.command(short_help="Let a database role read the warehouse, in full or masked.")
