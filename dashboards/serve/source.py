@@ -19,7 +19,7 @@ from etl.superset import queries, write_bundle
 from etl.warehouse.address import for_superset, parse_url
 from etl.warehouse.database import Database
 from etl.warehouse.privacy.granting import Rights, grant
-from etl.warehouse.reports.columns import columns_of
+from etl.warehouse.reports.columns import columns_of, connections_of
 from etl.warehouse.schema import require_newest
 
 ROLE = "dashboards"
@@ -105,5 +105,6 @@ def of_database(address: str, folder: Path) -> Iterator[Source]:
 
 def _written(database: Database, address: str, folder: Path) -> Path:
     bundle = folder / "dashboards.zip"
-    write_bundle(bundle, address=address, columns={name: columns_of(database, query) for name, query in queries().items()})
+    columns = {name: columns_of(database, query) for name, query in queries().items()}
+    write_bundle(bundle, address=address, columns=columns, connections=connections_of(database))
     return bundle
