@@ -11,7 +11,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from etl.superset.charts import params
-from etl.superset.colours import colours
+from etl.superset.colours import labelled
 from etl.superset.definitions import Chart, Dashboard, Dataset, Definitions, read
 
 Document = dict[str, Any]
@@ -85,7 +85,7 @@ def documents(
     for page, dashboard in definitions.dashboards.items():
         for chart in _charts(dashboard):
             yield f"charts/{page}_{_slug(_title(chart))}.yaml", _chart(page, chart, definitions.datasets[chart.dataset])
-        yield f"dashboards/{page}.yaml", _dashboard(page, dashboard, colours(connections))
+        yield f"dashboards/{page}.yaml", _dashboard(page, dashboard, labelled(definitions.colours, connections))
 
 
 def _dataset(name: str, dataset: Dataset, columns: Sequence[tuple[str, str]]) -> Document:
