@@ -61,7 +61,8 @@ def _serve(folder: Path) -> None:
         superset.wait()
 
 
-def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not keep the server from being stopped
     raise KeyboardInterrupt
 
 
