@@ -10,6 +10,7 @@ Every way in which a run can fail, sorted by what has to happen next.
     │   └── Collided            another transaction got in the way: the same transaction may be done again
     ├── Interrupted             exit 1: somebody stopped the program; what was committed stays
     ├── BackupFailed            exit 1: a backup cannot be written, or is damaged or of a newer program; nothing was changed
+    ├── ExportFailed            exit 1: an export cannot be written; the files that stand there are whole
     ├── BudgetSpent             exit 0: the day's request budget is spent; the run ends `partial`, the next one continues
     │   └── GaveWay             another process waits for the account's request allowance
     └── ConnectionFailed        exit 1: this connection's run ends `failed`; the others go on
@@ -112,6 +113,12 @@ class BackupFailed(EtlError):
     """A backup cannot be written, or is damaged or of a newer program."""
 
     code = "backup"
+
+
+class ExportFailed(EtlError):
+    """An export cannot be written: a full disk, say."""
+
+    code = "export"
 
 
 class Interrupted(EtlError):
