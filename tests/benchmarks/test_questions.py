@@ -18,7 +18,7 @@ def test_a_chart_is_filtered_by_the_defaults_of_its_page_and_grouped() -> None:
     assert re.sub(r"\s+", " ", question.sql) == (
         "SELECT agent_id, sum(talk_seconds) / 3600.0 AS talk_hours FROM masked.agent_daily "
         "WHERE day >= TO_DATE('2026-10-27', 'YYYY-MM-DD') AND day < TO_DATE('2026-11-27', 'YYYY-MM-DD') "
-        "AND (agent_id IS NOT NULL) AND is_test IN (false) GROUP BY agent_id ORDER BY talk_hours DESC LIMIT 1000"
+        "AND (agent_id IS NOT NULL) AND is_test IN (false) GROUP BY agent_id ORDER BY talk_hours DESC LIMIT 25"
     )
 
 

@@ -7,7 +7,19 @@ People read the views of the same names in `public`, which show the stored rows 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, Integer, LargeBinary, Numeric, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Integer,
+    LargeBinary,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
 
 from etl.warehouse.tables.metadata import MACHINE, METADATA, instant, key, optional, required
 
@@ -167,6 +179,8 @@ talk_time_daily = Table(
     _flag("is_test", TEST),
     _bucket(),
     *_numbers("calls"),
+    # With the count, so that a range of days is read from the index alone: half of what the table's rows cost.
+    PrimaryKeyConstraint(postgresql_include=["calls"]),
     schema=MACHINE,
     comment="The stored rows of the view talk_time_daily",
 )
