@@ -15,18 +15,25 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --quiet $(ARGS)
 
+# What runs in environments of its own. Superset's own packages bound nothing: newer ones than at its release do not fit it.
+APART = $(BIN)/uv pip compile --universal --python-version 3.11 --exclude-newer 2026-05-16 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --quiet $(ARGS)
+
 # `make bench` exists as soon as there are benchmarks.
 BENCHMARKS := $(wildcard benchmarks/__main__.py)
 HIDDEN := $(if $(BENCHMARKS),,bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integrations lint markers format coverage bench lock clean
+.PHONY: help demo dashboards test integrations lint markers format coverage bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / && $$1 != "$(HIDDEN)" { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED) ## set everything up and watch the main job run: no account, no Docker, no system Postgres
 	@$(BIN)/etl demo $(ARGS)
+
+dashboards: $(INSTALLED) ## start Superset over the demo's warehouse, or over yours: CONFIG=config.toml or DATABASE=postgresql://…
+	@$(BIN)/python -m dashboards.serve
 
 test: $(INSTALLED) ## set everything up and run all tests (some of them: make test ARGS="tests/unit -k durations")
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
@@ -64,13 +71,15 @@ endif
 lock: $(BIN)/uv ## resolve the dependencies again (take newer versions: make lock ARGS=--upgrade)
 	@$(COMPILE) -o requirements-runtime.lock
 	@$(COMPILE) --group dev -c requirements-runtime.lock -o requirements.lock
+	@$(APART) dashboards/serve/superset.in -o dashboards/serve/superset.lock
+	@$(APART) tests/integrations/dashboards/browser.in -o tests/integrations/dashboards/browser.lock
 
 # An environment that is there serves, also where pyproject.toml names what is in no lock yet.
 $(BIN)/uv:
 	@$(MAKE) --no-print-directory $(INSTALLED)
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .superset .demo build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.lock pyproject.toml

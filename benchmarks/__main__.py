@@ -11,11 +11,14 @@ from pathlib import Path
 from benchmarks import peers, picture, report
 from benchmarks.bench import Found, stage
 from benchmarks.dataset import default_folder
-from benchmarks.lanes import allowance, backfill, fleet, idle, lists, replay, rivals, scale
+from benchmarks.lanes import allowance, backfill, fleet, idle, lists, reading, replay, rivals, scale
 from benchmarks.process import LaneFailed
 
 SETS = ("backfill", "replay", "rivals", "idle", "lists", "fleet", "allowance", "scale")
 """In the order in which `all` runs them: what has ratios first, what takes longest last."""
+
+ALONE = ("reading",)
+"""What `all` leaves out: at ten million calls it takes an hour and 12 GB, which are kept."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "fleet": lambda: fleet.measure(played, found, connections=options.connections),
             "allowance": lambda: allowance.measure(found, repeat=options.repeat, say=say),
             "scale": lambda: scale.measure(played, found, calls=options.scale_calls),
+            "reading": lambda: reading.measure(found, data=options.data, calls=options.calls, say=say),
         }
         machine = report.machine(played.postgres.settings())
         document = report.document(found, machine=machine, sizes=sizes, failed=failed)
@@ -66,8 +70,10 @@ def say(text: str) -> None:
 def _options() -> argparse.ArgumentParser:
     here = Path(__file__).parent
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("lanes", nargs="?", default="all", choices=("all", *SETS, "draw"), help="what to run (default: all)")
-    parser.add_argument("--calls", type=int, default=1_000_000, help="calls of the backfill (default: %(default)s)")
+    parser.add_argument(
+        "lanes", nargs="?", default="all", choices=("all", *SETS, *ALONE, "draw"), help="what to run (default: all)"
+    )
+    parser.add_argument("--calls", type=int, default=1_000_000, help="calls of the backfill, of reading (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=5, help="rounds (default: %(default)s)")
     parser.add_argument("--rival-calls", type=int, default=300_000, help="calls of the rivals (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=backfill.LANES, metavar="LANE", help="lanes of the backfill only")

@@ -80,6 +80,35 @@ def _memory(lanes: Lanes) -> list[float]:
     return [value / MB for lane in ("ours", "reread", "scale", "idle") for value in values(lanes, lane, "memory")]
 
 
+def _reading(*, touched: bool, pairs: bool) -> Callable[[Lanes], list[float]]:
+    """Every chart of the dashboards as the masked role asks it, at the largest number of calls."""
+
+    def measured(lanes: Lanes) -> list[float]:
+        charts = [
+            one for one in lanes.get("reading", ()) if _is_chart(one) and one["touched"] is touched and one["pairs"] is pairs
+        ]
+        most = max((one["calls"] for one in charts), default=0)
+        return [float(one["cpu_ms"]) for one in charts if one["calls"] == most]
+
+    return measured
+
+
+def _is_chart(sample: Mapping[str, Any]) -> bool:
+    return str(sample["page"]).startswith("dashboard") and sample["reads"] == "masked"
+
+
+def _growth(lanes: Lanes) -> list[float]:
+    """What ten times the calls cost of each chart, nothing touched."""
+    charts = [one for one in lanes.get("reading", ()) if _is_chart(one) and not one["touched"]]
+    sizes = sorted({one["calls"] for one in charts})
+    if len(sizes) < 2:
+        return []
+    few, many = (
+        {(one["page"], one["title"]): one["cpu_ms"] for one in charts if one["calls"] == size} for size in (sizes[0], sizes[-1])
+    )
+    return [many[key] / few[key] for key in few if key in many]
+
+
 GOALS = (
     Goal(
         text="backfill against COPY of the finished rows",
@@ -148,4 +177,11 @@ GOALS = (
     ),
     Goal(text="fleet: connections that did not end well", limit=0, worst=True, measured=_of("fleet", "failed")),
     Goal(text="cost per call, last against first", limit=1.3, unit="×", measured=_of("scale", "growth")),
+    Goal(text="a chart, nothing touched", limit=50, unit=" ms", worst=True, measured=_reading(touched=False, pairs=False)),
+    Goal(
+        text="a chart of pairs, nothing touched", limit=150, unit=" ms", worst=True, measured=_reading(touched=False, pairs=True)
+    ),
+    Goal(text="a chart, today touched", limit=100, unit=" ms", worst=True, measured=_reading(touched=True, pairs=False)),
+    Goal(text="a chart of pairs, today touched", limit=100, unit=" ms", worst=True, measured=_reading(touched=True, pairs=True)),
+    Goal(text="a chart of ten times the calls", limit=2, unit="×", worst=True, measured=_growth),
 )

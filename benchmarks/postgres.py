@@ -102,6 +102,10 @@ class Postgres:
         """Return how a database is reached."""
         return Lane(name=name, socket=self._socket, user=self._user)
 
+    def has(self, database: str) -> bool:
+        """Whether there is a database of this name."""
+        return bool(self._admin.ask(f"SELECT FROM pg_database WHERE datname = '{database}'"))
+
     def execute(self, statement: str) -> None:
         """Do something to the server."""
         self._admin.execute(statement)
@@ -119,7 +123,7 @@ class Postgres:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _ensure_template(self) -> None:
-        if self._admin.ask(f"SELECT FROM pg_database WHERE datname = '{TEMPLATE}'"):
+        if self.has(TEMPLATE):
             return
         self.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
         with Database(self.lane(TEMPLATE).url) as database:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks import reading_report
 from benchmarks.bench import Sample
 from benchmarks.goals import GOALS, MB, Lanes, ratios, spread, values
 from benchmarks.lanes import backfill, rivals
@@ -88,6 +89,8 @@ def text(document: Mapping[str, Any]) -> str:
     ]
     if allowances:
         parts.append(_table(["allowance", "share spent", "refused"], allowances))
+    if "reading" in lanes:
+        parts += reading_report.tables(lanes)
     parts.append(_table(["goal", "must be", "measured", "", ""], _goal_rows(document["goals"])))
     return "\n\n".join(parts) + "\n\nMedian (least–most); ratios are made within each round.\n"
 
@@ -95,7 +98,7 @@ def text(document: Mapping[str, Any]) -> str:
 def _lane_rows(lanes: Lanes) -> list[list[str]]:
     rows = []
     for lane, samples in lanes.items():
-        if lane.startswith("allowance: "):
+        if lane.startswith(("allowance: ", "reading")):
             continue
         cells = [_shown(values(lanes, lane, name), scale, digits) for _, name, scale, digits in COLUMNS]
         ours = "ours" if lane in backfill.LANES else "ours_beside" if lane in rivals.LANES else lane

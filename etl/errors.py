@@ -12,6 +12,7 @@ Every way in which a run can fail, sorted by what has to happen next.
     ├── Interrupted             exit 1: somebody stopped the program; what was committed stays
     ├── BackupFailed            exit 1: a backup cannot be written, or is damaged or of a newer program; nothing was changed
     ├── ProgramFault            exit 1: the program itself has a fault, or the watcher that it was given; its cause says which
+    ├── ExportFailed            exit 1: an export cannot be written; the files that stand there are whole
     ├── BudgetSpent             exit 0: the day's request budget is spent; the run ends `partial`, the next one continues
     │   └── GaveWay             another process waits for the account's request allowance
     └── ConnectionFailed        exit 1: this connection's run ends `failed`; the others go on
@@ -120,6 +121,12 @@ class BackupFailed(EtlError):
     """A backup cannot be written, or is damaged or of a newer program."""
 
     code = "backup"
+
+
+class ExportFailed(EtlError):
+    """An export cannot be written: a full disk, say."""
+
+    code = "export"
 
 
 class Interrupted(EtlError):

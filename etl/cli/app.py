@@ -67,10 +67,16 @@ def check(context: typer.Context, *, as_json: Json = False) -> None:
 
 
 @app.command(short_help="Bring the warehouse's schema to the newest version.")
-def migrate(context: typer.Context) -> None:
+def migrate(
+    context: typer.Context,
+    *,
+    look: Annotated[bool, typer.Option("--check", help="Only say whether it is due, and exit with 1 if it is.")] = False,
+) -> None:
     """Bring the warehouse's schema to the newest version."""
-    from etl.cli.setup import migrate_warehouse
+    from etl.cli.setup import check_schema, migrate_warehouse
 
+    if look:
+        raise typer.Exit(check_schema(context.obj))
     migrate_warehouse(context.obj)
 
 
@@ -195,6 +201,14 @@ def restore(
     restore_warehouse(context.obj, path, as_json=as_json)
 
 
+@app.command(short_help="Remove records of the program that are older than [retention] says.")
+def prune(context: typer.Context, *, as_json: Json = False) -> None:
+    """Remove runs, audits and other records of the program itself that are older than [retention] says; never a call."""
+    from etl.cli.pruning import prune_records
+
+    prune_records(context.obj, as_json=as_json)
+
+
 @app.command(short_help="Let a database role read the warehouse, in full or masked.")
 def grant(
     context: typer.Context,
@@ -225,6 +239,24 @@ def sql(
     if query is None:
         raise typer.Exit(open_psql(context.obj, formed=as_csv or as_json))
     ask(context.obj, query, as_json=as_json, as_csv=as_csv)
+
+
+@app.command(short_help="Write Parquet files of what has changed.")
+def export(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(parser=Path, metavar="DIR", help="The folder: a new one, or one of an earlier export.")],
+    relations: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[RELATION]...", help="Also these; none: call_facts, call_participants and the roll-ups."),
+    ] = None,
+    *,
+    masked: Annotated[bool, typer.Option("--masked", help="From the schema masked, which holds no personal datum.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a folder of Parquet files up to date, one for each relation, connection and month, all of one instant."""
+    from etl.cli.exporting import export_relations
+
+    export_relations(context.obj, path, tuple(relations or ()), masked=masked, as_json=as_json)
 
 
 @app.command(short_help="Write dashboards for Superset.")

@@ -68,14 +68,14 @@ def _database_and_credentials(settings: Settings, chosen: Mapping[str, Connectio
 def _schema(opened: Opened, settings: Settings) -> str:
     from etl.warehouse import schema
 
-    found = schema.current(opened.database)
-    opened.database.require_rights(to_change=found != schema.head())
+    found, due = schema.due(opened.database)
+    opened.database.require_rights(to_change=bool(due))
     if found is None:
         return "the warehouse is empty; the first `etl sync` makes its schema"
     schema.require_newest(opened.database)
     wanted, kept = settings.warehouse.reporting_timezone, schema.reporting_timezone(opened.database)
     pending = f" ({zone_pending(wanted)})" if wanted != kept else ""
-    return f"version {schema.head()}, days end at midnight {kept}{pending}"
+    return f"version {found}, days end at midnight {kept}{pending}"
 
 
 def _credentials(

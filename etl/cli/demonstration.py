@@ -17,6 +17,9 @@ from etl.runs.terms import Want
 from etl.system import SystemClock
 from etl.wiring import Opened, open_warehouse
 
+_CHECKOUT = Path(__file__).resolve().parents[2]
+"""Where the Makefile is, if this program runs from a checkout."""
+
 AS_IT_WAS = "It was left as it is."
 EXPLAINED = """# Written by `etl demo --keep`. The sandbox that its connections name has ended with the demonstration:
 # what reads the warehouse works (status, runs, rejects, sql, replay), what asks a provider (check, sync, audit) does not.
@@ -125,6 +128,9 @@ def _demonstrate(place: Path, *, kept: bool) -> int:
         if kept:
             _say_what_is_kept(file)
         say_lines("\nWhat next:")
+        if (_CHECKOUT / "dashboards" / "serve").is_dir():
+            which = f" CONFIG={shlex.quote(str(file))}" if kept and file.parent != _CHECKOUT / ".demo" else ""
+            say(f"   make dashboards{which}   draws the calls in your browser: four dashboards in a Superset of their own")
         if not kept:
             say("   etl demo --keep DIR   does the same again and keeps the warehouse, to ask it with etl status and etl sql")
         say("   etl init              writes a config.toml; put the token of an account into it")

@@ -30,7 +30,7 @@ def write_config(path: Path) -> None:
 
 def migrate_warehouse(invocation: Invocation) -> None:
     """Bring the schema to the newest version and say from where to where."""
-    from etl.warehouse.schema import migrate
+    from etl.warehouse.schema import head, migrate
 
     settings = settings_of(invocation)
     with open_warehouse(settings, writes=True) as opened:
@@ -38,7 +38,28 @@ def migrate_warehouse(invocation: Invocation) -> None:
         before, after = migrate(opened.database)
         if before is None:
             opened.set_reporting_timezone(settings)
-    if before == after:
+        newest = head()
+    if after != newest:
+        say(f"The schema has version {after}, which a newer program made and this one may write into. Nothing was changed.")
+    elif before == after:
         say(f"The schema has the newest version already ({after}).")
     else:
         say(f"The schema went from {before or 'nothing'} to {after}.")
+
+
+def check_schema(invocation: Invocation) -> int:
+    """Say how the schema stands, change nothing, and return the exit code: 1 where `etl migrate` has something to do, else 0."""
+    from etl.warehouse.schema import due, head
+
+    with open_warehouse(settings_of(invocation)) as opened:
+        found, steps = due(opened.database)
+        newest = head()
+    if found is None:
+        say(f"There is no warehouse yet. Run: etl migrate. It makes one of version {newest}.")
+    elif steps:
+        say(f"The schema has version {found}; {newest} is due, by way of {len(steps)}: {', '.join(steps)}. Run: etl migrate")
+    elif found == newest:
+        say(f"The schema has the newest version ({found}).")
+    else:
+        say(f"The schema has version {found}, which a newer program made and this one may write into.")
+    return 1 if steps else 0

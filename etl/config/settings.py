@@ -63,6 +63,13 @@ class HttpSettings(_Section):
     max_response_mb: Annotated[Count, Field(le=4096)] = 64
 
 
+class RetentionSettings(_Section):
+    """How long the program keeps its own records, for `etl prune`: runs (with what is as old as they) and audits."""
+
+    runs: Duration = timedelta(days=400)
+    audits: Duration = timedelta(days=400)
+
+
 class ConnectionSettings(_Section):
     """One account at one provider. None means that the key is left out; then the provider's own facts apply."""
 
@@ -132,6 +139,7 @@ class Settings(BaseSettings):
 
     warehouse: WarehouseSettings = WarehouseSettings()
     http: HttpSettings = HttpSettings()
+    retention: RetentionSettings = RetentionSettings()
     connections: dict[Annotated[str, AfterValidator(values.name)], ConnectionSettings] = Field(default_factory=dict)
 
     @classmethod

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from etl.config.settings import ConnectionSettings, HttpSettings, WarehouseSettings
+from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
 from etl.errors import UsageError
 from etl.model import JSON
 
@@ -24,7 +24,7 @@ CONTAINER_SECRETS = Path("/run/secrets")
 """The directory where containers find their secrets by convention."""
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z][A-Za-z0-9_]*)\s*=\s*(?=[^=\s])")
-_SECTION = re.compile(r"(warehouse|http|connections)__(.+)")
+_SECTION = re.compile(r"(warehouse|http|retention|connections)__(.+)")
 
 
 class Setting(NamedTuple):
@@ -186,7 +186,11 @@ def _meant(name: str) -> str | None:
     for key in sorted(ConnectionSettings.model_fields, key=len, reverse=True):
         if found := re.fullmatch(rf"{PREFIX}CONNECTIONS?_(\w+?)_+{key}", name, re.IGNORECASE):
             return f"{PREFIX}CONNECTIONS__{found[1].strip('_')}__{key}".upper()
-    sections: dict[str, type[BaseModel]] = {"WAREHOUSE": WarehouseSettings, "HTTP": HttpSettings}
+    sections: dict[str, type[BaseModel]] = {
+        "WAREHOUSE": WarehouseSettings,
+        "HTTP": HttpSettings,
+        "RETENTION": RetentionSettings,
+    }
     keys = {f"{PREFIX}{name}__{key}".upper() for name, section in sections.items() for key in section.model_fields}
     known = {CONFIG, SECRETS_DIR, "ETL_CONNECTIONS__NAME__TOKEN", *keys}
     close = get_close_matches(name, sorted(known), n=1, cutoff=0.6 if "__" in name else 0.85)

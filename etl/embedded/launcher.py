@@ -16,6 +16,7 @@ from etl.embedded.account import Account, choose
 from etl.embedded.binaries import find, for_account
 from etl.embedded.cluster import DATABASE, USER, Cluster
 from etl.embedded.failures import no_space
+from etl.embedded.reader import ensure_role
 from etl.embedded.users import Users
 from etl.errors import WarehouseError
 
@@ -42,11 +43,14 @@ def default_data_dir() -> Path:
 
 
 @contextmanager
-def server(*, data_dir: Path | None = None, bin_dir: Path | None = None, run_as: str | None = None) -> Iterator[Server]:
+def server(
+    *, data_dir: Path | None = None, bin_dir: Path | None = None, run_as: str | None = None, reader: str | None = None
+) -> Iterator[Server]:
     """
     Start the server of a directory, or join it, for the duration of the block.
 
-    `bin_dir` is a folder of PostgreSQL programs, `run_as` the account that root's server runs under.
+    `bin_dir` is a folder of PostgreSQL programs, `run_as` the account that root's server runs under, `reader` a role that is
+    made if it is missing; whoever may connect at all may also connect as it.
     Raises WarehouseError if it cannot be created, started or reached, UsageError if a setting cannot be followed.
     """
     if sys.platform == "win32":
@@ -62,7 +66,7 @@ def server(*, data_dir: Path | None = None, bin_dir: Path | None = None, run_as:
         users = Users(home)
         with users.alone() as gate:
             cluster = _opened(home, account, bin_dir, gate=gate)
-            running = _joined(cluster, users)
+            running = _joined(cluster, users, reader, gate=gate)
     except OSError as error:
         raise _unusable(home, error) from error
 
@@ -82,11 +86,14 @@ def server(*, data_dir: Path | None = None, bin_dir: Path | None = None, run_as:
         leave()
 
 
-def _joined(cluster: Cluster, users: Users) -> Server:
+def _joined(cluster: Cluster, users: Users, reader: str | None, *, gate: int) -> Server:
     """Become a user of the server, starting it if it is not running."""
     users.enter()
     try:
-        if not cluster.answers():
+        runs = cluster.answers()
+        if reader is not None:
+            ensure_role(cluster, reader, runs=runs, gate=gate)
+        if not runs:
             cluster.start()
             cluster.give_up_power()
         cluster.ensure_database()

@@ -46,7 +46,7 @@ def migrate(database: Database) -> tuple[str | None, str]:
     newest = head()
     if (before := current(database)) == newest:
         return before, newest
-    if before is not None and _is_newer_and_compatible(database, before):
+    if before is not None and _is_newer(database, before):
         return before, before
     for attempt in range(1, _TRIES + 1):
         try:
@@ -59,6 +59,22 @@ def migrate(database: Database) -> tuple[str | None, str]:
         with database.autocommit() as connection:
             connection.execute(_PAUSE)
     raise AssertionError  # unreachable: the last try returns or raises
+
+
+def due(database: Database) -> tuple[str | None, list[str]]:
+    """
+    Return the database's version (None: no warehouse), and the versions that `migrate` would go through, in their order.
+
+    Changes nothing. There are none where the schema is the newest, or of a newer program and compatible with this one.
+    Raises WarehouseError if it is newer and not compatible.
+    """
+    found = current(database)
+    if found is not None and _is_newer(database, found):
+        return found, []
+    versions, steps = _versions(), [head()]
+    while (before := versions[steps[-1]]) not in (found, None):
+        steps.append(str(before))
+    return found, [] if found == steps[0] else steps[::-1]
 
 
 def _upgrade(database: Database) -> str | None:
@@ -144,9 +160,8 @@ def require_newest(database: Database) -> None:
     An older one is a SchemaOutdated; anything else a WarehouseError.
     """
     found = current(database)
-    if found is not None and _is_newer_and_compatible(database, found):
+    if found is not None and _is_newer(database, found):
         return
-    found = _known(found)
     if found is None:
         raise WarehouseError(
             f"The database at {database.address} holds no warehouse yet.",
@@ -284,15 +299,21 @@ def _current(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def _is_newer_and_compatible(database: Database, revision: str) -> bool:
-    """Whether a later program made the schema, and says that this one may still write into it (`sync.compatible_from`)."""
+def _is_newer(database: Database, revision: str) -> bool:
+    """
+    Whether a later program made the schema; it says from which version on programs may still write into it.
+
+    Raises WarehouseError where this program is older than that (`sync.compatible_from`), or the schema does not say.
+    """
     if revision in _versions():
         return False
     with database.begin() as connection:
-        if connection.execute(text("SELECT to_regprocedure('sync.compatible_from()') IS NULL")).scalar_one():
-            return False
-        oldest = str(connection.execute(text("SELECT sync.compatible_from()")).scalar_one())
-    return _numbered(oldest) <= _numbered(__version__)
+        oldest = None
+        if connection.execute(text("SELECT to_regprocedure('sync.compatible_from()') IS NOT NULL")).scalar_one():
+            oldest = str(connection.execute(text("SELECT sync.compatible_from()")).scalar_one())
+    if oldest is None or _numbered(oldest) > _numbered(__version__):
+        raise _too_new(revision, oldest)
+    return True
 
 
 def _numbered(version: str) -> tuple[int, ...]:
@@ -301,12 +322,17 @@ def _numbered(version: str) -> tuple[int, ...]:
 
 def _known(revision: str | None) -> str | None:
     if revision is not None and revision not in _versions():
-        raise WarehouseError(
-            f"The warehouse has version {revision}, which this program does not know: a newer one made it.",
-            safe="Nothing was changed.",
-            hint="Upgrade call-warehouse here to the version that the other machines run.",
-        )
+        raise _too_new(revision, None)
     return revision
+
+
+def _too_new(revision: str, oldest: str | None) -> WarehouseError:
+    at_least = f", which is {oldest} at least (this is {__version__})" if oldest else ""
+    return WarehouseError(
+        f"The warehouse has version {revision}, which this program does not know: a newer one made it.",
+        safe="Nothing was changed.",
+        hint=f"Upgrade call-warehouse here to the version that the other machines run{at_least}.",
+    )
 
 
 def _location() -> Path:

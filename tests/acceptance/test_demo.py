@@ -49,6 +49,7 @@ def test_a_demonstration_that_is_kept(folder: Path) -> None:
         f"{command} runs",
         f'{command} sql "SELECT * FROM data_freshness"',
     ]
+    assert f"   make dashboards CONFIG='{kept}/config.toml'   draws the calls in your browser: " in said
     assert (kept / "config.toml").stat().st_mode & 0o777 == 0o600
     config = ("--config", str(kept / "config.toml"))
     code, said, _ = etl(*config, "sql", "--csv", "SELECT connection, count(*) > 0 AS held FROM calls GROUP BY 1 ORDER BY 1")

@@ -13,7 +13,7 @@ from tests.acceptance.process import Program, content, hourly, rows
 from tests.acceptance.stage import quiet_history
 from tests.sharing_proxy import SharingProxy
 
-WRITING = (["sync"], ["sync", "--dry-run"], ["audit"], ["audit", "--repair"], ["replay"], ["migrate"])
+WRITING = (["sync"], ["sync", "--dry-run"], ["audit"], ["audit", "--repair"], ["replay"], ["migrate"], ["prune"])
 WATCHED = ("TimeZone", "search_path", "lock_timeout", "row_security", "idle_session_timeout", "application_name")
 
 

@@ -115,12 +115,16 @@ def test_check_as_a_document(program: Program) -> None:
 
 
 def test_migrate(unmigrated: Program) -> None:
-    """It says from where to where; a second time there is nothing to do."""
-    first, second = unmigrated.run("migrate"), unmigrated.run("migrate")
+    """It says from where to where; a second time there is nothing to do. `--check` says so before and after, and does nothing."""
+    before = unmigrated.run("migrate", "--check")
+    first, second, after = unmigrated.run("migrate"), unmigrated.run("migrate"), unmigrated.run("migrate", "--check")
 
     found = rows(unmigrated.url, "SELECT version_num FROM sync.alembic_version")[0][0]
     assert (first.code, first.out, first.err) == (0, f"The schema went from nothing to {found}.\n", "")
     assert (second.code, second.out, second.err) == (0, f"The schema has the newest version already ({found}).\n", "")
+    told = f"There is no warehouse yet. Run: etl migrate. It makes one of version {found}.\n"
+    assert (before.code, before.out, before.err) == (1, told, "")
+    assert (after.code, after.out, after.err) == (0, f"The schema has the newest version ({found}).\n", "")
 
 
 @pytest.mark.parametrize("command", ["status", "runs"])

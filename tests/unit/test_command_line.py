@@ -31,6 +31,7 @@ def test_no_path_is_checked_by_the_library() -> None:
         "init path": Path,
         "backup path": Path,
         "restore path": Path,
+        "export path": Path,
         "dashboards path": Path,
         "demo keep": Path,
     }

@@ -11,7 +11,7 @@ import pytest
 
 from etl import config
 from etl.config import Settings
-from etl.config.settings import ConnectionSettings, HttpSettings, WarehouseSettings
+from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
 from etl.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -174,8 +174,22 @@ def test_defaults() -> None:
     assert Settings().model_dump() == {
         "warehouse": {"url": None, "reporting_timezone": "UTC", "data_dir": None, "bin_dir": None, "run_as": None},
         "http": {"timeout": 30, "max_attempts": 8, "backoff": 0.5, "max_backoff": 60, "max_response_mb": 64},
+        "retention": {"runs": timedelta(days=400), "audits": timedelta(days=400)},
         "connections": {},
     }
+
+
+def test_retention_of_our_own_records(load: Load) -> None:
+    """In the file or the environment, as durations like everywhere; another key is an error that names the nearest."""
+    settings = load('[retention]\nruns = "90d"', {"ETL_RETENTION__AUDITS": "720d"})
+    assert settings.retention.model_dump() == {"runs": timedelta(days=90), "audits": timedelta(days=720)}
+
+    with pytest.raises(UsageError, match=r"retention\.run: unknown key; did you mean runs\?"):
+        load('[retention]\nrun = "90d"')
+    with pytest.raises(UsageError, match=r"ETL_RETENTIONS__RUNS: .*did you mean ETL_RETENTION__RUNS\?"):
+        load("", {"ETL_RETENTIONS__RUNS": "90d"})
+    with pytest.raises(UsageError, match=r"retention\.audits: must be a duration like 90s, 15m, 24h or 8d"):
+        load('[retention]\naudits = "1 year"')
 
 
 # ── What is refused ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -310,6 +324,7 @@ def _keys() -> dict[str, list[str]]:
     return {
         "warehouse": list(WarehouseSettings.model_fields),
         "http": list(HttpSettings.model_fields),
+        "retention": list(RetentionSettings.model_fields),
         "connections": list(ConnectionSettings.model_fields),
     }
 

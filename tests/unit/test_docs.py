@@ -16,7 +16,7 @@ import typer.main
 
 import etl
 from etl.cli.app import app
-from etl.config.settings import ConnectionSettings, HttpSettings, WarehouseSettings
+from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
 from etl.errors import EtlError
 from etl.reading.walks import Note
 
@@ -25,6 +25,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SECTIONS: dict[str, set[str]] = {
     "warehouse": set(WarehouseSettings.model_fields),
     "http": set(HttpSettings.model_fields),
+    "retention": set(RetentionSettings.model_fields),
     "connections": set(ConnectionSettings.model_fields),
 }
 NOT_SETTINGS = {"ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_SERVER", "ETL_TEST_POSTGRES"}
@@ -224,7 +225,7 @@ def _named_keys(text: str) -> Iterator[tuple[str, str]]:
         if "[project." not in block:  # a distribution's own pyproject.toml
             yield from _keys(tomllib.loads(block.replace("…", "")))
     for span in _spans(text):
-        if found := re.fullmatch(r"(warehouse|http)(?:\.|__)([a-z_]+)", span):
+        if found := re.fullmatch(r"(warehouse|http|retention)(?:\.|__)([a-z_]+)", span):
             yield found[1], found[2]
         elif found := re.fullmatch(r"connections(?:\.|__)[a-zA-Z0-9]+(?:\.|__)([a-z_]+)", span):
             yield "connections", found[1]
@@ -249,6 +250,7 @@ def test_every_setting_is_documented() -> None:
     assert {
         "warehouse": set(_codes(text, "## [warehouse]")),
         "http": set(_codes(text, "## [http]")),
+        "retention": set(_codes(text, "## [retention]")),
         "connections": set(_codes(text, "## [connections.NAME]")),
     } == SECTIONS
 

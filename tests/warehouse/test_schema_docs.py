@@ -11,8 +11,8 @@ MARK = "<!-- generated from the comments in the database -->\n"
 
 RELATIONS = """
 SELECT oid, relnamespace::regnamespace::text, relname, relkind = 'v', obj_description(oid, 'pg_class')
-FROM pg_class WHERE relnamespace::regnamespace::text IN ('public', 'sync') AND relkind IN ('r', 'v')
-ORDER BY 2, 4, relname <> 'calls', relname
+FROM pg_class WHERE relnamespace::regnamespace::text IN ('public', 'masked', 'sync') AND relkind IN ('r', 'v')
+ORDER BY array_position(ARRAY['public', 'masked', 'sync'], relnamespace::regnamespace::text), 4, relname <> 'calls', relname
 """
 COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod), attnotnull, attnum = ANY(coalesce(indkey::int[], '{{}}')),
@@ -24,7 +24,7 @@ SHORT = {"timestamp with time zone": "timestamptz"}
 
 
 def reference(database: Database) -> str:
-    """Write down every table and view of both schemas."""
+    """Write down every table and view of the three schemas."""
     lines = ["`key` marks the columns of the primary key; *never null* what every row has.", ""]
     with database.begin() as connection:
         for oid, schema, name, is_view, comment in connection.exec_driver_sql(RELATIONS).all():

@@ -102,7 +102,7 @@ calls = Table(
     optional("detail_observed_at", instant(), "Machine's: when detail was observed"),
     optional("detail_due_at", instant(), "Machine's: when the detail has to be asked for next; null: not any more"),
     required("content_hash", LargeBinary, "Machine's: what tells quickly whether a record that was read again has changed"),
-    required("last_run_id", BigInteger, "Machine's: the run that last wrote this row (sync.runs.id)"),
+    required("last_run_id", BigInteger, "Machine's: the run that last wrote this row (sync.runs.id, until that is pruned)"),
     required(
         "detail_failures",
         Integer,

@@ -167,6 +167,12 @@ Index(
     rejected_records.c.stream,
     postgresql_where=text("resolved_at IS NULL"),
 )
+Index(
+    "rejected_records_resolved",
+    rejected_records.c.connection,
+    rejected_records.c.resolved_at,
+    postgresql_where=text("resolved_at IS NOT NULL"),
+)
 
 schema_drift = Table(
     "schema_drift",
@@ -222,3 +228,4 @@ audits = Table(
 )
 
 Index("audits_latest", audits.c.connection, audits.c.checked_at.desc())
+Index("audits_of_stream", audits.c.connection, audits.c.stream, audits.c.checked_at.desc())

@@ -1,0 +1,124 @@
+"""
+Knows how fast the warehouse is read: every query of the dashboards and of docs, at a tenth of the calls and at all of them.
+
+Each size is made once (`synthetic.py`) and kept in `--data`, since ten million take half an hour. What is measured is a query's
+own processor time in the server (`timing.py`): with nothing touched, and with the newest day of every connection touched, whose
+roll-ups are then computed when they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+from benchmarks import synthetic
+from benchmarks.bench import Found, Sample
+from benchmarks.postgres import Lane, Postgres, postgres
+from benchmarks.questions import Question, charts, documented
+from benchmarks.serving import ROOT
+from benchmarks.timing import Asking
+from etl.system import system_effects
+from etl.warehouse import schema
+from etl.warehouse.database import Database
+from etl.warehouse.locks import Locks
+from etl.warehouse.postgres import PostgresWarehouse
+from etl.warehouse.rollups.rebuilding import extent, rebuild
+
+Say = Callable[[str], object]
+
+DATABASE = "reading"
+_TOUCH = "INSERT INTO sync.touched_days (connection, day) SELECT connection, max(day) FROM sync.calls_daily GROUP BY connection"
+_UNTOUCH = "DELETE FROM sync.touched_days"
+_VIEWS = ("calls_daily", "agent_daily", "calls_hourly", "lines_hourly", "talk_time_daily", "person_daily", "pair_weekly")
+
+
+def measure(found: Found, *, data: Path, calls: int, say: Say) -> None:
+    """Add a sample for each query, state and size: `cpu_ms` (the median) and `cpu_ms_least` of five times, warm."""
+    for size in (calls // 10, calls):
+        say(f"reading: {size:,} calls")
+        with _filled(data, size, found, say) as lane:
+            for touched in (False, True):
+                if touched:
+                    lane.execute(_TOUCH)
+                try:
+                    _ask_all(lane, found, calls=size, touched=touched, say=say)
+                    if touched:
+                        _compute_days(lane, found, calls=size)
+                finally:
+                    lane.execute(_UNTOUCH)
+
+
+@contextmanager
+def _filled(data: Path, calls: int, found: Found, say: Say) -> Iterator[Lane]:
+    """Give a migrated warehouse with so many calls whose roll-ups are made, from `data` if one of today is there."""
+    folder = data / f"reading-{calls}"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    with postgres(folder) as server:
+        lane = server.lane(DATABASE)
+        if not server.has(DATABASE):
+            server.execute(f"CREATE DATABASE {DATABASE} TEMPLATE template0")
+        with Database(lane.url) as database:
+            schema.migrate(database)
+            if not lane.number("SELECT count(*) FROM sync.calls_daily"):
+                _make(lane, server, database, found, calls=calls, say=say)
+        yield lane
+
+
+def _make(lane: Lane, server: Postgres, database: Database, found: Found, *, calls: int, say: Say) -> None:
+    begun = server.cpu()
+    synthetic.fill(lane, calls=calls, say=say)
+    filled = server.cpu()
+    stop = Event()
+    zone = schema.reporting_timezone(database)
+    with Locks(database, system_effects(stop).threads) as locks:
+        rebuild(database, PostgresWarehouse(database, locks), found=extent(database, zone), zone=zone, stop=stop)
+    rebuilt = server.cpu()
+    lane.execute("VACUUM ANALYZE")
+    found["reading: made"].append({"calls": calls, "fill_cpu": filled - begun, "rebuild_cpu": rebuilt - filled})
+
+
+def _ask_all(lane: Lane, found: Found, *, calls: int, touched: bool, say: Say) -> None:
+    today = datetime.now(UTC).date()
+    with Asking(lane.conninfo) as asking:
+        for question in (*charts(today), *documented(ROOT / "docs")):
+            for schema_read, sql in _forms(question):
+                if (cost := asking.cost(sql)) is None:
+                    say(f"  not answered: {question.page}: {question.title}")
+                    continue
+                sample: Sample = {
+                    "calls": calls,
+                    "touched": touched,
+                    "page": question.page,
+                    "title": question.title,
+                    "reads": schema_read,
+                    "pairs": question.is_of_pairs,
+                    "cpu_ms": round(cost.middle, 2),
+                    "cpu_ms_least": round(cost.least, 2),
+                    "rows": cost.rows,
+                }
+                found["reading"].append(sample)
+                if question.is_chart and schema_read == "masked" and cost.middle > 50:
+                    sample["plan"] = asking.plan(sql).splitlines()
+
+
+def _forms(question: Question) -> list[tuple[str, str]]:
+    if question.is_chart:
+        return [("masked", question.sql), ("public", question.unmasked())]
+    return [("public", question.sql)]
+
+
+def _compute_days(lane: Lane, found: Found, *, calls: int) -> None:
+    """Measure what computing the newest day of each view costs, in the largest connection that has rows there."""
+    with Asking(lane.conninfo) as asking:
+        for view in _VIEWS:
+            unit = "week" if view == "pair_weekly" else "day"
+            people = view in ("person_daily", "pair_weekly")
+            name = next(one.name for one in synthetic.CONNECTIONS if bool(one.people) == people)
+            newest = lane.ask(f"SELECT max({unit}) FROM sync.{view} WHERE connection = '{name}'")[0][0]  # noqa: S608 - ours
+            cost = asking.cost(f"SELECT * FROM {view} WHERE connection = '{name}' AND {unit} = '{newest}'")  # noqa: S608 - ours
+            if cost is not None:
+                found["reading: a day computed"].append({"calls": calls, "view": view, "cpu_ms": round(cost.middle, 2)})

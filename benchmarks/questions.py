@@ -1,0 +1,143 @@
+"""
+Knows what is asked of the warehouse: each chart of the dashboards as Superset asks it, each query that the pages of docs show.
+
+Superset puts a dataset's own query into a subquery, filters it by time and by the defaults of the page, groups, orders and
+cuts; where a chart has a series for each value of something, it asks for the largest twelve in a subquery beside that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from etl.superset.definitions import Chart, Dashboard, Dataset, Definitions, read
+
+SERIES = 12
+_SERIES_KINDS = ("bars", "shares", "lines")
+_DAYS = {"Last 30 days": 30, "Last 90 days": 90}
+_WITHOUT_TESTS = ("calls_daily", "agent_daily", "calls_hourly", "talk_time_daily", "call_facts")
+"""The datasets with a column `is_test`, which the pages filter by."""
+
+_BLOCK = re.compile(r"^```sql\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_TITLE = re.compile(r"^(?:#+ +(.+)|\*\*(.+?)\*\*.*)$")
+_PUBLIC = (("masked.", "public."), ("person_a_key", "person_a"), ("person_b_key", "person_b"), ("person_key", "person"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One query: where it stands (`dashboard: calls`, `docs/metrics.md`), what it is called there, and its SQL."""
+
+    page: str
+    title: str
+    sql: str
+
+    @property
+    def is_chart(self) -> bool:
+        """Whether a dashboard asks it, and the goal for dashboards is for it."""
+        return self.page.startswith("dashboard")
+
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether it reads pairs, for which the goal is another one."""
+        return "pair_weekly" in self.sql
+
+    def unmasked(self) -> str:
+        """Return the same query over the views that the owner reads."""
+        sql = self.sql
+        for masked, public in _PUBLIC:
+            sql = sql.replace(masked, public)
+        return sql
+
+
+def charts(today: date) -> Iterator[Question]:
+    """Yield what each chart of the dashboards asks of the schema `masked`, each query once."""
+    definitions = read()
+    asked: set[str] = set()
+    for page, dashboard in definitions.dashboards.items():
+        for chart in (chart for row in dashboard.rows for chart in row.charts):
+            sql = _asked_by(chart, dashboard, definitions, today)
+            if sql not in asked:
+                asked.add(sql)
+                yield Question(page=f"dashboard: {page}", title=chart.title or "Up to when is this complete?", sql=sql)
+
+
+def _asked_by(chart: Chart, dashboard: Dashboard, definitions: Definitions, today: date) -> str:
+    dataset = definitions.datasets[chart.dataset]
+    source = f"({dataset.sql.strip()}) AS virtual" if dataset.sql else f"masked.{chart.dataset}"
+    where = _where(chart, dataset, dashboard, today)
+    names = [*chart.metrics, *([chart.metric] if chart.metric else [])]
+    if not names:
+        columns = ", ".join(chart.columns) or "connection, whole, complete_until, proven, proved_calls, proved_at"
+        return f"SELECT {columns} FROM {source} {where} ORDER BY connection LIMIT {chart.limit}"  # noqa: S608 - ours
+    metrics = [f"{dataset.metrics[name].sql} AS {name}" for name in names]
+    keys = [*chart.by, *(name for name in (chart.x, chart.y) if name)]
+    joined = ""
+    if chart.kind in _SERIES_KINDS:
+        if chart.by:
+            kept = ", ".join(f"{name} AS {name}__" for name in chart.by)
+            told = " AND ".join(f"{name} = {name}__" for name in chart.by)
+            joined = (
+                f"JOIN (SELECT {kept}, {dataset.metrics[names[0]].sql} AS mme_inner__ FROM {source} {where} "  # noqa: S608
+                f"GROUP BY {', '.join(chart.by)} ORDER BY mme_inner__ DESC LIMIT {SERIES}) AS series_limit ON {told}"
+            )
+        keys.append(f"date_trunc('{chart.grain}', {dataset.time})")
+    shown = ", ".join([*keys, *metrics])
+    grouped = f"GROUP BY {', '.join(keys)} ORDER BY {names[0]} DESC" if keys else ""
+    return f"SELECT {shown} FROM {source} {joined} {where} {grouped} LIMIT {50_000 if joined else chart.limit}"  # noqa: S608
+
+
+def _where(chart: Chart, dataset: Dataset, dashboard: Dashboard, today: date) -> str:
+    # Superset ends the last ninety days at the midnight that has passed; here today is in it, which costs more.
+    given = []
+    if dataset.time:
+        days = _DAYS[dashboard.time_range]
+        given = [
+            f"{dataset.time} >= {_at(dataset.time, today - timedelta(days=days))}",
+            f"{dataset.time} < {_at(dataset.time, today + timedelta(days=1))}",
+        ]
+    if chart.where:
+        given.append(f"({chart.where})")
+    if "is_test" in dashboard.filters and chart.dataset in _WITHOUT_TESTS:
+        given.append("is_test IN (false)")
+    return f"WHERE {' AND '.join(given)}" if given else ""
+
+
+def _at(column: str, day: date) -> str:
+    """Write a day as Superset does for a column of this type."""
+    if column in ("hour", "occurred_at"):
+        return f"TO_TIMESTAMP('{day} 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')"
+    return f"TO_DATE('{day}', 'YYYY-MM-DD')"
+
+
+def documented(docs: Path) -> Iterator[Question]:
+    """Yield the queries of metrics.md, for-analysts.md and the cookbook, which the owner asks."""
+    pages = [
+        docs / "metrics.md",
+        docs / "for-analysts.md",
+        *sorted(docs.glob("cookbook*.md")),
+        *sorted(docs.glob("cookbook/*.md")),
+    ]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for number, block in enumerate(_BLOCK.finditer(text), 1):
+            title = _title_before(text[: block.start()]) or str(number)
+            for part, sql in enumerate(_statements(block[1])):
+                yield Question(
+                    page=f"docs/{page.relative_to(docs)}", title=title if not part else f"{title} ({part + 1})", sql=sql
+                )
+
+
+def _statements(text: str) -> list[str]:
+    """Return the queries of a block: a statement that is none, such as a documented CREATE INDEX, is not asked."""
+    parts = (part.strip() for part in re.split(r";\s*(?:\n|$)", text))
+    return [part for part in parts if re.match(r"(?i)(--.*\n\s*)*(select|with|table)\b", part)]
+
+
+def _title_before(text: str) -> str:
+    for line in reversed(text.splitlines()):
+        if found := _TITLE.match(line):
+            return (found[1] or found[2]).strip()
+    return ""

@@ -1,0 +1,64 @@
+"""What the lane `reading` asks: the charts as Superset asks them, and the queries that the pages of docs show."""
+
+import re
+from datetime import date
+from pathlib import Path
+
+from benchmarks.questions import charts, documented
+from etl.superset.definitions import read
+
+TODAY = date(2026, 11, 26)
+
+
+def test_a_chart_is_filtered_by_the_defaults_of_its_page_and_grouped() -> None:
+    """The range of the page and its filter of tests; a dataset without a query of its own is the relation."""
+    (question,) = (one for one in charts(TODAY) if one.title == "Which agents carry the load?")
+
+    assert (question.page, question.is_chart, question.is_of_pairs) == ("dashboard: agents", True, False)
+    assert re.sub(r"\s+", " ", question.sql) == (
+        "SELECT agent_id, sum(talk_seconds) / 3600.0 AS talk_hours FROM masked.agent_daily "
+        "WHERE day >= TO_DATE('2026-10-27', 'YYYY-MM-DD') AND day < TO_DATE('2026-11-27', 'YYYY-MM-DD') "
+        "AND (agent_id IS NOT NULL) AND is_test IN (false) GROUP BY agent_id ORDER BY talk_hours DESC LIMIT 1000"
+    )
+
+
+def test_every_chart_is_asked_and_a_repeated_one_once() -> None:
+    """The header with the freshness stands on every page, and is one query."""
+    asked = [(one.page, one.title) for one in charts(TODAY)]
+    named = [
+        (f"dashboard: {page}", chart.title)
+        for page, dashboard in read().dashboards.items()
+        for row in dashboard.rows
+        for chart in row.charts
+        if chart.title
+    ]
+
+    assert sorted(asked) == sorted([*named, ("dashboard: calls", "Up to when is this complete?")])
+
+
+def test_the_owner_asks_the_same_of_public() -> None:
+    """Keys have names there."""
+    (question,) = (one for one in charts(TODAY) if one.title == "Which pairs spend the most time together?")
+
+    assert "FROM masked.pair_weekly" in question.sql
+    assert question.unmasked().startswith("SELECT person_a, person_b,")
+    assert "FROM public.pair_weekly" in question.unmasked()
+    assert question.is_of_pairs
+
+
+def test_the_queries_of_a_page_are_asked_and_what_changes_something_is_not(tmp_path: Path) -> None:
+    """Each under the line that names it; a block may hold several."""
+    for name in ("metrics.md", "for-analysts.md"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    (tmp_path / "cookbook.md").write_text(
+        "# Cookbook\n\n**Who called?** Numbers.\n\n```sql\nCREATE INDEX here ON calls (day);\nSELECT 1;\n"
+        "-- and\nSELECT 2\n```\n\n"
+        "## Later\n\n```sql\nWITH one AS (SELECT 3) SELECT * FROM one;\n```\n",
+        encoding="utf-8",
+    )
+
+    assert [(one.page, one.title, one.sql) for one in documented(tmp_path)] == [
+        ("docs/cookbook.md", "Who called?", "SELECT 1"),
+        ("docs/cookbook.md", "Who called? (2)", "-- and\nSELECT 2"),
+        ("docs/cookbook.md", "Later", "WITH one AS (SELECT 3) SELECT * FROM one"),
+    ]
