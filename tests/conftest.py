@@ -16,6 +16,7 @@ import pytest
 import structlog
 from sqlalchemy import make_url
 
+from etl import log
 from etl.embedded.account import choose
 from etl.embedded.binaries import find, for_account
 from etl.warehouse import schema
@@ -41,6 +42,7 @@ def plain_log() -> Iterator[None]:
     """Take back what a test has configured of the log, whose stream ends with the test."""
     yield
     structlog.reset_defaults()
+    log._in_use.clear()
 
 
 # ── The server ──────────────────────────────────────────────────────────────────────────────────────────────────────

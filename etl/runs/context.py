@@ -9,10 +9,9 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 from typing import NamedTuple
 
-import structlog
-
 from etl.effects import Clock, Threads
 from etl.errors import AuthenticationFailed, ForeignOrganization, Interrupted
+from etl.log import Logger
 from etl.model import JSON, Record
 from etl.reading.clocks import APART
 from etl.reading.source import Capabilities, Source
@@ -33,7 +32,7 @@ UNTIL_THEN = (
     "clock, and calls may be read later, or more often, than they need to be."
 )
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 OFTEN = 30_000
