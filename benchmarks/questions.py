@@ -17,7 +17,9 @@ from etl.superset.charts import params
 from etl.superset.definitions import Chart, Dashboard, Dataset, Definitions, read
 
 _SERIES_KINDS = ("bars", "shares", "lines")
-_DAYS = {"Last 30 days": 30, "Last 90 days": 90}
+_DAYS = re.compile(r'DATEADD\(DATETIME\("today"\), -([0-9]+), day\) : DATEADD\(DATETIME\("today"\), 1, day\)')
+"""The range of a page, today included."""
+
 _WITHOUT_TESTS = ("calls_daily", "agent_daily", "calls_hourly", "talk_time_daily", "call_facts")
 """The datasets with a column `is_test`, which the pages filter by."""
 
@@ -91,12 +93,11 @@ def _asked_by(chart: Chart, dashboard: Dashboard, definitions: Definitions, toda
 
 
 def _where(chart: Chart, dataset: Dataset, dashboard: Dashboard, today: date) -> str:
-    # Superset ends the last ninety days at the midnight that has passed; here today is in it, which costs more.
     given = []
     if dataset.time:
-        days = _DAYS[dashboard.time_range]
+        (days,) = _DAYS.findall(dashboard.time_range)
         given = [
-            f"{dataset.time} >= {_at(dataset.time, today - timedelta(days=days))}",
+            f"{dataset.time} >= {_at(dataset.time, today - timedelta(days=int(days)))}",
             f"{dataset.time} < {_at(dataset.time, today + timedelta(days=1))}",
         ]
     if chart.where:
