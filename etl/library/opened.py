@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from threading import Event
+from typing import TYPE_CHECKING, TypeVar
 
 from etl.audit.lifecycle import audit_connection, repair_connection
 from etl.config import ConnectionSettings, Settings
 from etl.errors import UsageError
 from etl.library.outcomes import AuditOutcome, Outcome, of_audit, of_sync
+from etl.runs.account import Account
+from etl.runs.lifecycle import Connect, Surroundings
 from etl.runs.port import Watcher
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Trigger, Want
 from etl.runs.watching import Silence
 from etl.system import system_effects
 from etl.wiring import Connector, Opened, on_each, surroundings
+
+if TYPE_CHECKING:
+    from etl.warehouse.audits import AuditedWarehouse
+    from etl.warehouse.database import Database
+    from etl.warehouse.locks import Locks
+    from etl.warehouse.postgres import PostgresWarehouse
+
+Warehouse = TypeVar("Warehouse", bound="PostgresWarehouse")
+Result = TypeVar("Result")
 
 
 def wanted(*, full: bool, since: datetime | None, until: datetime | None, option: str = "") -> Want:
@@ -51,12 +63,11 @@ def sync_opened(
     from etl.warehouse.postgres import PostgresWarehouse
     from etl.warehouse.rehearsal import Rehearsal
 
-    stop, watcher = stop or Event(), watcher or Silence()
-    effects, warehouse = system_effects(stop), Rehearsal if dry_run else PostgresWarehouse
-    with surroundings(warehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=trigger) as given:
-        connect = Connector(settings, chosen, effects=effects, book=given.warehouse.allowances)
-        ended = on_each(lambda one: sync_connection(one, want=want, connect=connect, given=given), chosen, given=given)
-    return list(map(of_sync, ended))
+    def work(one: Account, connect: Connect, given: Surroundings[PostgresWarehouse]) -> Outcome:
+        return of_sync(sync_connection(one, want=want, connect=connect, given=given))
+
+    warehouse = Rehearsal if dry_run else PostgresWarehouse
+    return _each(work, warehouse, settings, chosen, opened, trigger=trigger, stop=stop, watcher=watcher)
 
 
 def audit_opened(
@@ -72,12 +83,31 @@ def audit_opened(
     """Audit the chosen connections in an open warehouse. Raises nothing but programming errors."""
     from etl.warehouse.audits import AuditedWarehouse
 
-    stop, watcher = stop or Event(), watcher or Silence()
-    effects, work = system_effects(stop), repair_connection if repair else audit_connection
-    with surroundings(AuditedWarehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=trigger) as given:
+    audit = repair_connection if repair else audit_connection
+
+    def work(one: Account, connect: Connect, given: Surroundings[AuditedWarehouse]) -> AuditOutcome:
+        return of_audit(audit(one, connect=connect, given=given))
+
+    return _each(work, AuditedWarehouse, settings, chosen, opened, trigger=trigger, stop=stop, watcher=watcher)
+
+
+def _each(
+    work: Callable[[Account, Connect, Surroundings[Warehouse]], Result],
+    warehouse: Callable[[Database, Locks], Warehouse],
+    settings: Settings,
+    chosen: Mapping[str, ConnectionSettings],
+    opened: Opened,
+    *,
+    trigger: Trigger,
+    stop: Event | None,
+    watcher: Watcher | None,
+) -> list[Result]:
+    """Do the work for each chosen connection, with what runs are given; return the results in their order."""
+    stop = stop or Event()
+    effects = system_effects(stop)
+    with surroundings(warehouse, opened, effects=effects, watcher=watcher or Silence(), stop=stop, trigger=trigger) as given:
         connect = Connector(settings, chosen, effects=effects, book=given.warehouse.allowances)
-        ended = on_each(lambda one: work(one, connect=connect, given=given), chosen, given=given)
-    return list(map(of_audit, ended))
+        return on_each(lambda one: work(one, connect, given), chosen, given=given)
 
 
 def _instant(name: str, value: datetime | None) -> datetime | None:
