@@ -21,7 +21,9 @@ def test_calls_that_meet_a_touched_day_are_found_day_by_day(database: Database, 
     """A range of days has no statistics: at a million calls the planner read them all for six touched days."""
     found = plan(database, f"SELECT max(peak_concurrent) FROM public.{view}")
 
-    assert re.search(r"day = \(touched_days(_\d+)?\.day - ", found)
+    # Which side of a join stands left differs between versions of PostgreSQL.
+    either_way_round = r"day = \(touched_days(_\d+)?\.day - |\(touched_days(_\d+)?\.day - [^()]+\) = calls(_\d+)?\.day"
+    assert re.search(either_way_round, found)
     assert "day <= " not in found
 
 
