@@ -7,6 +7,7 @@ RUN python -m venv /opt/etl && /opt/etl/bin/pip install --no-cache-dir --require
 COPY pyproject.toml README.md LICENSE ./
 COPY etl etl
 COPY migrations migrations
+COPY dashboards/superset dashboards/superset
 RUN /opt/build/bin/python -m hatchling build --target wheel \
     && /opt/etl/bin/pip install --no-cache-dir --no-deps dist/*.whl \
     && /opt/etl/bin/pip check \

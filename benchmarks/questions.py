@@ -2,7 +2,7 @@
 Knows what is asked of the warehouse: each chart of the dashboards as Superset asks it, each query that the pages of docs show.
 
 Superset puts a dataset's own query into a subquery, filters it by time and by the defaults of the page, groups, orders and
-cuts; where a chart has a series for each value of something, it asks for the largest twelve in a subquery beside that.
+cuts; where a chart is limited to its largest series, it asks for these in a subquery beside that.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+from etl.superset.charts import params
 from etl.superset.definitions import Chart, Dashboard, Dataset, Definitions, read
 
-SERIES = 12
 _SERIES_KINDS = ("bars", "shares", "lines")
-_DAYS = {"Last 30 days": 30, "Last 90 days": 90}
+_DAYS = re.compile(r'DATEADD\(DATETIME\("today"\), -([0-9]+), day\) : DATEADD\(DATETIME\("today"\), 1, day\)')
+"""The range of a page, today included."""
+
 _WITHOUT_TESTS = ("calls_daily", "agent_daily", "calls_hourly", "talk_time_daily", "call_facts")
 """The datasets with a column `is_test`, which the pages filter by."""
 
@@ -67,6 +69,7 @@ def charts(today: date) -> Iterator[Question]:
 def _asked_by(chart: Chart, dashboard: Dashboard, definitions: Definitions, today: date) -> str:
     dataset = definitions.datasets[chart.dataset]
     source = f"({dataset.sql.strip()}) AS virtual" if dataset.sql else f"masked.{chart.dataset}"
+    form = params(chart, dataset)
     where = _where(chart, dataset, dashboard, today)
     names = [*chart.metrics, *([chart.metric] if chart.metric else [])]
     if not names:
@@ -76,26 +79,25 @@ def _asked_by(chart: Chart, dashboard: Dashboard, definitions: Definitions, toda
     keys = [*chart.by, *(name for name in (chart.x, chart.y) if name)]
     joined = ""
     if chart.kind in _SERIES_KINDS:
-        if chart.by:
+        if chart.by and form["limit"]:
             kept = ", ".join(f"{name} AS {name}__" for name in chart.by)
             told = " AND ".join(f"{name} = {name}__" for name in chart.by)
             joined = (
                 f"JOIN (SELECT {kept}, {dataset.metrics[names[0]].sql} AS mme_inner__ FROM {source} {where} "  # noqa: S608
-                f"GROUP BY {', '.join(chart.by)} ORDER BY mme_inner__ DESC LIMIT {SERIES}) AS series_limit ON {told}"
+                f"GROUP BY {', '.join(chart.by)} ORDER BY mme_inner__ DESC LIMIT {form['limit']}) AS series_limit ON {told}"
             )
         keys.append(f"date_trunc('{chart.grain}', {dataset.time})")
     shown = ", ".join([*keys, *metrics])
     grouped = f"GROUP BY {', '.join(keys)} ORDER BY {names[0]} DESC" if keys else ""
-    return f"SELECT {shown} FROM {source} {joined} {where} {grouped} LIMIT {50_000 if joined else chart.limit}"  # noqa: S608
+    return f"SELECT {shown} FROM {source} {joined} {where} {grouped} LIMIT {form['row_limit']}"  # noqa: S608
 
 
 def _where(chart: Chart, dataset: Dataset, dashboard: Dashboard, today: date) -> str:
-    # Superset ends the last ninety days at the midnight that has passed; here today is in it, which costs more.
     given = []
     if dataset.time:
-        days = _DAYS[dashboard.time_range]
+        (days,) = _DAYS.findall(dashboard.time_range)
         given = [
-            f"{dataset.time} >= {_at(dataset.time, today - timedelta(days=days))}",
+            f"{dataset.time} >= {_at(dataset.time, today - timedelta(days=int(days)))}",
             f"{dataset.time} < {_at(dataset.time, today + timedelta(days=1))}",
         ]
     if chart.where:

@@ -7,9 +7,11 @@ Every way in which a run can fail, sorted by what has to happen next.
     ├── AccountBusy             exit 3: another process uses this account's request allowance; nothing was asked for
     ├── FenceLost               exit 3: another run took this connection over; this one stopped writing
     ├── WarehouseError          exit 1: the database cannot be used; what was committed stays
-    │   └── Collided            another transaction got in the way: the same transaction may be done again
+    │   ├── Collided            another transaction got in the way: the same transaction may be done again
+    │   └── SchemaOutdated      the warehouse has an older schema than this program works on: `etl migrate` brings it up
     ├── Interrupted             exit 1: somebody stopped the program; what was committed stays
     ├── BackupFailed            exit 1: a backup cannot be written, or is damaged or of a newer program; nothing was changed
+    ├── ProgramFault            exit 1: the program itself has a fault, or the watcher that it was given; its cause says which
     ├── ExportFailed            exit 1: an export cannot be written; the files that stand there are whole
     ├── BudgetSpent             exit 0: the day's request budget is spent; the run ends `partial`, the next one continues
     │   └── GaveWay             another process waits for the account's request allowance
@@ -109,6 +111,12 @@ class Collided(WarehouseError):
     code = "collided"
 
 
+class SchemaOutdated(WarehouseError):
+    """The warehouse has an older schema than this program works on; nothing was changed."""
+
+    code = "schema_outdated"
+
+
 class BackupFailed(EtlError):
     """A backup cannot be written, or is damaged or of a newer program."""
 
@@ -125,6 +133,16 @@ class Interrupted(EtlError):
     """Somebody stopped the program between two pages."""
 
     code = "interrupted"
+
+
+class ProgramFault(EtlError):
+    """
+    The program itself has a fault, or the watcher that was handed to it.
+
+    Only the library raises it. Its cause is the fault, whose text may hold anything, personal data included: it is not ours.
+    """
+
+    code = "fault"
 
 
 class BudgetSpent(EtlError):

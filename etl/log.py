@@ -1,4 +1,8 @@
-"""Logging to stderr, with secrets, e-mail addresses and phone numbers masked."""
+"""
+What happens is told as events: by the command line on stderr, by the library to Python's own logging, as its host has set it up.
+
+Either way secrets, e-mail addresses and phone numbers are masked.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import logging
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import structlog
@@ -58,6 +63,51 @@ def configure(*, level: str = "info", secrets: Iterable[str] = (), stream: TextI
         )
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+class Logger:
+    """
+    Tells the events of a module.
+
+    Once `configure` was called they take its way. Before that, which is how a host uses the library, a logger of Python's own
+    logging with the module's name has them: message and level as usual, the parts apart as `event` and `fields` of the record.
+    structlog's own configuration is then the host's and not used, since its default would print.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def info(self, event: str, **fields: object) -> None:
+        """Tell something that went as it should."""
+        self._tell(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Tell something that somebody may have to look at."""
+        self._tell(logging.WARNING, event, fields)
+
+    def _tell(self, level: int, event: str, fields: dict[str, object]) -> None:
+        if _in_use:
+            structlog.get_logger(self._name).log(level, event, **fields)
+            return
+        host = logging.getLogger(self._name)
+        if not host.isEnabledFor(level) or not host.hasHandlers():  # Python would print what nobody handles
+            return
+        told: EventDict = dict(fields)
+        for masking in (_PERSONAL, *_masked):
+            told = masking(host, "", told)
+        words = " ".join((event, *(f"{name}={value}" for name, value in told.items())))
+        host.log(level, "%s", printable(words), extra={"event": event, "fields": told})
+
+
+@contextmanager
+def masked(secrets: Iterable[str]) -> Iterator[None]:
+    """Mask these secrets too in whatever is told to Python's own logging during the block, by whichever thread."""
+    masking = Redaction(secrets)
+    _masked.append(masking)
+    try:
+        yield
+    finally:
+        _masked.remove(masking)
 
 
 def shown(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
@@ -116,4 +166,7 @@ class Redaction:
 
 
 _in_use: deque[Redaction] = deque(maxlen=1)
-"""What the last `configure` masks."""
+"""What the last `configure` masks; empty as long as the process is a host's."""
+
+_masked: list[Redaction] = []
+_PERSONAL = Redaction()

@@ -1,7 +1,7 @@
 """
 Puts the packages together: turns settings into accounts, clients and an open warehouse, and gives runs what they need.
 
-The command line calls it, and nothing else so far.
+The faces call it: the command line and the library.
 """
 
 from __future__ import annotations
@@ -206,10 +206,20 @@ def no_book() -> AllowanceBook:
 def on_each(
     work: Callable[[Account], Result], chosen: Mapping[str, ConnectionSettings], *, given: Surroundings[Any]
 ) -> list[Result]:
-    """Do `work` for each chosen connection, several at once, and return the results in the same order."""
+    """
+    Do `work` for each chosen connection, several at once, and return the results in the same order.
+
+    Where this thread is interrupted meanwhile, as by Ctrl-C in a program that handles no signals, all of them are stopped.
+    """
     accounts: Sequence[Account] = [account(name, connection) for name, connection in chosen.items()]
     with given.threads.pool("connection", min(CONNECTIONS_AT_ONCE, len(accounts))) as threads:
-        return list(threads.map(work, accounts))
+        try:
+            return list(threads.map(work, accounts))
+        except Exception:
+            raise
+        except BaseException:
+            given.stop.set()  # the end of the block waits for the others
+            raise
 
 
 def limits_of(connection: ConnectionSettings, provider: Provider) -> tuple[Limit, ...]:

@@ -6,6 +6,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import structlog
 from sqlalchemy import make_url
 
+from etl import log
 from etl.embedded.account import choose
 from etl.embedded.binaries import find, for_account
 from etl.warehouse import schema
@@ -40,6 +42,7 @@ def plain_log() -> Iterator[None]:
     """Take back what a test has configured of the log, whose stream ends with the test."""
     yield
     structlog.reset_defaults()
+    log._in_use.clear()
 
 
 # ── The server ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -105,9 +108,8 @@ def empty_database_url(server_url: str) -> Iterator[str]:
 @pytest.fixture
 def database_url(server_url: str, migrated_template: str) -> Iterator[str]:
     """Give the address of an empty warehouse of the newest version, this test's own."""
-    name = f"warehouse_{os.getpid()}_{next(_NUMBERS)}"
-    yield _create(server_url, name, template=migrated_template)
-    _drop(server_url, name)
+    with warehouse_at(server_url, migrated_template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -131,6 +133,14 @@ def shared_database(server_url: str, migrated_template: str) -> Iterator[Databas
     with Database(_create(server_url, name, template=migrated_template)) as database:
         yield database
     _drop(server_url, name)
+
+
+@contextmanager
+def warehouse_at(server: str, template: str, name: str = "warehouse") -> Iterator[str]:
+    """Give the address of an empty warehouse of the newest version, as long as it is used."""
+    name = f"{name}_{os.getpid()}_{next(_NUMBERS)}"
+    yield _create(server, name, template=template)
+    _drop(server, name)
 
 
 def _create(server: str, name: str, *, template: str = "template0") -> str:

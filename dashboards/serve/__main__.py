@@ -48,7 +48,7 @@ def _serve(folder: Path) -> None:
         config = os.environ.get("CONFIG")
         source = of_embedded(Path(config) if config else demonstration(ROOT), folder)
     with source as warehouse, Superset(folder, python, port=port) as superset:
-        say("Preparing Superset and importing the dashboards (the first time takes most of a minute) …")
+        say("Starting Superset (the first time takes most of a minute) …")
         superset.prepare(warehouse)
         superset.start()
         pages = read().dashboards
@@ -61,7 +61,8 @@ def _serve(folder: Path) -> None:
         superset.wait()
 
 
-def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not keep the server from being stopped
     raise KeyboardInterrupt
 
 

@@ -9,11 +9,13 @@ import signal
 import socket
 import subprocess
 import time
+from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from dashboards.serve.environment import LOCK
 from dashboards.serve.source import Source
 from etl.errors import UsageError, WarehouseError
 
@@ -69,10 +71,15 @@ class Superset:
                 self._server.wait()
 
     def prepare(self, source: Source) -> None:
-        """Bring Superset's own database to its version, make its only account, import the bundle. Raises WarehouseError."""
-        _secret(self._home / "secret_key")
+        """Bring Superset's database to its version, make its account, import the bundle, unless it was. Raises WarehouseError."""
+        key, _ = _secret(self._home / "secret_key")
         password, new = _secret(self._home / "admin_password")
         told = {"user": USER, "password": password, "bundle": str(source.bundle), "database_password": source.password}
+        self.sign_in = self._how_to_sign_in(password, new=new)
+        marker, wanted = self._home / "prepared", _digest(key, LOCK.read_bytes(), source.bundle.read_bytes(), repr(told).encode())
+        if marker.exists() and marker.read_text(encoding="utf-8") == wanted:
+            return
+        marker.unlink(missing_ok=True)
         with self._log.open("wb") as log:
             ended = subprocess.run(  # noqa: S603 - ours, in Superset's environment
                 [self._python, INSIDE / "prepare.py"],
@@ -83,13 +90,11 @@ class Superset:
                 cwd=self._home,
                 check=False,
                 start_new_session=True,
+                umask=0o077,
             )
         if ended.returncode != 0:
             raise self._failed("prepared")
-        shown = password if new else f"the one in {self._home / 'admin_password'}"
-        self.sign_in = f"Sign in as {USER} with the password {shown}" + (
-            f"   (shown this once; it is kept in {self._home / 'admin_password'})" if new else ""
-        )
+        marker.write_text(wanted, encoding="utf-8")
 
     def start(self) -> None:
         """Start the server and wait until it answers. Raises WarehouseError."""
@@ -102,6 +107,7 @@ class Superset:
                 env=self._variables(),
                 cwd=self._home,
                 start_new_session=True,  # Ctrl-C is for us; we end it, and only then the database under it
+                umask=0o077,
             )
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
@@ -114,6 +120,12 @@ class Superset:
         if self._server is not None:
             self._server.wait()
             raise self._failed("kept running")
+
+    def _how_to_sign_in(self, password: str, *, new: bool) -> str:
+        kept = self._home / "admin_password"
+        if new:
+            return f"Sign in as {USER} with the password {password} (shown this once; it is kept in {kept})."
+        return f"Sign in as {USER} with the password that is kept in {kept}."
 
     def _answers(self) -> bool:
         try:
@@ -140,6 +152,14 @@ class Superset:
             safe="The warehouse was only read.",
             hint=f"Its log is {self._log}. To begin again with an empty Superset, remove {self._home}.",
         )
+
+
+def _digest(key: str, *parts: bytes) -> str:
+    """Return what stands for all that Superset was prepared with, and tells nothing of it."""
+    made = blake2b(key=key.encode(), digest_size=32)
+    for part in parts:
+        made.update(len(part).to_bytes(8) + part)
+    return made.hexdigest()
 
 
 def _secret(file: Path) -> tuple[str, bool]:

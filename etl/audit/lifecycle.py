@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
-
 from etl.audit.auditor import Audit
 from etl.audit.port import AuditOutcome, AuditWarehouse
 from etl.errors import UsageError
+from etl.log import Logger
 from etl.runs.account import Account
 from etl.runs.lifecycle import Connect, Run, Surroundings, carry_out, connected, under_lock
 from etl.runs.terms import RunKind, Want
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 Auditing = Surroundings[AuditWarehouse]
 """What an audit is given: the same as a run, but with a warehouse that can be audited."""

@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from etl.audit.lifecycle import audit_connection, repair_connection
-from etl.audit.port import AuditOutcome
 from etl.cli.output import error_document, say, show_errors, show_json, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.syncing import interruptible
 from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
 from etl.coverage import BEGINNING
+from etl.library import AuditOutcome
+from etl.library.opened import audit_opened
 from etl.model import Verdict
 from etl.printable import number_of
 from etl.runs.terms import Trigger
-from etl.system import system_effects
-from etl.wiring import (
-    Connector,
-    Invocation,
-    Opened,
-    on_each,
-    open_warehouse,
-    require_warehouse,
-    settings_of,
-    surroundings,
-)
+from etl.wiring import Invocation, Opened, open_warehouse, require_warehouse, settings_of
 
 SHOWN = 20
 """The maximum number of disagreements shown per connection; `--json` lists up to a thousand."""
@@ -50,14 +40,8 @@ def run_audits(
     settings: Settings, chosen: dict[str, ConnectionSettings], opened: Opened, *, repair: bool, quiet: bool = False
 ) -> list[AuditOutcome]:
     """Audit the chosen connections in parallel and return how each ended, in their order."""
-    from etl.warehouse.audits import AuditedWarehouse
-
-    audit = repair_connection if repair else audit_connection
     with watching(quiet=quiet) as watcher, interruptible() as stop:
-        effects = system_effects(stop)
-        with surroundings(AuditedWarehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=Trigger.CLI) as given:
-            connect = Connector(settings, chosen, effects=effects, book=given.warehouse.allowances)
-            return on_each(lambda one: audit(one, connect=connect, given=given), chosen, given=given)
+        return audit_opened(settings, chosen, opened, repair=repair, trigger=Trigger.CLI, stop=stop, watcher=watcher)
 
 
 def show_audits(outcomes: Sequence[AuditOutcome], *, repair: bool) -> None:

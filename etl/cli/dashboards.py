@@ -8,7 +8,7 @@ from etl.cli.output import say
 from etl.errors import UsageError
 from etl.superset import queries, write_bundle
 from etl.warehouse.address import for_superset
-from etl.warehouse.reports.columns import columns_of
+from etl.warehouse.reports.columns import columns_of, connections_of
 from etl.wiring import Invocation, open_warehouse, require_warehouse, settings_of
 
 
@@ -17,9 +17,10 @@ def write_dashboards(invocation: Invocation, path: Path, *, role: str) -> None:
     with open_warehouse(settings_of(invocation)) as opened:
         require_warehouse(opened)
         columns = {name: columns_of(opened.database, query) for name, query in queries().items()}
+        connections = connections_of(opened.database)
         address = for_superset(opened.database.url, role)
     try:
-        write_bundle(path, address=address, columns=columns)
+        write_bundle(path, address=address, columns=columns, connections=connections)
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}.", safe="Nothing was changed.", hint="Name another file."

@@ -29,8 +29,8 @@ QUESTIONS = (
     (
         "How many calls, and how long, per provider?",
         """SELECT provider, count(*) AS calls, count(*) FILTER (WHERE status = 'completed') AS completed,
-       round(sum(duration_seconds) / 3600.0, 1) AS hours
-FROM calls GROUP BY provider ORDER BY provider""",
+       round(sum(talk_seconds) / 3600.0, 1) AS hours
+FROM call_facts GROUP BY provider ORDER BY provider""",
     ),
     (
         "Which were the busiest days?",
@@ -39,8 +39,8 @@ FROM calls GROUP BY day ORDER BY calls DESC, day LIMIT 3""",
     ),
     (
         "Who pairs most?",
-        """SELECT email, count(DISTINCT call_id) AS calls, round(sum(duration_seconds) / 3600.0, 1) AS hours
-FROM call_participants WHERE email IS NOT NULL GROUP BY email ORDER BY hours DESC, email LIMIT 3""",
+        """SELECT person, sum(calls) AS calls, round(sum(paired_seconds) / 3600.0, 1) AS hours
+FROM person_daily GROUP BY person ORDER BY hours DESC, person LIMIT 3""",
     ),
 )
 

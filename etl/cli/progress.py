@@ -10,22 +10,10 @@ from typing import TYPE_CHECKING
 
 from etl.printable import printable
 from etl.runs.port import Watcher
+from etl.runs.watching import Silence
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-
-class Silence:
-    """A watcher that shows nothing."""
-
-    def stream_started(self, connection: str, stream: str) -> None:
-        """Do nothing."""
-
-    def page_loaded(self, connection: str, stream: str, *, records: int, total: int | None) -> None:
-        """Do nothing."""
-
-    def stream_finished(self, connection: str, stream: str) -> None:
-        """Do nothing."""
 
 
 class Bars:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from etl.cli.output import error_document, say, show_errors, show_json
-from etl.cli.progress import Silence
 from etl.cli.syncing import exit_code, interruptible
 from etl.cli.table import show_table
 from etl.runs.terms import Trigger
+from etl.runs.watching import Silence
 from etl.system import system_effects
 from etl.wiring import Invocation, open_warehouse, require_warehouse, settings_of, surroundings
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 from etl.cli import interpreter
 from etl.cli.output import error_document, say, show_errors, show_json, warn, worst_code
 from etl.cli.progress import watching
 from etl.cli.table import show_table
 from etl.config import ConnectionSettings, Settings
-from etl.errors import UsageError
+from etl.errors import EtlError, UsageError
+from etl.library import Outcome
+from etl.library.opened import sync_opened, wanted
 from etl.printable import number_of
 from etl.records.parse import Unfit, instant
-from etl.runs.sync import sync_connection
-from etl.runs.terms import Outcome, Trigger, Want
-from etl.system import system_effects
-from etl.wiring import Connector, Invocation, Opened, on_each, open_warehouse, settings_of, surroundings
+from etl.runs.terms import Trigger, Want
+from etl.wiring import Invocation, Opened, open_warehouse, settings_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +69,9 @@ def run_syncs(
     quiet: bool = False,
 ) -> list[Outcome]:
     """Sync the chosen connections in parallel and return how each ended, in their order."""
-    from etl.warehouse.postgres import PostgresWarehouse
-    from etl.warehouse.rehearsal import Rehearsal
-
     interpreter.set_up()
-    warehouse = Rehearsal if dry_run else PostgresWarehouse
     with watching(quiet=quiet) as watcher, interruptible() as stop:
-        effects = system_effects(stop)
-        with surroundings(warehouse, opened, effects=effects, watcher=watcher, stop=stop, trigger=Trigger.CLI) as given:
-            connect = Connector(settings, chosen, effects=effects, book=given.warehouse.allowances)
-            return on_each(lambda one: sync_connection(one, want=want, connect=connect, given=given), chosen, given=given)
+        return sync_opened(settings, chosen, opened, want=want, trigger=Trigger.CLI, stop=stop, watcher=watcher, dry_run=dry_run)
 
 
 def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None:
@@ -88,7 +81,7 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
         [
             (
                 outcome.connection,
-                outcome.status.value if outcome.run_id is not None else "not run",
+                outcome.status.value if outcome.status else "not run",
                 outcome.counters.inserted,
                 outcome.counters.updated,
                 outcome.counters.unchanged,
@@ -111,26 +104,23 @@ def show_outcomes(outcomes: Sequence[Outcome], *, dry_run: bool = False) -> None
     show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> int:
+class Ended(Protocol):
+    """Whatever ended with an error, or without."""
+
+    @property
+    def error(self) -> EtlError | None:
+        """What went wrong."""
+        ...
+
+
+def exit_code(outcomes: Iterable[Ended]) -> int:
     """Return the exit code of several outcomes: the first of 2, 1, 3 and 0 that occurred."""
     return worst_code(outcome.error.exit_code for outcome in outcomes if outcome.error)
 
 
 def _want(order: Order) -> Want:
     since, until = _instant("--since", order.since), _instant("--until", order.until)
-    if order.full and (since or until):
-        raise UsageError(
-            "--full reads everything; --since and --until read one range.",
-            safe="Nothing was started.",
-            hint="Give one or the other.",
-        )
-    if since and until and since >= until:
-        raise UsageError(
-            "--since must be before --until.",
-            safe="Nothing was started.",
-            hint="Exchange the two, or leave --until out: until now.",
-        )
-    return Want(full=order.full, since=since, until=until)
+    return wanted(full=order.full, since=since, until=until, option="--")
 
 
 def _instant(option: str, value: str | None) -> datetime | None:
@@ -180,7 +170,7 @@ def _document(outcome: Outcome) -> dict[str, Any]:
     return {
         "connection": outcome.connection,
         "run": outcome.run_id,
-        "status": outcome.status.value if outcome.run_id is not None else "not_run",
+        "status": outcome.status.value if outcome.status else "not_run",
         **counters,
         "findings": [{"stream": one.stream, "code": one.code, "text": one.text} for one in outcome.findings],
         "error": error_document(error) if error else None,

@@ -75,7 +75,7 @@ def give_up_power(conninfo: Callable[[str], str], *, user: str) -> None:
             return
         if session.execute("SELECT FROM pg_roles WHERE rolname = %s", (_NEXT,)).fetchone() is None:
             session.execute(SQL("CREATE ROLE {} LOGIN CREATEDB").format(Identifier(_NEXT)))
-        if session.execute("SELECT FROM pg_roles WHERE rolname = 'pg_checkpoint'").fetchone():  # from 15 on
+        if session.execute("SELECT 1 FROM pg_roles WHERE rolname = 'pg_checkpoint'").fetchone():  # from 15 on
             session.execute(SQL("GRANT pg_checkpoint TO {}").format(Identifier(_NEXT)))
         databases = [str(name) for (name,) in session.execute("SELECT datname FROM pg_database WHERE NOT datistemplate")]
     for database in databases:

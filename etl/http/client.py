@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-import structlog
 
 from etl.addresses import next_link
 from etl.effects import Clock
@@ -30,11 +29,12 @@ from etl.http.limits import SAFE, Limiter, in_words
 from etl.http.links import absolute, check_base_url, check_link_unfollowed, origin
 from etl.http.refusal import Refusals
 from etl.http.retry import LONGEST_WAIT, Cause, Failed, Patience, Throttled
+from etl.log import Logger
 from etl.model import JSON, Drift
 from etl.provider import Provider
 from etl.reading.api import Answer
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 WEB_PAGE = Cause(word="web_page", happened="sent a web page instead of JSON", hint=BETWEEN)
 NOT_JSON = Cause(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,9 +23,6 @@ from etl.http.links import origin
 from etl.http.proxies import proxy_for
 from etl.http.retry import Failed, http_date
 from etl.model import Drift, DriftNote
-
-# httpx writes every address with its query into its log at INFO.
-logging.getLogger("httpx").setLevel(logging.WARNING)
 
 POOL = httpx.Limits(max_connections=16, max_keepalive_connections=8)
 

@@ -9,10 +9,9 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 from typing import NamedTuple
 
-import structlog
-
 from etl.effects import Clock, Threads
 from etl.errors import AuthenticationFailed, ForeignOrganization, Interrupted
+from etl.log import Logger
 from etl.model import JSON, Record
 from etl.reading.clocks import APART
 from etl.reading.source import Capabilities, Source
@@ -33,7 +32,7 @@ UNTIL_THEN = (
     "clock, and calls may be read later, or more often, than they need to be."
 )
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 OFTEN = 30_000
@@ -70,8 +69,8 @@ class Task:
     latest: datetime | None = None  # the latest instant of the provider's clock seen so far
     telling: Lock = field(default_factory=Lock)  # guards `latest`: pages are fetched in another thread
     forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
-    unmade: int = 0  # how many calls were written since the roll-ups were last made
-    next_making: int = OFTEN
+    unmade: int = 0  # how many calls were written whose roll-ups are not made again yet
+    left_unmade: int = 0  # how many that were when making them was last thought of
     open_seen: set[str] = field(default_factory=set)  # open calls that this run has already seen in a list
     agents_listed: frozenset[str] = frozenset()  # what the provider's list of agents showed
     listed: Listed = field(default_factory=Listed)
@@ -127,11 +126,10 @@ class Task:
         It is left alone where it would cost more than the writing did: where the run walks over the same days again and again.
         """
         self.unmade += written
-        if self.unmade >= self.next_making:
+        if self.unmade - self.left_unmade >= OFTEN:
             account, run_id = self.account, self.run_id
             made = repeated(lambda: self.warehouse.remake_calls(account, run_id=run_id, written=self.unmade), clock=self.clock)
-            self.unmade = 0 if made else self.unmade
-            self.next_making = self.unmade + OFTEN
+            self.unmade = self.left_unmade = max(0, self.unmade - made)
 
     def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:
         """Pin the first organisation seen. Raises ForeignOrganization at the first record of another one."""

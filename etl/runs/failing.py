@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-import structlog
-
+from etl.log import Logger
 from etl.runs.context import Task
 from etl.runs.port import PageTransaction
 from etl.runs.terms import DueCall, Finding
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 DAILY = timedelta(hours=23)
 """The longest wait until a call is asked for again; less than a day, as daily syncs do not start on the minute."""

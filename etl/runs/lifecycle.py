@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Generic, Protocol, TypeVar
 
-import structlog
-
 from etl.effects import Clock, Threads
 from etl.errors import BudgetSpent, ConnectionFailed, EtlError, FenceLost, Interrupted, WarehouseError
+from etl.log import Logger
 from etl.reading.api import Api
 from etl.reading.source import Capabilities, Source
 from etl.runs.account import Account
@@ -24,7 +23,7 @@ from etl.runs.port import RunRegister, RunWarehouse, Watcher
 from etl.runs.repeated import repeated
 from etl.runs.terms import Outcome, RunKind, RunStatus, Trigger, Want
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 Warehouse_co = TypeVar("Warehouse_co", bound=RunRegister, covariant=True)
 

@@ -174,11 +174,11 @@ class RunWarehouse(RunRegister, Protocol):
         """
         ...
 
-    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> int:
         """
-        Make the roll-ups of calls of the touched days again, unless these hold more than `written` calls.
+        Make the roll-ups of calls again of the touched days but the first and the last, unless these hold more than `written`.
 
-        Returns whether they were made. Those of people and pairs are left to `remake`. Raises FenceLost.
+        Returns how many calls they hold, 0 if none were made. Those of people and pairs are left to `remake`. Raises FenceLost.
         """
         ...
 

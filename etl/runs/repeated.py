@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import structlog
-
 from etl.effects import Clock
 from etl.errors import Collided
+from etl.log import Logger
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 ATTEMPTS = 6
 FIRST_WAIT = 0.05

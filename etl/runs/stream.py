@@ -7,10 +7,9 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 
-import structlog
-
 from etl.coverage import ORIGIN, Span, Spans
 from etl.errors import AnchorNotMet, ResponseTooLarge
+from etl.log import Logger
 from etl.reading.orders import way_of
 from etl.reading.walks import Note, Step
 from etl.reading.walks.way import Attempt, Held
@@ -26,7 +25,7 @@ from etl.runs.state import StreamState
 from etl.runs.streams import fail_alone, oldest_wanted
 from etl.runs.terms import Absent, Counters, Elsewhere, Finding, Loaded, Observed
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 ANCHORS = 100
 """How many of the newest held calls may serve to prove that a walk sees the right account."""

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from etl.superset.charts import params
+from etl.superset.colours import labelled
 from etl.superset.definitions import Chart, Dashboard, Dataset, Definitions, read
 
 Document = dict[str, Any]
@@ -34,30 +35,34 @@ def queries() -> dict[str, str]:
     return {name: one.sql or f"SELECT * FROM masked.{name}" for name, one in found.items()}  # noqa: S608 - ours
 
 
-def write_bundle(file: Path, *, address: str, columns: Columns) -> None:
+def write_bundle(file: Path, *, address: str, columns: Columns, connections: Mapping[str, str]) -> None:
     """
     Write the archive for the warehouse at `address` (SQLAlchemy's form, as Superset's driver psycopg2 takes it).
+
+    `connections` names each connection's provider: its colour.
 
     It is written beside its place and put there when it is whole. Raises OSError if it cannot be written.
     """
     unfinished = file.with_name(f".{file.name}.unfinished")
     try:
-        _write(unfinished, address=address, columns=columns)
+        _write(unfinished, documents(read(), address=address, columns=columns, connections=connections))
         unfinished.replace(file)
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
 
 
-def _write(file: Path, *, address: str, columns: Columns) -> None:
+def _write(file: Path, held: Iterator[tuple[str, Document]]) -> None:
     with zipfile.ZipFile(file, "w", compression=zipfile.ZIP_DEFLATED) as archive:
-        for path, document in documents(read(), address=address, columns=columns):
+        for path, document in held:
             # JSON is YAML: every reader of YAML takes it.
             member = zipfile.ZipInfo(f"{_ROOT}/{path}", date_time=_LONG_AGO)
             archive.writestr(member, json.dumps(document, indent=1, ensure_ascii=False))
 
 
-def documents(definitions: Definitions, *, address: str, columns: Columns) -> Iterator[tuple[str, Document]]:
+def documents(
+    definitions: Definitions, *, address: str, columns: Columns, connections: Mapping[str, str]
+) -> Iterator[tuple[str, Document]]:
     """Return each file of the archive: its path below the root, and what it holds."""
     # Without a `type` both ways of importing take it: as dashboards, by the menu, and as assets, which updates what is there.
     yield "metadata.yaml", {"version": "1.0.0", "timestamp": "2026-01-01T00:00:00+00:00"}
@@ -80,7 +85,7 @@ def documents(definitions: Definitions, *, address: str, columns: Columns) -> It
     for page, dashboard in definitions.dashboards.items():
         for chart in _charts(dashboard):
             yield f"charts/{page}_{_slug(_title(chart))}.yaml", _chart(page, chart, definitions.datasets[chart.dataset])
-        yield f"dashboards/{page}.yaml", _dashboard(page, dashboard)
+        yield f"dashboards/{page}.yaml", _dashboard(page, dashboard, labelled(definitions.colours, connections))
 
 
 def _dataset(name: str, dataset: Dataset, columns: Sequence[tuple[str, str]]) -> Document:
@@ -93,7 +98,14 @@ def _dataset(name: str, dataset: Dataset, columns: Sequence[tuple[str, str]]) ->
         "uuid": _uuid("dataset", name),
         "database_uuid": _uuid("database"),
         "columns": [
-            {"column_name": column, "type": kind.upper(), "is_dttm": kind.startswith(TIMES), "groupby": True, "filterable": True}
+            {
+                "column_name": column,
+                "verbose_name": _said(column),
+                "type": kind.upper(),
+                "is_dttm": kind.startswith(TIMES),
+                "groupby": True,
+                "filterable": True,
+            }
             for column, kind in columns
         ],
         "metrics": [
@@ -122,7 +134,7 @@ def _chart(page: str, chart: Chart, dataset: Dataset) -> Document:
     }
 
 
-def _dashboard(page: str, dashboard: Dashboard) -> Document:
+def _dashboard(page: str, dashboard: Dashboard, labels: dict[str, str]) -> Document:
     return {
         "dashboard_title": dashboard.title,
         "slug": f"call-warehouse-{page}",
@@ -131,6 +143,7 @@ def _dashboard(page: str, dashboard: Dashboard) -> Document:
         "position": _position(page, dashboard),
         "metadata": {
             "color_scheme": "supersetColors",
+            "label_colors": labels,
             "cross_filters_enabled": True,
             "native_filter_configuration": [_filter(page, name, dashboard) for name in dashboard.filters],
         },
@@ -222,6 +235,10 @@ def _charts(dashboard: Dashboard) -> Iterator[Chart]:
 
 def _title(chart: Chart) -> str:
     return _HEADER if chart.kind == "freshness" else chart.title
+
+
+def _said(column: str) -> str:
+    return column.replace("_", " ").capitalize()
 
 
 def _slug(title: str) -> str:

@@ -13,6 +13,12 @@ from etl.superset.definitions import Chart, Dataset, Kind
 
 Params = dict[str, Any]
 
+_SERIES = 12
+"""
+Of agents, those with the most. Which they are Superset asks for in a second reading of the dataset: connections are few, and all
+are shown.
+"""
+
 _GRAINS = {"day": "P1D", "week": "P1W", "month": "P1M"}
 _FRESHNESS = ("connection", "whole", "complete_until", "proven", "proved_calls", "proved_at")
 
@@ -46,12 +52,19 @@ def _format(chart: Chart, dataset: Dataset) -> str:
     return chart.format or dataset.metrics[first].format
 
 
+def _axis(chart: Chart, dataset: Dataset) -> str:
+    """Return how an axis writes its numbers: between two calls are no others, but an axis has marks there."""
+    written = _format(chart, dataset)
+    return ",.1~f" if written in (",d", ",.1f") else written
+
+
 def _number(chart: Chart, dataset: Dataset) -> Params:
     return {
         "viz_type": "big_number_total",
         "metric": chart.metric,
         "header_font_size": 0.4,
-        "subtitle_font_size": 0.15,
+        "subtitle": dataset.metrics[chart.metric or ""].about,
+        "subtitle_font_size": 0.125,
         "y_axis_format": _format(chart, dataset),
     }
 
@@ -63,7 +76,7 @@ def _over_time(chart: Chart, dataset: Dataset) -> Params:
         "metrics": chart.metrics,
         "groupby": chart.by,
         "row_limit": 50_000,
-        "limit": 12,
+        "limit": _SERIES if "agent_id" in chart.by else None,
         "truncate_metric": True,
         "show_legend": True,
         "legendType": "scroll",
@@ -75,25 +88,33 @@ def _over_time(chart: Chart, dataset: Dataset) -> Params:
         "y_axis_title": chart.unit,
         "y_axis_title_margin": 50 if chart.unit else 0,
         "y_axis_title_position": "Left",
-        "y_axis_format": _format(chart, dataset),
+        "y_axis_format": _axis(chart, dataset),
         "sort_series_type": "sum",
+        **({"x_axis_time_format": "%d %b"} if chart.grain == "week" else {}),
     }
 
 
 def _bars(chart: Chart, dataset: Dataset) -> Params:
-    return {**_over_time(chart, dataset), "viz_type": "echarts_timeseries_bar", "orientation": "vertical", "stack": "Stack"}
+    return {
+        **_over_time(chart, dataset),
+        "viz_type": "echarts_timeseries_bar",
+        "orientation": "vertical",
+        "stack": "Stack",
+        "y_axis_bounds": [0, None],
+    }
 
 
 def _shares(chart: Chart, dataset: Dataset) -> Params:
-    return {**_bars(chart, dataset), "contributionMode": "row", "y_axis_format": ".0%"}
+    return {**_bars(chart, dataset), "contributionMode": "row", "y_axis_format": ".0%", "y_axis_bounds": [0, 1]}
 
 
 def _lines(chart: Chart, dataset: Dataset) -> Params:
     return {
         **_over_time(chart, dataset),
         "viz_type": "echarts_timeseries_line",
-        "markerEnabled": False,
-        "y_axis_bounds": [0, None],
+        "markerEnabled": True,
+        "markerSize": 5,
+        "y_axis_bounds": [0, 1 if _format(chart, dataset).endswith("%") else None],
     }
 
 
@@ -104,14 +125,14 @@ def _heat(chart: Chart, dataset: Dataset) -> Params:
         "groupby": chart.y,
         "metric": chart.metric,
         "normalize_across": "heatmap",
-        "linear_color_scheme": "superset_seq_1",
+        "linear_color_scheme": "schemeBlues",
         "sort_x_axis": "alpha_asc",
         "sort_y_axis": "alpha_desc",
         "legend_type": "continuous",
         "show_legend": True,
         "show_percentage": False,
         "show_values": False,
-        "left_margin": "auto",
+        "left_margin": 75,
         "bottom_margin": "auto",
         "value_bounds": [None, None],
         "xscale_interval": 1,
@@ -128,14 +149,14 @@ def _ranked(chart: Chart, dataset: Dataset) -> Params:
         "x_axis": chart.x,
         "metrics": chart.metrics,
         "groupby": [],
-        "x_axis_sort": chart.x,
-        "x_axis_sort_asc": False,
+        "x_axis_sort": chart.x if chart.x == "length" else chart.metrics[0],
+        "x_axis_sort_asc": chart.x != "length",  # the first stands at the bottom
         "show_legend": False,
         "show_value": True,
         "row_limit": 25,
         "y_axis_title": chart.unit,
         "y_axis_title_margin": 30 if chart.unit else 0,
-        "y_axis_format": _format(chart, dataset),
+        "y_axis_format": _axis(chart, dataset),
     }
 
 
@@ -149,6 +170,7 @@ def _table(chart: Chart, dataset: Dataset) -> Params:
         "order_desc": True,
         "timeseries_limit_metric": chart.metrics[0],
         "show_cell_bars": True,
+        "page_length": 20,
         "table_timestamp_format": "smart_date",
         "column_config": {metric.label: {"d3NumberFormat": metric.format} for metric in metrics},
     }
@@ -159,6 +181,7 @@ def _rows(chart: Chart, _dataset: Dataset) -> Params:
         "viz_type": "table",
         "query_mode": "raw",
         "all_columns": list(chart.columns or _FRESHNESS),
+        "column_config": {"proved_calls": {"d3NumberFormat": ",d"}},
         "order_by_cols": ['["connection", true]'],
         "show_cell_bars": False,
         "table_timestamp_format": "%Y-%m-%d %H:%M",

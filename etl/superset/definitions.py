@@ -67,11 +67,19 @@ class Dashboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: list[Row]
 
 
+class Colours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Colours by name: one of a metric, several shades of a provider (`others`: of every provider that is not named)."""
+
+    metrics: dict[str, str]
+    providers: dict[str, list[str]]
+
+
 class Definitions(msgspec.Struct, frozen=True):
-    """Everything that the folder says: datasets by their name, dashboards by that of their file."""
+    """Everything that the folder says: datasets by their name, dashboards by that of their file, colours."""
 
     datasets: dict[str, Dataset]
     dashboards: dict[str, Dashboard]
+    colours: Colours
 
 
 PAGES = ("calls", "agents", "pairing", "whole")
@@ -88,6 +96,7 @@ def read() -> Definitions:
     return Definitions(
         datasets=msgspec.convert(_toml(folder / "datasets.toml"), dict[str, Dataset]),
         dashboards={page: msgspec.convert(_toml(folder / f"{page}.toml"), Dashboard) for page in PAGES},
+        colours=msgspec.convert(_toml(folder / "colours.toml"), Colours),
     )
 
 

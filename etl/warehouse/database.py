@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Self
 
 import psycopg
-import structlog
 from psycopg import Connection as Session
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -24,6 +23,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from etl.errors import WarehouseError
+from etl.log import Logger
 from etl.warehouse.address import parse_url, shown
 from etl.warehouse.failures import InTheWay, Locked, NotAllowed, SchemaMissing, TakesNoWrites, translated
 from etl.warehouse.requirements import refuse_unfit
@@ -31,7 +31,7 @@ from etl.warehouse.rights import explained, no_writes, require_rights
 from etl.warehouse.sessions import are_shared_out, privacy_of, set_up
 from etl.warehouse.waiting import Blocker, blockers_of, name_blockers
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 _PATIENCE = timedelta(seconds=10)
 _FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive

@@ -149,7 +149,7 @@ class PostgresWarehouse:
     def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
         remake(self._database, account.connection, run_id, stop=stop)
 
-    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> int:
         return remake_calls(self._database, account.connection, run_id, written=written)
 
     def streams(self, connection: str) -> dict[str, StreamState]:

@@ -37,9 +37,9 @@ class Rehearsal(PostgresWarehouse):
     def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
         """Make nothing."""
 
-    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> int:
         """Make nothing, and say so."""
-        return False
+        return 0
 
     def remembered(self, connection: str) -> tuple[JSON, str | None]:
         """Return what is stored, or nothing if the connection was never synced."""

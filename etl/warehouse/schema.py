@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.schema import SchemaItem
 
 from etl import __version__
-from etl.errors import UsageError, WarehouseError
+from etl.errors import SchemaOutdated, UsageError, WarehouseError
 from etl.warehouse import jobs
 from etl.warehouse.database import Database
 from etl.warehouse.failures import RETRY, Locked
@@ -30,6 +31,8 @@ _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('call-wareh
 _IMPATIENT = text("SET LOCAL lock_timeout TO '3s'")
 _PAUSE = text("SELECT pg_sleep(1)")
 _TRIES = 5
+_ALEMBIC = Lock()
+"""One migration at a time in this process, be they of different databases: what Alembic runs is kept in variables of modules."""
 
 
 def migrate(database: Database) -> tuple[str | None, str]:
@@ -84,7 +87,8 @@ def _upgrade(database: Database) -> str | None:
         connection.execute(_IMPATIENT)
         connection.execute(_ONE_AT_A_TIME)
         before = _known(_current(connection))
-        command.upgrade(_config(connection), "head")
+        with _ALEMBIC:
+            command.upgrade(_config(connection), "head")
         jobs.make(connection)
     return before
 
@@ -95,7 +99,8 @@ def downgrade(database: Database, revision: str) -> None:
 
     with database.begin() as connection:
         connection.execute(_ONE_AT_A_TIME)
-        command.downgrade(_config(connection), revision)
+        with _ALEMBIC:
+            command.downgrade(_config(connection), revision)
 
 
 def move(connection: Connection, revision: str) -> str | None:
@@ -111,7 +116,8 @@ def move(connection: Connection, revision: str) -> str | None:
     older = before
     while older is not None and older != revision:
         older = _versions()[older]
-    (command.downgrade if older == revision != before else command.upgrade)(_config(connection), revision)
+    with _ALEMBIC:
+        (command.downgrade if older == revision != before else command.upgrade)(_config(connection), revision)
     return before
 
 
@@ -152,7 +158,11 @@ def is_empty(database: Database) -> bool:
 
 
 def require_newest(database: Database) -> None:
-    """Raise WarehouseError, with what to do, unless this program works on the schema: on its own version, or a compatible one."""
+    """
+    Raise an error with what to do unless this program works on the schema: on its own version, or a compatible one.
+
+    An older one is a SchemaOutdated; anything else a WarehouseError.
+    """
     found = current(database)
     if found is not None and _is_newer(database, found):
         return
@@ -163,7 +173,7 @@ def require_newest(database: Database) -> None:
             hint="Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.",
         )
     if found != head():
-        raise WarehouseError(
+        raise SchemaOutdated(
             f"The warehouse at {database.address} has version {found}; this program works on {head()}.",
             safe="Nothing was changed.",
             hint="Run: etl migrate",

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, Met
 from sqlalchemy.dialects.postgresql import JSONB
 
 from etl.warehouse.tables import MACHINE
+from etl.warehouse.tables.rollups import COUNTED
 
 _VIEWS = MetaData()
 """Separate from the tables' metadata, so that nothing tries to create a view as a table."""
@@ -70,32 +71,10 @@ call_facts = Table(
     Column("has_transcript", Boolean),
 )
 
-_COUNTS = (
-    "calls",
-    "open_calls",
-    "answered",
-    "completed",
-    "missed",
-    "abandoned",
-    "busy",
-    "no_answer",
-    "failed",
-    "canceled",
-    "rejected",
-    "voicemail",
-    "unknown",
-    "short_calls",
-    "talk_seconds",
-    "duration_seconds",
-    "answer_wait_seconds",
-    "answer_wait_calls",
-    "answered_within_20s",
-)
-
 
 def _counts() -> list[Column[Any]]:
     """Return what a day's calls are counted by, for every relation of its own."""
-    return [*(Column(name, BigInteger) for name in _COUNTS), Column("cost", Numeric(38, 6))]
+    return [*(Column(name, BigInteger) for name in COUNTED), Column("cost", Numeric(38, 6))]
 
 
 calls_daily = Table(

@@ -1,4 +1,4 @@
-"""`etl dashboards`: what its charts ask is answered to a masked role, from calls of all providers."""
+"""`etl dashboards`: what its charts ask is answered to a masked role; and `make dashboards` takes no other."""
 
 import json
 import zipfile
@@ -8,9 +8,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
+from dashboards.serve.source import of_database
+from etl.errors import UsageError
 from etl.sandbox import NO_LIMITS, Sandbox
 from etl.superset.definitions import Chart, read
+from etl.warehouse.database import Database
+from etl.warehouse.privacy.granting import Rights, grant
 from tests.acceptance.process import Program, execute, hourly, rows
 from tests.acceptance.stage import quiet_history
 
@@ -82,3 +87,30 @@ def test_what_every_chart_asks_is_answered_to_a_masked_role(program: Program, tm
     }
     assert {name: missing for name, missing in unknown.items() if missing} == {}
     execute(program.url, "DROP OWNED BY board_reader; DROP ROLE board_reader")
+
+
+def test_the_role_of_database_has_to_be_a_masked_one(database: Database, database_url: str, tmp_path: Path) -> None:
+    """One that reads everything is refused, and one that reads nothing; of a masked one the bundle is written."""
+    execute(database_url, "DROP ROLE IF EXISTS boards; CREATE ROLE boards LOGIN")
+    address = database_url.replace("postgresql+psycopg://", "postgresql://")
+    refused = []
+    for role, rights in (("boards", None), ("boards", Rights())):
+        if rights is not None:
+            grant(database, role, rights)
+        with pytest.raises(UsageError) as error, of_database(_as(address, role), tmp_path):
+            pass
+        refused.append(error.value.happened)
+    grant(database, "boards", Rights(masked=True))
+    with of_database(_as(address, "boards"), tmp_path) as source:
+        written = (source.bundle.exists(), source.password)
+    execute(database_url, "DROP OWNED BY boards; DROP ROLE boards")
+
+    assert refused == [
+        "The role of DATABASE may not read the schema masked, or that database holds no warehouse.",
+        "The role of DATABASE may read what is not masked: numbers, addresses, names.",
+    ]
+    assert written == (True, None)
+
+
+def _as(address: str, role: str) -> str:
+    return make_url(address).set(username=role).render_as_string(hide_password=False)

@@ -17,6 +17,7 @@ from etl.sandbox import History
 from etl.warehouse import schema
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.privacy.granting import Rights, give
+from tests.acceptance.fences import fenced
 from tests.acceptance.stage import PROVIDERS, Stage, opened, quiet_history
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -25,9 +26,7 @@ SEED = 5
 
 def blocks(page: str, language: str = "sql") -> list[str]:
     """Return the fenced blocks of a page of the documentation that are in this language."""
-    text = (DOCS / page).read_text("utf-8")
-    found: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return [block for named, block in found if named == language]
+    return fenced((DOCS / page).read_text("utf-8"), language)
 
 
 def granting(who: str) -> str:

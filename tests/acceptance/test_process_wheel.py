@@ -13,6 +13,14 @@ from tests.acceptance.process import rows
 
 ROOT = Path(__file__).parents[2]
 
+PROGRAM = """from etl.library import Outcome, audit, load_settings, sync
+settings = load_settings("config.toml")
+outcomes: list[Outcome] = sync(settings, ["pairing"])
+counts: list[int] = [one.counters.inserted for one in outcomes] + [one.disagreements for one in audit(settings)]
+print(outcomes[0].nothing)
+"""
+"""Well typed for who knows the library's types, but for the last line."""
+
 
 def test_an_installed_wheel_makes_the_schema(empty_database_url: str, tmp_path: Path) -> None:
     """The migrations are inside, and so is the configuration that `etl init` writes."""
@@ -39,7 +47,15 @@ def test_an_installed_wheel_makes_the_schema(empty_database_url: str, tmp_path: 
     found = subprocess.run([str(python), "-c", ask], check=True, env=kept, cwd=tmp_path, capture_output=True, text=True).stdout
     migrated, again, init = etl("migrate"), etl("migrate"), etl("init")
 
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
+    check = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "program.py"]
+    typed = subprocess.run(check, check=False, env=kept, cwd=tmp_path, capture_output=True, text=True)
+
     assert found.startswith(str(home))
+    assert (typed.stdout.splitlines()[:-1], typed.stdout.splitlines()[-1:]) == (
+        ['program.py:5: error: "Outcome" has no attribute "nothing"  [attr-defined]'],
+        ["Found 1 error in 1 file (checked 1 source file)"],
+    )
     version = rows(empty_database_url, "SELECT version_num FROM sync.alembic_version")[0][0]
     assert migrated == f"The schema went from nothing to {version}.\n"
     assert again == f"The schema has the newest version already ({version}).\n"

@@ -46,11 +46,13 @@ class Looking(Silence):
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.looked = self.touched = 0
+        self.looked = self.touched = self.made = 0
 
     def page_loaded(self, connection: str, stream: str, *, records: int, total: int | None) -> None:
         self.looked += 1
-        self.touched += bool(touched(self.database, connection))
+        days = touched(self.database, connection)
+        self.touched += bool(days)
+        self.made += any(people_only for _, people_only in days)
         assert_exact(self.database, f"connection = '{connection}'")
 
 
@@ -67,6 +69,7 @@ def test_they_are_exact_after_every_page_of_a_backfill(stage: Stage, monkeypatch
         outcome = sync_connection(account(name, chosen[name]), want=Want(), connect=connect, given=given)
     assert outcome.status is RunStatus.SUCCEEDED
     assert watcher.looked > 4 and watcher.touched > 0
+    assert watcher.made > 0
     held = assert_exact(stage.database, f"connection = '{name}'")
     assert len(held.calls) > 150
     assert touched(stage.database, name) == []

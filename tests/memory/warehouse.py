@@ -80,10 +80,10 @@ class MemoryWarehouse:
         """See `RunRegister.remake`; there are no roll-ups here."""
         self._owned(account, run_id)
 
-    def remake_calls(self, account: Account, *, run_id: int, written: int) -> bool:
+    def remake_calls(self, account: Account, *, run_id: int, written: int) -> int:
         """See `RunWarehouse.remake_calls`; there are no roll-ups here."""
         self._owned(account, run_id)
-        return True
+        return written
 
     def remembered(self, connection: str) -> tuple[JSON, str | None]:
         """See `RunWarehouse.remembered`."""

@@ -28,7 +28,7 @@ SECTIONS: dict[str, set[str]] = {
     "retention": set(RetentionSettings.model_fields),
     "connections": set(ConnectionSettings.model_fields),
 }
-NOT_SETTINGS = {"ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_SERVER", "ETL_TEST_POSTGRES"}
+NOT_SETTINGS = {"ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_SERVER", "ETL_TEST_POSTGRES", "ETL_TEST_PICTURES"}
 SHOWN_AS_WRONG = {("connections", "tokn")}
 """The misspelt key that pages show to tell what happens then."""
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl import log
+from tests.events import events_told
 
 
 class Terminal(io.StringIO):
@@ -133,3 +134,14 @@ def test_no_secret_survives(secret: str, before: str, after: str) -> None:
     masked = log.Redaction([secret])(None, "info", {"event": before + secret + after})
 
     assert secret not in masked["event"]
+
+
+def test_a_host_has_the_events_in_its_own_log() -> None:
+    """Where the command line has set nothing up, Python's logging has them, masked; words for people, and the parts apart."""
+    with events_told() as told, log.masked(["s3cr3t"]):
+        log.Logger("etl.tests").warning("page.refused", connection="pairing", cause="s3cr3t of ada@example.com", token="unknown")
+
+    assert told == [
+        {"event": "page.refused", "log_level": "warning", "connection": "pairing", "cause": "*** of ***", "token": "***"}
+    ]
+    assert log._masked == []

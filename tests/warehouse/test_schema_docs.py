@@ -15,7 +15,7 @@ FROM pg_class WHERE relnamespace::regnamespace::text IN ('public', 'masked', 'sy
 ORDER BY array_position(ARRAY['public', 'masked', 'sync'], relnamespace::regnamespace::text), 4, relname <> 'calls', relname
 """
 COLUMNS = """
-SELECT attname, format_type(atttypid, atttypmod), attnotnull, attnum = ANY(coalesce(indkey::int[], '{{}}')),
+SELECT attname, format_type(atttypid, atttypmod), attnotnull, attnum = ANY(coalesce((indkey::int[])[0:indnkeyatts - 1], '{{}}')),
        col_description(attrelid, attnum)
 FROM pg_attribute LEFT JOIN pg_index ON indrelid = attrelid AND indisprimary
 WHERE attrelid = {relation} AND attnum > 0 AND NOT attisdropped ORDER BY attnum

@@ -16,7 +16,7 @@ class Server(BaseApplication):
     def load_config(self):
         """Set what differs from gunicorn's own settings."""
         settings = {"bind": address, "workers": 1, "worker_class": "gthread", "threads": 8, "timeout": 300}
-        for name, value in {**settings, "graceful_timeout": 5, "accesslog": None, "loglevel": "warning"}.items():
+        for name, value in {**settings, "graceful_timeout": 1, "accesslog": None, "loglevel": "warning"}.items():
             self.cfg.set(name, value)
 
     def load(self):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -68,10 +67,10 @@ def selected(columns: Sequence[Column]) -> sql.Composable:
     return sql.SQL(", ").join(sql.SQL(column.taken).format(sql.Identifier("rows", column.name)) for column in columns)
 
 
-def table_of(lines: bytes, columns: Sequence[Column]) -> pa.Table:
+def table_of(lines: bytes | bytearray, columns: Sequence[Column]) -> pa.Table:
     """Return rows, given as COPY writes CSV, as a table. An empty text in quotes is one; nothing is null."""
     read: Any = pyarrow.csv.read_csv(
-        BytesIO(lines),
+        pa.BufferReader(pa.py_buffer(lines)),
         # One block, since a row that lies in two of them would have to be shorter than either.
         read_options=pyarrow.csv.ReadOptions(
             use_threads=False, block_size=len(lines) + 1, column_names=[column.name for column in columns]
@@ -86,10 +85,10 @@ def table_of(lines: bytes, columns: Sequence[Column]) -> pa.Table:
             quoted_strings_can_be_null=False,
         ),
     )
-    made = []
-    for column in columns:
-        values = read[column.name]
-        if column.kept != column.read:
-            values = values.dictionary_encode() if pa.types.is_dictionary(column.kept) else values.cast(column.kept)
-        made.append(values)
-    return pa.table(made, schema=schema_of(columns))
+    return pa.table([_kept(read[column.name], column) for column in columns], schema=schema_of(columns))
+
+
+def _kept(values: Any, column: Column) -> Any:
+    if column.kept == column.read:
+        return values
+    return values.dictionary_encode() if pa.types.is_dictionary(column.kept) else values.cast(column.kept)

@@ -27,7 +27,7 @@ from etl.warehouse.loading.fence import INSTANT
 GROUP_ROWS = 122_880
 """The most rows of a row group: as many as DuckDB reads at once."""
 
-GROUP_BYTES = 2**25
+GROUP_BYTES = 2**22
 """About how much is held in memory of a row group, before it is compressed."""
 
 _WAREHOUSE = """
@@ -176,20 +176,20 @@ class _Export:
                 self._watcher.page_loaded("export", relation.name, records=rows, total=None)
         return written
 
-    def _groups(self, query: sql.Composed) -> Iterator[tuple[bytes, int]]:
+    def _groups(self, query: sql.Composed) -> Iterator[tuple[bytearray, int]]:
         """Yield the rows of a query as CSV, in the sizes of row groups; the server sends each row apart."""
-        piece, size = [], 0
+        lines, rows = bytearray(), 0
         with self._session.cursor() as cursor, cursor.copy(query) as copy:
             for line in copy:
-                piece.append(bytes(line))
-                size += len(line)
-                if len(piece) == GROUP_ROWS or size >= GROUP_BYTES:
+                lines += line
+                rows += 1
+                if rows == GROUP_ROWS or len(lines) >= GROUP_BYTES:
                     self._heed_stop()
-                    yield b"".join(piece), len(piece)
-                    piece, size = [], 0
+                    yield lines, rows
+                    lines, rows = bytearray(), 0
         self._heed_stop()
-        if piece:
-            yield b"".join(piece), len(piece)
+        if rows:
+            yield lines, rows
 
     def _heed_stop(self) -> None:
         if self._stop.is_set():

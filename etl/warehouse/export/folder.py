@@ -156,7 +156,7 @@ def held(path: Path) -> Iterator[Folder]:
         except OSError as error:
             raise ExportFailed(
                 f"The export into {path} cannot be written: {error.strerror or error}.",
-                safe=AS_IT_WAS + " Those that were put in place already are whole.",
+                safe="The warehouse was only read; every file in the folder is whole, of before or new.",
                 hint="Make room there, or name a folder on another disk, and run it again.",
             ) from error
         finally:

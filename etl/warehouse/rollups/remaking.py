@@ -19,15 +19,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import behind_fence
-from etl.warehouse.tables.rollups import (
-    KEYED,
-    OF_CALLS,
-    calls_hourly,
-    lines_hourly,
-    pair_weekly,
-    person_daily,
-    talk_time_monthly,
-)
+from etl.warehouse.rollups import in_passes
+from etl.warehouse.tables.rollups import KEYED, calls_hourly, keyed, pair_weekly, person_daily, talk_time_monthly
 
 CHUNK = 100_000
 """The number of calls whose days are made again in one transaction, a single day of more excepted."""
@@ -51,8 +44,7 @@ def source_of(table: Table) -> str:
 
 def _taken(name: str) -> str:
     if name in KEYED:
-        salted = f"(SELECT salt FROM sync.salt) || convert_to({KEYED[name]}, 'UTF8')"  # noqa: S608 - names of ours
-        return f"coalesce(substr(encode(sha256({salted}), 'hex'), 1, 32), '')"
+        return keyed(name)
     return f"coalesce({name}, '')" if name in NULLABLE else name
 
 
@@ -67,32 +59,6 @@ def _copied(table: Table, unit: str) -> tuple[str, str]:
     )
 
 
-# Where all calls of a day but its tests are of one direction (Tuple has none), its lines are what that direction occupied. To go
-# through them once more, as the view of lines does, would cost as much again.
-_OF_ONE_KIND = """
-    SELECT day FROM sync.calls_hourly
-    WHERE connection = :connection AND day = ANY(:days) AND NOT is_test
-    GROUP BY day
-    HAVING count(DISTINCT direction) = 1
-"""
-_LINES = (
-    "DELETE FROM sync.lines_hourly WHERE connection = :connection AND day = ANY(:days)",
-    f"""
-    INSERT INTO sync.lines_hourly (connection, day, hour, peak_concurrent, erlangs)
-    SELECT connection, day, hour, peak_concurrent, erlangs
-    FROM sync.calls_hourly
-    WHERE connection = :connection AND day = ANY(ARRAY({_OF_ONE_KIND})) AND NOT is_test AND peak_concurrent > 0
-    """,  # noqa: S608 - words of ours
-    f"""
-    INSERT INTO sync.lines_hourly (connection, day, hour, peak_concurrent, erlangs)
-    SELECT connection, day, hour, peak_concurrent, erlangs
-    FROM public.lines_hourly
-    WHERE connection = :connection AND day = ANY(ARRAY(SELECT unnest(CAST(:days AS date[])) EXCEPT {_OF_ONE_KIND}))
-    """,  # noqa: S608 - words of ours
-)
-_REMAKE_CALLS = tuple(
-    text(part).bindparams(_DAYS_OF) for table in OF_CALLS for part in (_LINES if table is lines_hourly else _copied(table, "day"))
-)
 _REMAKE_PEOPLE = tuple(text(part).bindparams(_DAYS_OF) for part in _copied(person_daily, "day"))
 _REMAKE_PAIRS = tuple(text(part).bindparams(_DAYS_OF) for part in _copied(pair_weekly, "week"))
 _REMAKE_MONTHS = tuple(
@@ -175,22 +141,27 @@ def parts_of(session: Connection, name: str) -> Iterator[Callable[[Connection], 
         yield partial(make_people, name=name, weeks=chunk, there_are_any=has_people)
 
 
-def remake_calls(database: Database, name: str, run_id: int, *, written: int) -> bool:
-    """Make those of calls again, if the touched days hold no more than `written` calls; return whether. Raises FenceLost."""
+def remake_calls(database: Database, name: str, run_id: int, *, written: int) -> int:
+    """
+    Make those of calls again in the middle of a run, and return of how many calls; of none if it were more than `written`.
+
+    The first and the last touched day are left for later: at one of them the run goes on writing. Raises FenceLost.
+    """
     with database.begin() as session:
-        days = [(row.day, row.calls) for row in session.execute(_TOUCHED, {"connection": name})]
-    if not days or sum(calls for _, calls in days) > written:
-        return False
-    with behind_fence(database, name, run_id) as (session, _):
-        make_calls(session, name, [day for day, _ in days])
-    return True
+        days = [(row.day, row.calls) for row in session.execute(_TOUCHED, {"connection": name})][1:-1]
+    held: int = sum(calls for _, calls in days)
+    if held > written:
+        return 0
+    for chunk in chunks_of(days):
+        with behind_fence(database, name, run_id) as (session, _):
+            make_calls(session, name, chunk)
+    return held
 
 
 def make_calls(session: Connection, name: str, days: Sequence[date]) -> None:
     """Make the roll-ups of calls of these touched days again; what is left to be made of them are people and pairs."""
     session.execute(_ROOM)
-    for statement in _REMAKE_CALLS:
-        session.execute(statement, {"connection": name, "days": list(days)})
+    in_passes.make(session, name, days)
     session.execute(_PEOPLE_ARE_LEFT, {"connection": name, "days": list(days)})
     months = [month for month, _ in groupby(sorted(day.replace(day=1) for day in days))]
     for statement in _REMAKE_MONTHS:
@@ -214,7 +185,7 @@ def chunks_of(counted: Sequence[tuple[date, int]]) -> Iterator[list[date]]:
     chunk: list[date] = []
     held = 0
     for day, calls in counted:
-        if chunk and held + calls > CHUNK:
+        if chunk and (held + calls > CHUNK or (day - chunk[0]).days > in_passes.SPAN):
             yield chunk
             chunk, held = [], 0
         chunk.append(day)

@@ -7,7 +7,19 @@ People read the views of the same names in `public`, which show the stored rows 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, Integer, LargeBinary, Numeric, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Integer,
+    LargeBinary,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
 
 from etl.warehouse.tables.metadata import MACHINE, METADATA, instant, key, optional, required
 
@@ -167,6 +179,8 @@ talk_time_daily = Table(
     _flag("is_test", TEST),
     _bucket(),
     *_numbers("calls"),
+    # With the count, so that a range of days is read from the index alone: half of what the table's rows cost.
+    PrimaryKeyConstraint(postgresql_include=["calls"]),
     schema=MACHINE,
     comment="The stored rows of the view talk_time_daily",
 )
@@ -229,6 +243,13 @@ KEYED = {
     "person_b_key": "person_b",
 }
 """The keys that stored roll-ups keep, and what each is the salted hash of, in the columns of the reading view."""
+
+
+def keyed(name: str) -> str:
+    """Return the SQL that makes a key that stored roll-ups keep."""
+    salted = f"(SELECT salt FROM sync.salt) || convert_to({KEYED[name]}, 'UTF8')"  # noqa: S608 - names of ours
+    return f"coalesce(substr(encode(sha256({salted}), 'hex'), 1, 32), '')"
+
 
 OF_CALLS = (calls_daily, agent_daily, calls_hourly, lines_hourly, talk_time_daily)
 """The roll-ups of calls by day, in the order in which they are made."""

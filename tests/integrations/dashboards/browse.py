@@ -45,6 +45,19 @@ SHOWN = """() => [...document.querySelectorAll('.dashboard-component-chart-holde
 })"""
 
 
+BOTTOM = """() => Math.max(...[...document.querySelectorAll('.dashboard-component-chart-holder')].map(
+  one => one.getBoundingClientRect().bottom))"""
+
+# Charts grow into their place: a page stands still when no canvas has changed in four looks.
+STILL = """() => {
+  const now = [...document.querySelectorAll('canvas')].map(one => one.toDataURL()).join();
+  const still = window.seenCanvases === now;
+  window.seenCanvases = now;
+  window.stillLooks = still ? (window.stillLooks || 0) + 1 : 0;
+  return window.stillLooks >= 4;
+}"""
+
+
 def look_at(page: Page, url: str) -> list[dict]:
     """Open a dashboard and return what its charts show when it has come to rest."""
     page.goto(url)
@@ -52,6 +65,7 @@ def look_at(page: Page, url: str) -> list[dict]:
     page.wait_for_function(RESTS, timeout=PATIENCE)
     page.wait_for_load_state("networkidle", timeout=PATIENCE)
     page.wait_for_function(RESTS, timeout=PATIENCE)
+    page.wait_for_function(STILL, timeout=PATIENCE, polling=250)
     return page.evaluate(SHOWN)
 
 
@@ -65,7 +79,7 @@ def main() -> None:
         # Tall from the beginning: charts outside of the view are not drawn.
         page = browser.new_page(viewport={"width": 1440, "height": 3000}, reduced_motion="reduce")
         asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("response", lambda response: asked.append(response.url))  # what the page's policy forbids is never answered
         page.goto(f"{told['url']}/login/")
         page.fill("#username", told["user"])
         page.fill("#password", told["password"])
@@ -75,7 +89,9 @@ def main() -> None:
         for slug in told["pages"]:
             seen[slug] = look_at(page, f"{told['url']}/superset/dashboard/{slug}/")
             if told["pictures"]:
-                page.screenshot(path=str(Path(told["pictures"]) / f"{slug}.png"))
+                bottom = page.evaluate(BOTTOM) + 16
+                clip = {"x": 0, "y": 0, "width": 1440, "height": bottom}
+                page.screenshot(path=str(Path(told["pictures"]) / f"{slug}.png"), clip=clip)
         browser.close()
     elsewhere = sorted({one for one in asked if not one.startswith((told["url"], "data:", "blob:"))})
     json.dump({"pages": seen, "elsewhere": elsewhere}, sys.stdout)

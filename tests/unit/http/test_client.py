@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-from structlog.testing import capture_logs
 
 from etl import __version__
 from etl.errors import (
@@ -32,6 +31,7 @@ from etl.model import Drift, DriftNote
 from etl.provider import Limit, Provider
 from etl.reading.api import Answer, Api
 from etl.runs.allowances import Found
+from tests.events import events_told
 
 Connect = Callable[..., Client]
 PAGE = {"data": [{"id": 1}, {"id": 2}], "meta": {"total": 2}}
@@ -151,7 +151,7 @@ def test_what_may_pass_is_asked_again(
     connect: Connect, clock: Any, trouble: httpx.Response | Exception, cause: str, happened: str
 ) -> None:
     """It passes: the answer comes. It does not: one sentence after all attempts, with a hint."""
-    with capture_logs() as logs:
+    with events_told() as logs:
         client = connect(in_turn(trouble, response(200, PAGE)))
         records = page(client).records
     with pytest.raises(ProviderUnavailable) as raised:
@@ -365,7 +365,7 @@ def test_a_request_that_cannot_be_sent_is_a_matter_of_configuration(connect: Con
 )
 def test_too_many_requests_is_waiting(connect: Connect, clock: Any, headers: dict[str, str], body: Any, wait: float) -> None:
     """As long as the provider says, however it says it; no attempt is spent."""
-    with capture_logs() as logs:
+    with events_told() as logs:
         client = connect(in_turn(*[response(429, body, **headers)] * 6, response(200, PAGE)), max_attempts=1)
         page(client)
 
@@ -610,7 +610,7 @@ def test_no_text_holds_a_credential(connect: Connect, clock: Any, token: str, pr
     ]  # fmt: skip
     texts = []
     limiter = Limiter(limits=(), daily=None, clock=clock)
-    with capture_logs() as logs:
+    with events_told() as logs:
         for trouble in troubles:
             client = connect(in_turn(trouble), max_attempts=2, limiter=limiter)
             with pytest.raises(EtlError) as raised:

@@ -6,10 +6,10 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from structlog.testing import capture_logs
 
 from etl.errors import AuthenticationFailed, NotFound, ProviderUnavailable
 from etl.runs.terms import Outcome, RunStatus
+from tests.events import events_told
 from tests.memory.acme import ACME, HUGE, at, call
 from tests.unit.runs.scene import DAY, HOUR, LINE, Scene, codes
 
@@ -139,7 +139,7 @@ def test_the_log_tells_it_as_a_warning() -> None:
     """One line for each stream and kind of failure, however many calls they are; it names none of them."""
     scene = scene_of(9, "c1", "c2", "c5")
     scene.api.refusals["/calls/c5"] = NotFound("404", naming=None)
-    with capture_logs() as lines:
+    with events_told() as lines:
         scene.sync()
 
     failed = [line for line in lines if line["event"] == "detail.failed"]

@@ -13,6 +13,7 @@ from etl.warehouse.address import for_superset
 
 ADDRESS = "postgresql+psycopg2://dashboards:XXXXXXXXXX@warehouse.example.com/calls"
 COLUMNS = {name: [("connection", "text"), ("day", "date")] for name in queries()}
+CONNECTIONS = {"pairing": "tuple", "second": "tuple", "desk": "bimpe", "own": "ours"}
 
 DEFINITIONS = read()
 CHARTS = [
@@ -41,8 +42,8 @@ def test_every_dashboard_says_up_to_when_its_numbers_are_complete() -> None:
 def test_the_same_definitions_make_the_same_archive(tmp_path: Path) -> None:
     """Byte for byte; each chart of a dashboard is in it, under the identifier that the dashboard names."""
     first, second = tmp_path / "first.zip", tmp_path / "second.zip"
-    write_bundle(first, address=ADDRESS, columns=COLUMNS)
-    write_bundle(second, address=ADDRESS, columns=COLUMNS)
+    write_bundle(first, address=ADDRESS, columns=COLUMNS, connections=CONNECTIONS)
+    write_bundle(second, address=ADDRESS, columns=COLUMNS, connections=CONNECTIONS)
 
     assert first.read_bytes() == second.read_bytes()
     with zipfile.ZipFile(first) as archive:
@@ -74,7 +75,7 @@ def test_a_row_is_no_wider_than_the_page() -> None:
 
 def test_only_what_the_definitions_say_is_in_it() -> None:
     """A database, its datasets, the charts and the dashboards; no password but Superset's own mask."""
-    made = dict(documents(DEFINITIONS, address=ADDRESS, columns=COLUMNS))
+    made = dict(documents(DEFINITIONS, address=ADDRESS, columns=COLUMNS, connections=CONNECTIONS))
 
     assert {path.split("/")[0] for path in made} == {"metadata.yaml", "databases", "datasets", "charts", "dashboards"}
     assert made["databases/warehouse.yaml"]["sqlalchemy_uri"] == ADDRESS
@@ -95,6 +96,20 @@ def test_a_bundle_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -
     file.write_bytes(b"before")
 
     with pytest.raises(KeyError):
-        write_bundle(file, address=ADDRESS, columns={})
+        write_bundle(file, address=ADDRESS, columns={}, connections={})
 
     assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"dashboards.zip": b"before"}
+
+
+def test_every_page_gives_the_same_colour_to_the_same_thing() -> None:
+    """Connections of one provider are shades of its colour; what nobody knows has one too."""
+    made = dict(documents(DEFINITIONS, address=ADDRESS, columns=COLUMNS, connections=CONNECTIONS))
+    pages = [document["metadata"]["label_colors"] for name, document in made.items() if name.startswith("dashboards/")]
+
+    assert pages == [pages[0]] * 4
+    assert {name: pages[0][name] for name in CONNECTIONS} == {
+        "pairing": "#2F7ED8",
+        "second": "#1B4F91",
+        "desk": "#17A398",
+        "own": "#5B6B7D",
+    }
