@@ -22,6 +22,9 @@ LONGEST_SPREAD = timedelta(minutes=2)
 LONGEST_PAUSE = timedelta(hours=6)
 """The longest pause after failures, unless the period is longer."""
 
+MOST_DOUBLED = 10
+"""A pause is doubled no more often: a minute, the shortest period, is longer than `LONGEST_PAUSE` by then."""
+
 KILLED = timedelta(minutes=1)
 """The pause after a second run in a row that was killed, doubled each time; after the first there is none."""
 
@@ -58,11 +61,15 @@ def sync_due(name: str, schedule: str, zone: str, tried: Tried) -> datetime | No
     if tried.began is None:
         return None
     if tried.ended is None:
-        return tried.began if not tried.failures else tried.began + min(KILLED * 2 ** (tried.failures - 1), LONGEST_PAUSE)
+        return (
+            tried.began
+            if not tried.failures
+            else tried.began + min(KILLED * 2 ** min(tried.failures - 1, MOST_DOUBLED), LONGEST_PAUSE)
+        )
     first, second = _times(schedule, zone, tried.began)
     period = second - first
     if tried.failures > 1:
-        pause = min(period * 2.0 ** (tried.failures - 2), max(LONGEST_PAUSE, period))
+        pause = min(period * 2 ** min(tried.failures - 2, MOST_DOUBLED), max(LONGEST_PAUSE, period))
         first = _times(schedule, zone, max(tried.began + pause, first) - timedelta(microseconds=1))[0]
     return first + _moved(name, period)
 
