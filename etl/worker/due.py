@@ -7,7 +7,7 @@ Missed times count once. Nothing is remembered beside the runs: whatever a worke
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
 from zoneinfo import ZoneInfo
@@ -21,6 +21,9 @@ LONGEST_SPREAD = timedelta(minutes=2)
 
 LONGEST_PAUSE = timedelta(hours=6)
 """The longest pause after failures, unless the period is longer."""
+
+MOST_DOUBLED = 10
+"""A pause is doubled no more often: a minute, the shortest period, is longer than `LONGEST_PAUSE` by then."""
 
 KILLED = timedelta(minutes=1)
 """The pause after a second run in a row that was killed, doubled each time; after the first there is none."""
@@ -58,11 +61,15 @@ def sync_due(name: str, schedule: str, zone: str, tried: Tried) -> datetime | No
     if tried.began is None:
         return None
     if tried.ended is None:
-        return tried.began if not tried.failures else tried.began + min(KILLED * 2 ** (tried.failures - 1), LONGEST_PAUSE)
+        return (
+            tried.began
+            if not tried.failures
+            else tried.began + min(KILLED * 2 ** min(tried.failures - 1, MOST_DOUBLED), LONGEST_PAUSE)
+        )
     first, second = _times(schedule, zone, tried.began)
     period = second - first
     if tried.failures > 1:
-        pause = min(period * 2.0 ** (tried.failures - 2), max(LONGEST_PAUSE, period))
+        pause = min(period * 2 ** min(tried.failures - 2, MOST_DOUBLED), max(LONGEST_PAUSE, period))
         first = _times(schedule, zone, max(tried.began + pause, first) - timedelta(microseconds=1))[0]
     return first + _moved(name, period)
 
@@ -85,10 +92,16 @@ def audit_due(name: str, schedule: str, zone: str, tried: Tried) -> datetime | N
 
 @lru_cache(maxsize=4096)
 def _times(schedule: str, zone: str, after: datetime) -> tuple[datetime, datetime]:
-    """Return the two times of a schedule that follow an instant, in UTC."""
-    times = CronSim(schedule, after.astimezone(ZoneInfo(zone)))
-    utc = after.tzinfo
-    return next(times).astimezone(utc), next(times).astimezone(utc)
+    """Return the two times of a schedule that follow an instant, in UTC. A schedule that has but one has it again in a year."""
+    found: list[datetime] = []
+    for time in CronSim(schedule, after.astimezone(ZoneInfo(zone))):
+        instant = time.astimezone(UTC)
+        # In the hour that autumn repeats, times are named that passed an hour ago; in the one that spring leaves out, one twice.
+        if instant > (found[-1] if found else after):
+            found.append(instant)
+        if len(found) == 2:
+            break
+    return found[0], found[1] if len(found) == 2 else found[0] + timedelta(days=366)
 
 
 def _moved(name: str, period: timedelta) -> timedelta:
