@@ -42,9 +42,6 @@ Invocation = tuple[Path | None, bool]
 CONNECTIONS_AT_ONCE = 8
 """The maximum number of connections synced at once; each waits for its provider most of the time."""
 
-SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
-"""The maximum number of pooled sessions: each connection may load a page and look something up at once."""
-
 LOOK_AT_WAITS = timedelta(seconds=1)
 """How often it is asked, while sessions work, whether one waits for a lock; less than `etl migrate` waits for one."""
 
@@ -93,18 +90,19 @@ class Opened:
 
 
 @contextmanager
-def open_warehouse(settings: Settings, *, writes: bool = False) -> Iterator[Opened]:
+def open_warehouse(settings: Settings, *, writes: bool = False, at_once: int = CONNECTIONS_AT_ONCE) -> Iterator[Opened]:
     """
-    Open the configured database, or start (or join) the embedded server. Raises WarehouseError.
+    Open the configured database, or start (or join) the embedded server, for so many connections at once. Raises WarehouseError.
 
     Who writes says so, and is refused behind a proxy that shares sessions out, before anything is set or written through it.
     """
     from etl.warehouse.database import Database
 
     wanted = settings.warehouse
+    sessions = 2 * at_once + 2  # each connection may load a page and look something up at once
     if wanted.url is not None:
         url = wanted.url.get_secret_value()
-        with Database(url, sessions=SESSIONS) as database:
+        with Database(url, sessions=sessions) as database:
             if writes:
                 database.refuse_shared_sessions()
             with _waits_are_seen(database):
@@ -114,7 +112,7 @@ def open_warehouse(settings: Settings, *, writes: bool = False) -> Iterator[Open
 
     with (
         embedded.server(data_dir=wanted.data_dir, bin_dir=wanted.bin_dir, run_as=wanted.run_as) as server,
-        Database(server.url, sessions=SESSIONS) as database,
+        Database(server.url, sessions=sessions) as database,
         _waits_are_seen(database),
     ):
         yield Opened(database=database, conninfo=server.conninfo, bin_dir=server.bin_dir)

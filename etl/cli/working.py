@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from etl.cli import interpreter
-from etl.cli.output import say, show_json
+from etl.cli.output import say, show_json, worst_code
 from etl.cli.syncing import interruptible
 from etl.cli.table import show_table
 from etl.config import load
@@ -16,16 +16,15 @@ from etl.wiring import Invocation, open_warehouse, require_warehouse, settings_o
 
 def run_worker(invocation: Invocation, *, once: bool) -> int:
     """Work, and return the exit code. What happens is logged: a worker's output is read by machines."""
-    from etl.worker.process import work
-    from etl.worker.queue import Rhythm
+    from etl.worker.process import Process
 
     path, _ = invocation
     settings = load(path, os.environ)
     configure(secrets=settings.secrets, level="info")
     interpreter.set_up()
     with interruptible() as stop:
-        work(settings, effects=system_effects(stop), stop=stop, rhythm=Rhythm(), once=once)
-    return 0
+        codes = Process(settings=settings, effects=system_effects, stop=stop).work(once=once)
+    return worst_code(codes) if once else 0
 
 
 def show_queue(invocation: Invocation, *, as_json: bool) -> None:

@@ -72,9 +72,10 @@ class WorkerSettings(_Section):
 
 
 class RetentionSettings(_Section):
-    """How long the program keeps its own records, for `etl prune`: runs (with what is as old as they) and audits."""
+    """How long the program keeps its own records: runs (with what is as old as they), ended jobs, and audits."""
 
     runs: Duration = timedelta(days=400)
+    jobs: Duration = timedelta(days=7)
     audits: Duration = timedelta(days=400)
 
 

@@ -24,7 +24,7 @@ CONTAINER_SECRETS = Path("/run/secrets")
 """The directory where containers find their secrets by convention."""
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z][A-Za-z0-9_]*)\s*=\s*(?=[^=\s])")
-_SECTION = re.compile(r"(warehouse|http|retention|connections)__(.+)")
+_SECTION = re.compile(r"(warehouse|http|worker|retention|connections)__(.+)")
 
 
 class Setting(NamedTuple):

@@ -15,6 +15,9 @@ from etl.warehouse.database import Database, driver_of
 
 SCHEMA = "jobs"
 
+STAMP = "Procrastinate " + ".".join(version("procrastinate").split(".")[:2])
+"""What decides the shape of the tables: the library with the first two parts of its version. The schema's comment says it."""
+
 _MADE_FOR = text("SELECT obj_description(to_regnamespace(:schema), 'pg_namespace')")
 _HAS_TABLES = text("SELECT to_regclass('jobs.procrastinate_jobs') IS NOT NULL")
 
@@ -33,7 +36,7 @@ def make(connection: Connection) -> bool:
     session.execute(b"CREATE SCHEMA IF NOT EXISTS jobs")
     session.execute(b"SET LOCAL search_path TO jobs")
     session.execute(SchemaManager.get_schema())
-    session.execute(f"COMMENT ON SCHEMA jobs IS '{_stamp()}'".encode())
+    session.execute(f"COMMENT ON SCHEMA jobs IS '{STAMP}'".encode())
     return True
 
 
@@ -46,14 +49,9 @@ def require(database: Database) -> None:
         raise WarehouseError(
             "The warehouse has no tables for the workers' queue yet.", safe="Nothing was changed.", hint="Run: etl migrate"
         )
-    if made_for != _stamp():
+    if made_for != STAMP:
         raise WarehouseError(
-            f"The workers' queue in schema jobs was made for {made_for or 'an unknown program'}; installed is {_stamp()}.",
+            f"The workers' queue in schema jobs was made for {made_for or 'an unknown program'}; installed is {STAMP}.",
             safe="Nothing was changed. The queue holds no calls: it can be made anew at any time.",
             hint="Stop all workers, let its owner run DROP SCHEMA jobs CASCADE, then run: etl migrate",
         )
-
-
-def _stamp() -> str:
-    """Name what decides the shape of the tables: the library with the first two parts of its version."""
-    return "Procrastinate " + ".".join(version("procrastinate").split(".")[:2])

@@ -86,8 +86,9 @@ def audit_due(name: str, schedule: str, zone: str, tried: Tried) -> datetime | N
     if tried.audited is not None:
         first, second = _times(schedule, zone, tried.audited)
         at = first + _moved(name, second - first)
-    again = tried.audit_tried + AUDIT_AGAIN if tried.audit_tried is not None and tried.audit_tried != tried.audited else at
-    return max(at, again)
+    if tried.audit_tried is not None and (tried.audited is None or tried.audited < tried.audit_tried):
+        at = max(at, tried.audit_tried + AUDIT_AGAIN)
+    return at
 
 
 @lru_cache(maxsize=4096)

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
 
-import structlog
-
 from etl.audit.lifecycle import audit_connection
-from etl.audit.port import AuditOutcome
 from etl.config import ConnectionSettings, Settings
 from etl.effects import Effects
+from etl.errors import EtlError
+from etl.model import Verdict
 from etl.runs.lifecycle import Surroundings
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, Trigger, Want
@@ -22,7 +21,13 @@ from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.wiring import Connector, Opened, Warehouse, account
 
-log = structlog.get_logger(__name__)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a job ended: the exit code that `etl sync` or `etl audit` would have ended with, and what went wrong."""
+
+    code: int
+    error: EtlError | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +39,16 @@ class Jobs:
     audits: Surroundings[AuditedWarehouse]
     connector: Connector
 
-    def sync(self, name: str) -> Outcome:
-        """Sync a connection; how it ended is in its run."""
-        outcome = sync_connection(account(name, self.chosen[name]), want=Want(), connect=self.connector, given=self.syncs)
-        _tell(outcome)
-        return outcome
+    def sync(self, name: str) -> Ended:
+        """Sync a connection; more of how it ended is in its run."""
+        return _ended(sync_connection(account(name, self.chosen[name]), want=Want(), connect=self.connector, given=self.syncs))
 
-    def audit(self, name: str) -> AuditOutcome:
+    def audit(self, name: str) -> Ended:
         """Audit a connection without repair; what was found is in `sync.audits`."""
         outcome = audit_connection(account(name, self.chosen[name]), connect=self.connector, given=self.audits)
-        _tell(outcome)
-        return outcome
+        ended = _ended(outcome)
+        stands = any(one.verdict is Verdict.MISMATCH for one in outcome.verdicts)
+        return Ended(code=ended.code or int(stands), error=ended.error)
 
     def lock(self, name: str) -> str:
         """Return what jobs that may not run at once have in common: the account of the connection."""
@@ -76,7 +80,5 @@ def _given(warehouse: Warehouse, effects: Effects, stop: Event) -> Surroundings[
     )
 
 
-def _tell(outcome: Outcome | AuditOutcome) -> None:
-    """Log an error in the words of the command line; secrets are masked by the log."""
-    if (error := outcome.error) is not None:
-        log.warning("job.ended", connection=outcome.connection, code=error.code, error=str(error))
+def _ended(outcome: Outcome) -> Ended:
+    return Ended(code=outcome.error.exit_code if outcome.error else 0, error=outcome.error)

@@ -1,27 +1,26 @@
-"""
-The life of a worker process: it goes on where its database comes back, ends where it does not, and ends itself where it is stuck.
-"""
+"""The life of a worker process: it goes on where its database comes back, and ends where it does not."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event
-
-import structlog
 
 from etl.config import Settings
 from etl.effects import Effects
 from etl.errors import WarehouseError
+from etl.log import Logger
 from etl.warehouse import jobs
 from etl.wiring import open_warehouse
+from etl.worker.look import AfterTick
 from etl.worker.queue import Rhythm
-from etl.worker.service import DatabaseLost, Service
+from etl.worker.service import DatabaseLost, Memory, Service
+from etl.worker.watchdog import LOOK, Monotonic, Pulse, Watchdog
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 GIVE_UP = timedelta(minutes=10)
 """A worker whose database has been away for so long ends, so that whoever runs it learns of it."""
@@ -29,98 +28,107 @@ GIVE_UP = timedelta(minutes=10)
 WELL = timedelta(seconds=30)
 """A worker that has worked for so long has got over what had happened before."""
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
-"""Seconds until the database is tried again; doubled each time."""
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=1), timedelta(seconds=30)
+"""The pause until the database is tried again; doubled each time."""
 
-STUCK = timedelta(seconds=60)
-"""A worker whose loops have stood still for so long ends itself: its jobs are then taken for those of a killed one."""
+Companion = Callable[[Settings, Pulse], AbstractContextManager[object]]
+"""
+What lives beside the work for as long as the process does, whatever happens to the database: entered before it is opened.
 
-LOOK = timedelta(seconds=1)
-"""How often the watchdog looks."""
-
-
-class Watchdog:
-    """Ends the process at once where it is stuck, or takes longer to stop than it may. What is committed stays."""
-
-    def __init__(self, *, stop: Event, stop_after: timedelta, end: Callable[[int], object] = os._exit) -> None:
-        self._stop = stop
-        self._stop_after = stop_after
-        self._end = end
-        self._beat = time.monotonic()
-        self._told: float | None = None  # when it was told to stop
-
-    def beat(self) -> None:
-        """Note that the worker is not stuck."""
-        self._beat = time.monotonic()
-
-    def look(self) -> None:
-        """End the process if it has to."""
-        now = time.monotonic()
-        if self._stop.is_set():
-            self._told = now if self._told is None else self._told
-            if now - self._told >= self._stop_after.total_seconds():
-                log.warning("worker.cut_off", after=f"{self._stop_after.total_seconds():.0f}s")
-                self._end(0)
-        elif now - self._beat >= STUCK.total_seconds():
-            log.critical("worker.stuck", seconds=round(now - self._beat))
-            self._end(1)
+It runs in threads of its own, opens what it needs of the warehouse itself, and must not raise: the worker would not start.
+"""
 
 
-def work(settings: Settings, *, effects: Effects, stop: Event, rhythm: Rhythm, once: bool) -> None:
+@dataclass(kw_only=True)
+class Process:
     """
-    Work until told to stop; with `once`, do what is due and return.
+    A worker process. `effects` gives what belongs to the machine, whose waits end when the event is set.
 
-    Raises UsageError, and WarehouseError if the warehouse cannot be used at the start, or at all for `GIVE_UP`.
+    `companions` live as long as the process, in this order; `after_tick` is called in this order after every tick.
     """
-    watchdog = Watchdog(stop=stop, stop_after=settings.worker.stop_after)
-    end = effects.threads.repeat("watchdog", watchdog.look, every=LOOK)
-    try:
-        _begin(settings, effects=effects, stop=stop, rhythm=rhythm, watchdog=watchdog, once=once)
-    finally:
-        end()
 
+    settings: Settings
+    effects: Callable[[Event], Effects]
+    stop: Event
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    companions: Sequence[Companion] = ()
+    after_tick: Sequence[AfterTick] = ()
+    monotonic: Monotonic = time.monotonic
+    memory: Memory = field(default_factory=Memory)
 
-def _begin(settings: Settings, *, effects: Effects, stop: Event, rhythm: Rhythm, watchdog: Watchdog, once: bool) -> None:
-    wait, well, began = FIRST_WAIT, None, time.monotonic()
-    while True:
+    def __post_init__(self) -> None:
+        """Nothing is begun."""
+        self._pulse = Pulse(self.monotonic)
+
+    def work(self, *, once: bool) -> frozenset[int]:
+        """
+        Work until told to stop; with `once`, do what is due and return. Returns the exit codes that its jobs stand for.
+
+        Raises UsageError, and WarehouseError if the warehouse cannot be used at the start, or at all for `GIVE_UP`.
+        """
+        stop_after = self.settings.worker.stop_after
+        watchdog = Watchdog(self._pulse, stop=self.stop, stop_after=stop_after, monotonic=self.monotonic)
+        end = self.effects(self.stop).threads.repeat("watchdog", watchdog.look, every=LOOK)
         try:
-            began = time.monotonic()
-            with _serving(settings, effects=effects, stop=stop, rhythm=rhythm, beat=watchdog.beat) as service:
-                well = well or began
-                (service.once if once else service.serve)()
-            return
-        except (WarehouseError, DatabaseLost) as error:
-            lost = _told(error)
-            now = time.monotonic()
-            if well is None or once:  # it never worked: whoever started it is told at once
-                raise lost from error
-            if now - began > WELL.total_seconds():
-                well, wait = now, FIRST_WAIT
-            if now - well > GIVE_UP.total_seconds():
-                raise lost from error
-            log.warning("worker.database_lost", code=lost.code, error=str(lost), next_try=f"{wait:.0f}s")
-        if _waited(wait, stop=stop, beat=watchdog.beat):
-            return
-        wait = min(2 * wait, LONGEST_WAIT)
+            with ExitStack() as stack:
+                for companion in self.companions:
+                    stack.enter_context(companion(self.settings, self._pulse))
+                self._work(once=once)
+        finally:
+            end()
+        return frozenset(self.memory.codes)
 
+    def _work(self, *, once: bool) -> None:
+        wait, worked_at = FIRST_WAIT, None
+        while True:
+            since = None
+            self._pulse.beat("stop")
+            try:
+                with self._serving() as service:
+                    since = self.monotonic()
+                    worked_at = since if worked_at is None else worked_at
+                    (service.once if once else service.serve)()
+                return
+            except (WarehouseError, DatabaseLost) as error:
+                lost, now = _told(error), self.monotonic()
+                if worked_at is None or once:  # whoever started it is told at once
+                    raise lost from error
+                if since is not None and now - since > WELL.total_seconds():
+                    worked_at, wait = now, FIRST_WAIT
+                if now - worked_at > GIVE_UP.total_seconds():
+                    raise lost from error
+                log.warning("worker.database_lost", code=lost.code, error=str(lost), next_try=f"{wait.total_seconds():.0f}s")
+            if self._waited(wait):
+                return
+            wait = min(2 * wait, LONGEST_WAIT)
 
-@contextmanager
-def _serving(settings: Settings, *, effects: Effects, stop: Event, rhythm: Rhythm, beat: Callable[[], None]) -> Iterator[Service]:
-    with open_warehouse(settings, writes=True) as opened:
-        opened.ensure_schema(settings)
-        jobs.require(opened.database)
-        log.info("worker.started", connections=len(settings.connections), concurrency=settings.worker.concurrency)
-        yield Service(settings=settings, opened=opened, effects=effects, stop=stop, rhythm=rhythm, beat=beat)
+    @contextmanager
+    def _serving(self) -> Iterator[Service]:
+        settings, halt = self.settings, Event()
+        with open_warehouse(settings, writes=True, at_once=settings.worker.concurrency) as opened:
+            opened.ensure_schema(settings)
+            jobs.require(opened.database)
+            log.info("worker.started", connections=len(settings.connections), concurrency=settings.worker.concurrency)
+            yield Service(
+                settings=settings,
+                opened=opened,
+                effects=self.effects(halt),
+                stop=self.stop,
+                halt=halt,
+                rhythm=self.rhythm,
+                pulse=self._pulse,
+                memory=self.memory,
+                after_tick=self.after_tick,
+            )
 
-
-def _waited(seconds: float, *, stop: Event, beat: Callable[[], None]) -> bool:
-    """Wait, showing that this is not being stuck; return whether it was told to stop meanwhile."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        beat()
-        if stop.wait(min(left, LOOK.total_seconds())):
-            return True
-    return False
+    def _waited(self, wait: timedelta) -> bool:
+        """Wait, showing that this is not being stuck; return whether it was told to stop meanwhile."""
+        until = self.monotonic() + wait.total_seconds()
+        while (left := until - self.monotonic()) > 0:
+            self._pulse.beat("stop")
+            if self.stop.wait(min(left, LOOK.total_seconds())):
+                return True
+        return self.stop.is_set()
 
 
 def _told(error: Exception) -> WarehouseError:

@@ -19,7 +19,7 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
 SESSIONS = 4
-"""The maximum number of the queue's own sessions: one listens, the others ask and write."""
+"""The maximum number of the queue's own sessions; one more listens."""
 
 QUEUE = "calls"
 
@@ -49,6 +49,11 @@ class Job:
     kind: JobKind
     connection: str
     lock: str
+
+    @property
+    def queueing_lock(self) -> str:
+        """What tells waiting jobs apart: of one connection, one of a kind waits."""
+        return f"{self.kind} {self.connection}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +87,14 @@ class Queue:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Connect for the block."""
-        async with self._app.open_async():
+        try:
+            await self._app.open_async()
+        except Exception as error:  # a pool that gets no session says so in words of its own
+            raise ConnectorException from error
+        try:
             yield
+        finally:
+            await self._app.close_async()
 
     async def put(self, job: Job) -> bool:
         """Let a job wait to be done, unless the same is waiting; return whether it was put there."""
@@ -91,7 +102,7 @@ class Queue:
             job.kind.value,
             queue=QUEUE,
             lock=job.lock,
-            queueing_lock=f"{job.kind} {job.connection}",
+            queueing_lock=job.queueing_lock,
             priority=PRIORITY[job.kind],
         )
         try:
@@ -137,13 +148,6 @@ class Queue:
                 name = str(stalled.task_kwargs.get("connection", ""))
                 rescued.append(Job(kind=JobKind(stalled.task_name), connection=name, lock=stalled.lock or ""))
         return rescued
-
-    async def remove_finished(self, *, older_than: timedelta) -> None:
-        """Remove jobs that ended so long ago, however they ended."""
-        hours = max(1, int(older_than / timedelta(hours=1)))
-        await self._app.job_manager.delete_old_jobs(
-            nb_hours=hours, include_failed=True, include_cancelled=True, include_aborted=True
-        )
 
 
 def _task(kind: JobKind, work: Work) -> Callable[..., Awaitable[None]]:

@@ -19,6 +19,8 @@ _WORKERS = text(
     """
 )
 
+_WAITING = text("SELECT queueing_lock FROM jobs.procrastinate_jobs WHERE status = 'todo' AND queueing_lock IS NOT NULL")
+
 _JOBS = text(
     """
     WITH chosen AS (
@@ -34,6 +36,12 @@ _JOBS = text(
     ORDER BY j.status = 'doing' DESC, j.status = 'todo' DESC, j.priority DESC, j.id
     """
 )
+
+
+def waiting(database: Database) -> frozenset[str]:
+    """Return what tells the waiting jobs apart."""
+    with database.begin() as session:
+        return frozenset(session.execute(_WAITING).scalars())
 
 
 def workers(database: Database) -> list[dict[str, Any]]:

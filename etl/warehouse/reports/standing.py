@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
@@ -16,8 +16,8 @@ class Attempts(NamedTuple):
     What was tried last for a connection, UTC instants; None where it never was.
 
     `began` is when the newest sync began, and `ended` when it ended (None: it goes on, or was killed); `succeeded` is when the
-    newest one that got through (a partial one counts) began. `failures` counts the syncs since then that failed or were killed.
-    `audited` is when it was audited last.
+    newest one that got through (a partial one counts) began. `failures` counts the syncs since then that failed or were killed,
+    up to `NEWEST`. `audited` is when it was audited last.
     """
 
     began: datetime | None = None
@@ -27,32 +27,36 @@ class Attempts(NamedTuple):
     audited: datetime | None = None
 
 
-COUNTED = 20
-"""Failures in a row are counted up to this."""
+NEWEST = 20
+"""Of a connection's syncs the newest are looked at: more failures in a row are not counted."""
 
-# For each connection a few entries of indexes are read, however long its history is.
+LOOKED_AT = 1_000
+"""Among so many of its newest runs of any kind they are looked for. If none is there, the connection counts as never synced."""
+
+# For each connection a few entries of indexes are read, however long its history is and whatever is in it.
 _ATTEMPTS = text(
     """
-    SELECT now() AS now, wanted.connection, newest.started_at AS began, newest.finished_at AS ended, good.started_at AS succeeded,
-           (SELECT count(*) FROM (
-               SELECT FROM sync.runs f
-               WHERE f.connection = wanted.connection AND f.kind = 'sync' AND f.id > coalesce(good.id, 0)
-                   AND f.status IN ('failed', 'crashed')
-               ORDER BY f.id DESC LIMIT :counted
-           ) AS failed)::int AS failures,
-           (SELECT max(a.checked_at) FROM sync.audits a WHERE a.connection = wanted.connection) AS audited
+    SELECT now() AS now, wanted.connection, newest.statuses, newest.began, newest.ended,
+           (SELECT r.started_at FROM sync.runs r
+            WHERE r.connection = wanted.connection AND r.status = 'succeeded' AND r.kind = 'sync'
+            ORDER BY r.id DESC LIMIT 1) AS succeeded,
+           (SELECT a.checked_at FROM sync.audits a WHERE a.connection = wanted.connection
+            ORDER BY a.checked_at DESC LIMIT 1) AS audited
     FROM unnest(CAST(:connections AS text[])) AS wanted (connection)
-    LEFT JOIN LATERAL (
-        SELECT r.started_at, r.finished_at FROM sync.runs r
-        WHERE r.connection = wanted.connection AND r.kind = 'sync' ORDER BY r.id DESC LIMIT 1
-    ) AS newest ON true
-    LEFT JOIN LATERAL (
-        SELECT r.id, r.started_at FROM sync.runs r
-        WHERE r.connection = wanted.connection AND r.kind = 'sync' AND r.status IN ('succeeded', 'partial')
-        ORDER BY r.id DESC LIMIT 1
-    ) AS good ON true
+    CROSS JOIN LATERAL (
+        SELECT array_agg(s.status ORDER BY s.id DESC) AS statuses, array_agg(s.started_at ORDER BY s.id DESC) AS began,
+               (array_agg(s.finished_at ORDER BY s.id DESC))[1] AS ended
+        FROM (
+            SELECT r.* FROM (
+                SELECT id, kind, status, started_at, finished_at FROM sync.runs
+                WHERE connection = wanted.connection ORDER BY id DESC LIMIT :looked_at
+            ) AS r
+            WHERE r.kind = 'sync' ORDER BY r.id DESC LIMIT :newest
+        ) AS s
+    ) AS newest
     """
 )
+_FAILED, _GOT_THROUGH = frozenset({"failed", "crashed"}), frozenset({"succeeded", "partial"})
 
 
 class Standing(NamedTuple):
@@ -65,6 +69,17 @@ class Standing(NamedTuple):
 def standing(database: Database, connections: Sequence[str]) -> Standing:
     """Return what was tried last for each of these connections, of which there is at least one. Raises WarehouseError."""
     with database.begin() as session:
-        rows = session.execute(_ATTEMPTS, {"connections": list(connections), "counted": COUNTED}).all()
-    found = {row.connection: Attempts(row.began, row.ended, row.succeeded, row.failures, row.audited) for row in rows}
-    return Standing(rows[0].now, found)
+        rows = session.execute(_ATTEMPTS, {"connections": list(connections), "newest": NEWEST, "looked_at": LOOKED_AT}).all()
+    return Standing(rows[0].now, {row.connection: _attempts(row) for row in rows})
+
+
+def _attempts(row: Any) -> Attempts:
+    statuses, began = row.statuses or [], row.began or []
+    good = next((number for number, status in enumerate(statuses) if status in _GOT_THROUGH), None)
+    return Attempts(
+        began=began[0] if began else None,
+        ended=row.ended,
+        succeeded=began[good] if good is not None else row.succeeded,
+        failures=sum(status in _FAILED for status in statuses[:good]),
+        audited=row.audited,
+    )
