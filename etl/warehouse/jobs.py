@@ -12,14 +12,40 @@ from sqlalchemy import Connection, text
 
 from etl.errors import WarehouseError
 from etl.warehouse.database import Database, driver_of
+from etl.warehouse.failures import NotAllowed
 
 SCHEMA = "jobs"
 
 STAMP = "Procrastinate " + ".".join(version("procrastinate").split(".")[:2])
 """What decides the shape of the tables: the library with the first two parts of its version. The schema's comment says it."""
 
-_MADE_FOR = text("SELECT obj_description(to_regnamespace(:schema), 'pg_namespace')")
-_HAS_TABLES = text("SELECT to_regclass('jobs.procrastinate_jobs') IS NOT NULL")
+# Read from catalogs that every role may read, so that it is known also of a schema that this role may not use.
+_HAS_TABLES = text(
+    """
+    SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = 'jobs' AND relname = 'procrastinate_jobs'
+    """
+)
+_MADE_FOR = text("SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = 'jobs'")
+_GRANTS = text(
+    """
+    SELECT format('GRANT USAGE ON SCHEMA jobs TO %I; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobs TO %I; '
+                  'GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobs TO %I;', current_user, current_user, current_user)
+    FROM pg_namespace AS ours
+    WHERE nspname = 'jobs' AND (
+        NOT has_schema_privilege(ours.oid, 'USAGE')
+        OR EXISTS (
+            SELECT FROM pg_class CROSS JOIN unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS wanted
+            WHERE relnamespace = ours.oid AND relkind = 'r' AND NOT has_table_privilege(pg_class.oid, wanted)
+        )
+        OR EXISTS (
+            SELECT FROM pg_class
+            WHERE relnamespace = ours.oid
+                AND CASE relkind WHEN 'S' THEN NOT has_sequence_privilege(pg_class.oid, 'USAGE') ELSE false END
+        )
+    )
+    """
+)
 
 
 def make(connection: Connection) -> bool:
@@ -40,11 +66,16 @@ def make(connection: Connection) -> bool:
     return True
 
 
-def require(database: Database) -> None:
-    """Raise WarehouseError unless the queue's tables are there and fit the installed library."""
+def require(database: Database, *, to_use: bool = False) -> None:
+    """
+    Raise WarehouseError unless the queue's tables are there and fit the installed library.
+
+    `to_use` asks for the rights too that a worker needs: not every role that syncs has to have them.
+    """
     with database.begin() as connection:
         there = connection.execute(_HAS_TABLES).scalar_one()
-        made_for = connection.execute(_MADE_FOR, {"schema": SCHEMA}).scalar_one()
+        made_for = connection.execute(_MADE_FOR).scalar()
+        grants = connection.execute(_GRANTS).scalar() if to_use else None
     if not there:
         raise WarehouseError(
             "The warehouse has no tables for the workers' queue yet.", safe="Nothing was changed.", hint="Run: etl migrate"
@@ -54,4 +85,10 @@ def require(database: Database) -> None:
             f"The workers' queue in schema jobs was made for {made_for or 'an unknown program'}; installed is {STAMP}.",
             safe="Nothing was changed. The queue holds no calls: it can be made anew at any time.",
             hint="Stop all workers, let its owner run DROP SCHEMA jobs CASCADE, then run: etl migrate",
+        )
+    if grants:
+        raise NotAllowed(
+            f"The database user lacks rights on the workers' queue at {database.address}.",
+            safe="Nothing was changed.",
+            hint=f"Let an administrator run in this database: {grants}",
         )

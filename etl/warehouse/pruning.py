@@ -68,7 +68,14 @@ _ALLOWANCES = text(
 )
 
 _NAMES = {"jobs": "jobs.procrastinate_jobs"}
-_JOBS_THERE = text("SELECT to_regclass('jobs.procrastinate_jobs') IS NOT NULL")
+_JOBS_THERE = text(
+    """
+    SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = 'jobs' AND relname = 'procrastinate_jobs'
+        AND has_schema_privilege(nspname, 'USAGE') AND has_table_privilege(pg_class.oid, 'DELETE')
+    """
+)
+_AMONG_JOBS = text("SET LOCAL search_path TO jobs")  # names in the library's triggers carry no schema
 _JOBS = text(
     """
     DELETE FROM jobs.procrastinate_jobs AS old
@@ -124,8 +131,7 @@ def prune(
         if not stop.is_set():
             with _hasty(database) as session:
                 removed["allowances"] = len(session.execute(_ALLOWANCES, {"before": now - accounts_after}).all())
-                if session.execute(_JOBS_THERE).scalar_one():
-                    removed["jobs"] = len(session.execute(_JOBS, {"before": now - jobs_after}).all())
+            removed["jobs"] = _prune_jobs(database, before=now - jobs_after)
     except Locked as locked:
         locked.safe = "What was removed before stays removed; everything else is as it was."
         locked.hint = locked.hint.removesuffix(RETRY) + "Then run again: etl prune"
@@ -168,6 +174,15 @@ def _prune_runs(database: Database, name: str, *, before: datetime, stop: Event,
             break
         after = found[-1].id
     return removed
+
+
+def _prune_jobs(database: Database, *, before: datetime) -> int:
+    """Remove old jobs of the workers' queue; none where there is no queue, or it is another role's."""
+    with _hasty(database) as session:
+        if not session.execute(_JOBS_THERE).scalar_one():
+            return 0
+        session.execute(_AMONG_JOBS)
+        return len(session.execute(_JOBS, {"before": before}).all())
 
 
 def _kept_runs(database: Database, name: str) -> frozenset[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from etl.config import Settings
 from etl.effects import Effects
 from etl.errors import WarehouseError
 from etl.log import Logger
+from etl.system import steady_seconds
 from etl.warehouse import jobs
 from etl.wiring import open_warehouse
 from etl.worker.look import AfterTick
@@ -28,8 +28,8 @@ GIVE_UP = timedelta(minutes=10)
 WELL = timedelta(seconds=30)
 """A worker that has worked for so long has got over what had happened before."""
 
-FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=1), timedelta(seconds=30)
-"""The pause until the database is tried again; doubled each time."""
+LONGEST_WAIT = timedelta(seconds=30)
+"""The pause until the database is tried again is doubled each time, up to this."""
 
 Companion = Callable[[Settings, Pulse], AbstractContextManager[object]]
 """
@@ -53,7 +53,7 @@ class Process:
     rhythm: Rhythm = field(default_factory=Rhythm)
     companions: Sequence[Companion] = ()
     after_tick: Sequence[AfterTick] = ()
-    monotonic: Monotonic = time.monotonic
+    monotonic: Monotonic = steady_seconds
     memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class Process:
         return frozenset(self.memory.codes)
 
     def _work(self, *, once: bool) -> None:
-        wait, worked_at = FIRST_WAIT, None
+        wait, worked_at = self.rhythm.again, None
         while True:
             since = None
             self._pulse.beat("stop")
@@ -94,7 +94,7 @@ class Process:
                 if worked_at is None or once:  # whoever started it is told at once
                     raise lost from error
                 if since is not None and now - since > WELL.total_seconds():
-                    worked_at, wait = now, FIRST_WAIT
+                    worked_at, wait = now, self.rhythm.again
                 if now - worked_at > GIVE_UP.total_seconds():
                     raise lost from error
                 log.warning("worker.database_lost", code=lost.code, error=str(lost), next_try=f"{wait.total_seconds():.0f}s")
@@ -107,7 +107,7 @@ class Process:
         settings, halt = self.settings, Event()
         with open_warehouse(settings, writes=True, at_once=settings.worker.concurrency) as opened:
             opened.ensure_schema(settings)
-            jobs.require(opened.database)
+            jobs.require(opened.database, to_use=True)
             log.info("worker.started", connections=len(settings.connections), concurrency=settings.worker.concurrency)
             yield Service(
                 settings=settings,

@@ -58,13 +58,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rhythm:
-    """How often a worker shows that it is alive, and after how long it is taken for dead; how often it looks for jobs."""
+    """
+    How often a worker shows that it is alive, and after how long it is taken for dead; how often it looks for jobs and what is
+    due; and the first pause before a database that went away is tried again.
+    """
 
     heartbeat: timedelta = timedelta(seconds=5)
     dead_after: timedelta = timedelta(seconds=15)
     rescue: timedelta = timedelta(seconds=15)
     poll: timedelta = timedelta(seconds=5)
     tick: timedelta = timedelta(seconds=15)
+    again: timedelta = timedelta(seconds=1)
 
 
 Work = Callable[[JobKind, str], Awaitable[None]]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Event, Lock
 
 from etl.log import Logger
+from etl.system import steady_seconds
 
 log = Logger(__name__)
 
@@ -25,7 +25,7 @@ Monotonic = Callable[[], float]
 class Pulse:
     """When each loop of a worker was last seen to go on. Safe to use from several threads."""
 
-    def __init__(self, monotonic: Monotonic = time.monotonic) -> None:
+    def __init__(self, monotonic: Monotonic = steady_seconds) -> None:
         """No loop goes yet."""
         self._monotonic = monotonic
         self._guard = Lock()
@@ -58,7 +58,7 @@ class Watchdog:
         *,
         stop: Event,
         stop_after: timedelta,
-        monotonic: Monotonic = time.monotonic,
+        monotonic: Monotonic = steady_seconds,
         end: Callable[[int], object] = os._exit,
     ) -> None:
         self._pulse = pulse

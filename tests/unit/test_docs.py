@@ -225,7 +225,7 @@ def _named_keys(text: str) -> Iterator[tuple[str, str]]:
         if "[project." not in block:  # a distribution's own pyproject.toml
             yield from _keys(tomllib.loads(block.replace("…", "")))
     for span in _spans(text):
-        if found := re.fullmatch(r"(warehouse|http|retention)(?:\.|__)([a-z_]+)", span):
+        if found := re.fullmatch(r"(warehouse|http|worker|retention)(?:\.|__)([a-z_]+)", span):
             yield found[1], found[2]
         elif found := re.fullmatch(r"connections(?:\.|__)[a-zA-Z0-9]+(?:\.|__)([a-z_]+)", span):
             yield "connections", found[1]
@@ -250,6 +250,7 @@ def test_every_setting_is_documented() -> None:
     assert {
         "warehouse": set(_codes(text, "## [warehouse]")),
         "http": set(_codes(text, "## [http]")),
+        "worker": set(_codes(text, "## [worker]")),
         "retention": set(_codes(text, "## [retention]")),
         "connections": set(_codes(text, "## [connections.NAME]")),
     } == SECTIONS

@@ -46,13 +46,13 @@ def waiting(database: Database) -> frozenset[str]:
 
 def workers(database: Database) -> list[dict[str, Any]]:
     """Return the workers that signed in and did not sign out, and whether they showed a sign of life lately."""
-    tables.require(database)
+    tables.require(database, to_use=True)
     with database.begin() as session:
         return [dict(row) for row in session.execute(_WORKERS).mappings()]
 
 
 def jobs(database: Database) -> list[dict[str, Any]]:
     """Return what is at work, what waits in the order in which it is taken, and what was left by workers that were killed."""
-    tables.require(database)
+    tables.require(database, to_use=True)
     with database.begin() as session:
         return [dict(row) for row in session.execute(_JOBS, {"rescues": SHOWN_RESCUES}).mappings()]
