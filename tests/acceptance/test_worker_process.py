@@ -146,7 +146,7 @@ def test_no_database_at_the_start(program: Program, tmp_path: Path) -> None:
         assert (ended.code, ended.out) == (1, "")
         assert ended.lines == [
             "No server answers at postgresql+psycopg://postgres@/warehouse.",
-            "Nothing was changed.",
+            "What was committed before stays.",
             "Start the server, or correct host and port in warehouse.url.",
         ]
 
