@@ -156,7 +156,7 @@ class _Reading:
         records = step.records
         if self.floor is not None:
             records = tuple(record for record in records if record.cursor is None or record.cursor >= self.floor)
-            step = replace(step, read=step.read.above(self.floor))
+            step = replace(step, read=step.read.above(self.floor), read_so_far=step.read_so_far.above(self.floor))
         observed = Observed(stream=self.stream, records=records, observed_at=step.sent_at, due_at=task.details_due_at())
         if self.mostly_new:
             # Pages overlap at their seams, and a page may be requested again.
