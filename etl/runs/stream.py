@@ -139,7 +139,7 @@ class _Reading:
                 if index == 0 and not self.proof.given_by(step, attempt.anchors, last=last):
                     if not last:
                         return False
-                    raise self.proof.missing(len(attempt.anchors))
+                    raise self.proof.missing(step, asked=len(attempt.anchors))
                 if index == 0 and step.records and self.anew is not None:
                     self.state, before, self.anew = self.anew, self.anew, None
                 if step.takes_back:
