@@ -1,9 +1,8 @@
 """
 Makes the roll-ups of touched days again, in transactions behind the fence.
 
-A reading view computes touched days, so making a day again is copying what the view says of it into the stored rows: the
-definition stands in the view alone. The stored rows of a touched day are never shown, and if a run is killed its days stay
-touched.
+A reading view computes touched days; making a day again is storing what the view says of it, by statements that find it quicker
+(`in_passes`, `of_people`). The stored rows of a touched day are never shown, and if a run is killed its days stay touched.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import behind_fence
-from etl.warehouse.rollups import in_passes
-from etl.warehouse.tables.rollups import KEYED, calls_hourly, keyed, pair_weekly, person_daily, talk_time_monthly
+from etl.warehouse.rollups import in_passes, of_people
+from etl.warehouse.tables.rollups import KEYED, calls_hourly, keyed, talk_time_monthly
 
 CHUNK = 100_000
 """The number of calls whose days are made again in one transaction, a single day of more excepted."""
@@ -48,19 +47,6 @@ def _taken(name: str) -> str:
     return f"coalesce({name}, '')" if name in NULLABLE else name
 
 
-def _copied(table: Table, unit: str) -> tuple[str, str]:
-    """Return the statements that delete the stored rows of some days (or weeks), and store what the view says of them."""
-    columns = ", ".join(column.name for column in table.columns)
-    taken = taken_from_view(table)
-    where = f"WHERE connection = :connection AND {unit} = ANY(:days)"
-    return (
-        f"DELETE FROM sync.{table.name} {where}",  # noqa: S608 - names of ours
-        f"INSERT INTO sync.{table.name} ({columns}) SELECT {taken} FROM {source_of(table)} {where}",  # noqa: S608
-    )
-
-
-_REMAKE_PEOPLE = tuple(text(part).bindparams(_DAYS_OF) for part in _copied(person_daily, "day"))
-_REMAKE_PAIRS = tuple(text(part).bindparams(_DAYS_OF) for part in _copied(pair_weekly, "week"))
 _REMAKE_MONTHS = tuple(
     text(part).bindparams(_DAYS_OF)
     for part in (
@@ -173,10 +159,7 @@ def make_people(session: Connection, name: str, weeks: Sequence[date], *, there_
     days = list(session.execute(_DAYS_OF_WEEKS, {"connection": name, "days": list(weeks)}).scalars())
     session.execute(_ROOM)
     if there_are_any:
-        for statement in _REMAKE_PEOPLE:
-            session.execute(statement, {"connection": name, "days": days})
-        for statement in _REMAKE_PAIRS:
-            session.execute(statement, {"connection": name, "days": list(weeks)})
+        of_people.make(session, name, weeks=weeks, days=days)
     session.execute(_UNTOUCH, {"connection": name, "days": days})
 
 
