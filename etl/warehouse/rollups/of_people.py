@@ -139,7 +139,7 @@ _STORE_PAIRS = f"""
                         AND later_part NOT IN (SELECT part FROM pg_temp.listed_again)
                 ) AS calls
             FROM pg_temp.met_people
-            WHERE one > 0 AND one < other
+            WHERE one > 0 AND one < other AND week = ANY(:weeks)
             GROUP BY week, one, other
         ) AS met
         JOIN (SELECT DISTINCT who, person FROM pg_temp.numbered_people) AS one ON one.who = met.one
@@ -157,11 +157,21 @@ def _prepared(statement: str) -> TextClause:
     return text(statement).bindparams(*(bindparam(name, type_=ARRAY(Date)) for name in names))
 
 
-_STATEMENTS = tuple(map(_prepared, (_LISTED, _NUMBERED, _STAYED, _MET, _AGAIN, *_REMOVE, _STORE_PEOPLE, _STORE_PAIRS, _LEAVE)))
+_FIND = tuple(map(_prepared, (_LISTED, _NUMBERED, _STAYED, _MET, _AGAIN)))
+_REPLACE = tuple(map(_prepared, (*_REMOVE, _STORE_PEOPLE, _STORE_PAIRS, _LEAVE)))
 
 
-def make(session: Connection, name: str, *, weeks: Sequence[date], days: Sequence[date]) -> None:
-    """Replace what is stored of pairs of these weeks of a connection, given by their Mondays, and of people of these days."""
-    values = {"connection": name, "weeks": list(weeks), "days": list(days)}
-    for statement in _STATEMENTS:
-        session.execute(statement, values)
+def find(session: Connection, name: str, weeks: Sequence[date]) -> None:
+    """
+    Work out who was in the calls of these weeks of a connection, given by their Mondays, and who met whom.
+
+    It is kept in the session's temporary tables; nothing is written that others see.
+    """
+    for statement in _FIND:
+        session.execute(statement, {"connection": name, "weeks": list(weeks)})
+
+
+def store(session: Connection, name: str, *, weeks: Sequence[date], days: Sequence[date]) -> None:
+    """Replace what is stored of pairs of these weeks, which are among those found, and of people of these days in them."""
+    for statement in _REPLACE:
+        session.execute(statement, {"connection": name, "weeks": list(weeks), "days": list(days)})
