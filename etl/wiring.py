@@ -42,8 +42,8 @@ Invocation = tuple[Path | None, bool]
 CONNECTIONS_AT_ONCE = 8
 """The maximum number of connections synced at once; each waits for its provider most of the time."""
 
-SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
-"""The maximum number of pooled sessions: each connection may load a page and look something up at once."""
+SESSIONS = 3 * CONNECTIONS_AT_ONCE + 2
+"""The maximum number of pooled sessions: each connection may load a page, look something up and make roll-ups at once."""
 
 LOOK_AT_WAITS = timedelta(seconds=1)
 """How often it is asked, while sessions work, whether one waits for a lock; less than `etl migrate` waits for one."""
