@@ -234,17 +234,24 @@ class Connector:
     Opens the clients of chosen connections (`etl.runs.lifecycle.Connect`).
 
     Connections with the same provider and token share one limiter, so that together they keep to one allowance; `book` keeps it.
+    `waited` is told for how many seconds a request of a connection was held back for it.
     """
 
     def __init__(
-        self, settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects, book: AllowanceBook
+        self,
+        settings: Settings,
+        chosen: Mapping[str, ConnectionSettings],
+        *,
+        effects: Effects,
+        book: AllowanceBook,
+        waited: Callable[[str, float], object] = lambda _, __: None,
     ) -> None:
         from etl.http.accounts import Accounts
 
         self._settings = settings
         self._chosen = chosen
         self._effects = effects
-        self._accounts = Accounts(book, clock=effects.clock, random=effects.random)
+        self._accounts = Accounts(book, clock=effects.clock, random=effects.random, waited=waited)
         self._limiters: dict[str, Limiter] = {}
 
     @contextmanager
