@@ -10,12 +10,16 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from etl.audit.lifecycle import audit_connection
 from etl.config import Settings
 from etl.effects import Clock
 from etl.system import SystemThreads
+from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.database import Database
+from etl.wiring import account
 from etl.worker.web.server import served
 from etl.worker.web.site import Next, Site
+from tests.acceptance.stage import NAMES, Stage
 
 Family = dict[tuple[str, ...], float]
 """Values by the labels' values, in the order of the labels' names; of a histogram, by the kind of sample first."""
@@ -60,6 +64,15 @@ def samples(family: Any) -> Family:
         labels = tuple(value for _, value in sorted(sample.labels.items()))
         found[(part, *labels) if part else labels] = sample.value
     return found
+
+
+def audit(stage: Stage, *providers: str) -> None:
+    """Audit the connections at these providers, by the stage's clock."""
+    settings = stage.configured()
+    chosen = settings.choose(tuple(NAMES[provider] for provider in providers))
+    with stage.surroundings(AuditedWarehouse) as given:
+        for name, one in chosen.items():
+            audit_connection(account(name, one), connect=stage.connect(settings, chosen, given), given=given)
 
 
 @contextmanager

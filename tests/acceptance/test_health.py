@@ -61,12 +61,12 @@ def test_nothing_else_is_there(pages: Pages) -> None:
     elsewhere, sent = pages.get("/admin"), pages._client.post("/metrics")
 
     assert (elsewhere.status_code, sent.status_code) == (404, 405)
-    assert elsewhere.text == "Here are: /metrics, /healthz and /readyz.\n"
+    assert elsewhere.text == "Here are: / (the status page), /metrics, /healthz and /readyz.\n"
 
 
 def test_a_browser_may_do_nothing_but_show_it(pages: Pages) -> None:
     """Every answer forbids scripts, frames and whatever is elsewhere, and is not kept."""
-    for path in ("/metrics", "/healthz", "/readyz", "/admin"):
+    for path in ("/", "/metrics", "/healthz", "/readyz", "/style.css", "/icon.svg", "/admin"):
         headers = pages.get(path).headers
         assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'; img-src 'self';"), path
         assert "script" not in headers["content-security-policy"]

@@ -1,8 +1,9 @@
-"""The routes: metrics, health; and the headers that keep a browser from doing anything but showing the page."""
+"""The routes: status page, metrics, health; and the headers that keep a browser from doing anything but showing the page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.resources import files
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,7 +12,7 @@ from starlette.routing import Route
 
 from etl.errors import EtlError
 from etl.log import Logger
-from etl.worker.web import health, metrics
+from etl.worker.web import health, metrics, page
 from etl.worker.web.site import Site
 
 log = Logger(__name__)
@@ -53,15 +54,28 @@ def build(site: Site) -> Starlette:
         body, content_type = metrics.exposition(site, request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 
+    def shown(_: Request) -> Response:
+        found = page.render(site)
+        return Response(found.html, status_code=found.status, media_type="text/html")
+
     return Starlette(
         routes=[
+            Route("/", served(shown)),
             Route("/metrics", served(measured)),
             Route("/healthz", served(lambda _: told(health.alive(site)))),
             Route("/readyz", served(lambda _: told(health.ready(site)))),
+            Route("/style.css", served(lambda _: _file("style.css", "text/css"))),
+            Route("/icon.svg", served(lambda _: _file("icon.svg", "image/svg+xml"))),
         ],
         exception_handlers={404: lambda _, __: _elsewhere(404), 405: lambda _, __: _elsewhere(405)},
     )
 
 
+def _file(name: str, media_type: str) -> Response:
+    return Response(files("etl.worker.web").joinpath("templates", name).read_bytes(), media_type=media_type)
+
+
 def _elsewhere(status: int) -> Response:
-    return PlainTextResponse("Here are: /metrics, /healthz and /readyz.\n", status_code=status, headers=HEADERS)
+    return PlainTextResponse(
+        "Here are: / (the status page), /metrics, /healthz and /readyz.\n", status_code=status, headers=HEADERS
+    )
