@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +23,7 @@ from etl.runs.account import Account
 from etl.runs.allowances import AllowanceBook
 from etl.runs.lifecycle import Surroundings
 from etl.runs.port import RunRegister, Watcher
-from etl.runs.terms import Trigger
+from etl.runs.terms import Trigger, Want
 from etl.system import SystemThreads
 
 if TYPE_CHECKING:
@@ -162,6 +162,32 @@ def account(name: str, connection: ConnectionSettings) -> Account:
     )
 
 
+NEAR = 0.8
+"""Calls that come later than this share of the lookback lead to a warning."""
+
+
+def expected(settings: Settings, row: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+    """
+    Return what the configuration adds to how a connection stands (a row of `etl.warehouse.reports.status.connections`).
+
+    Its lookback, and whether calls come so late that this is nearly too short; why nothing is read yet (a start date in the
+    future), and whether the provider lists no call yet.
+    """
+    from etl.runs.streams import not_begun
+
+    connection = settings.connections.get(row["connection"])
+    one = account(row["connection"], connection) if connection is not None else None
+    lookback, late = one.lookback if one is not None else None, row["max_lateness"]
+    future = not_begun(one, Want(), now=now) if one is not None else None
+    seen_empty = row["last_success"] is not None and row["fresh_until"] is None and not row["calls"] and not row["rejects"]
+    return {
+        "lookback": lookback,
+        "near_lookback": bool(lookback and late and late > NEAR * lookback),
+        "not_begun": future,
+        "no_call_yet": seen_empty and future is None,
+    }
+
+
 @contextmanager
 def surroundings(
     warehouse: Callable[[Database, Locks], Warehouse],
@@ -234,17 +260,24 @@ class Connector:
     Opens the clients of chosen connections (`etl.runs.lifecycle.Connect`).
 
     Connections with the same provider and token share one limiter, so that together they keep to one allowance; `book` keeps it.
+    `waited` is told for how many seconds a request of a connection was held back for it.
     """
 
     def __init__(
-        self, settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects, book: AllowanceBook
+        self,
+        settings: Settings,
+        chosen: Mapping[str, ConnectionSettings],
+        *,
+        effects: Effects,
+        book: AllowanceBook,
+        waited: Callable[[str, float], object] = lambda _, __: None,
     ) -> None:
         from etl.http.accounts import Accounts
 
         self._settings = settings
         self._chosen = chosen
         self._effects = effects
-        self._accounts = Accounts(book, clock=effects.clock, random=effects.random)
+        self._accounts = Accounts(book, clock=effects.clock, random=effects.random, waited=waited)
         self._limiters: dict[str, Limiter] = {}
 
     @contextmanager

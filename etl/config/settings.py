@@ -63,6 +63,12 @@ class HttpSettings(_Section):
     max_response_mb: Annotated[Count, Field(le=4096)] = 64
 
 
+class WorkerSettings(_Section):
+    """How `etl worker` works. `listen` is where it serves metrics and its status page (host, port); None: nowhere."""
+
+    listen: Annotated[tuple[str, int] | None, BeforeValidator(values.listen)] = ("127.0.0.1", 9464)
+
+
 class RetentionSettings(_Section):
     """How long the program keeps its own records, for `etl prune`: runs (with what is as old as they) and audits."""
 
@@ -139,6 +145,7 @@ class Settings(BaseSettings):
 
     warehouse: WarehouseSettings = WarehouseSettings()
     http: HttpSettings = HttpSettings()
+    worker: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
     connections: dict[Annotated[str, AfterValidator(values.name)], ConnectionSettings] = Field(default_factory=dict)
 

@@ -11,7 +11,7 @@ import pytest
 
 from etl import config
 from etl.config import Settings
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
+from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings, WorkerSettings
 from etl.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -174,6 +174,7 @@ def test_defaults() -> None:
     assert Settings().model_dump() == {
         "warehouse": {"url": None, "reporting_timezone": "UTC", "data_dir": None, "bin_dir": None, "run_as": None},
         "http": {"timeout": 30, "max_attempts": 8, "backoff": 0.5, "max_backoff": 60, "max_response_mb": 64},
+        "worker": {"listen": ("127.0.0.1", 9464)},
         "retention": {"runs": timedelta(days=400), "audits": timedelta(days=400)},
         "connections": {},
     }
@@ -324,6 +325,7 @@ def _keys() -> dict[str, list[str]]:
     return {
         "warehouse": list(WarehouseSettings.model_fields),
         "http": list(HttpSettings.model_fields),
+        "worker": list(WorkerSettings.model_fields),
         "retention": list(RetentionSettings.model_fields),
         "connections": list(ConnectionSettings.model_fields),
     }

@@ -169,3 +169,29 @@ def test_secrets_are_listed() -> None:
     )
 
     assert settings.secrets == {"sk-made-up", "postgresql://etl:p%40ss@db.example.com/warehouse", "p%40ss", "p@ss"}
+
+
+# ── worker.listen ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        (" localhost:80 ", ("localhost", 80)),
+        ("[::1]:9464", ("::1", 9464)),
+        ("0.0.0.0:0", ("0.0.0.0", 0)),
+        ("off", None),
+        ("Off", None),
+    ],
+)
+def test_where_to_listen(text: str, meant: tuple[str, int] | None) -> None:
+    """An address with a port, that of IPv6 in brackets; or nowhere."""
+    assert values.listen(text) == meant
+
+
+@pytest.mark.parametrize("text", ["", "9464", ":9464", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "::1:9464"])
+def test_nowhere_to_listen(text: str) -> None:
+    """Anything else is told what it must be."""
+    with pytest.raises(ValueError, match=r'must be an address and a port like "127\.0\.0\.1:9464", or "off"'):
+        values.listen(text)

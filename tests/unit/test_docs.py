@@ -16,7 +16,7 @@ import typer.main
 
 import etl
 from etl.cli.app import app
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
+from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings, WorkerSettings
 from etl.errors import EtlError
 from etl.reading.walks import Note
 
@@ -25,6 +25,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SECTIONS: dict[str, set[str]] = {
     "warehouse": set(WarehouseSettings.model_fields),
     "http": set(HttpSettings.model_fields),
+    "worker": set(WorkerSettings.model_fields),
     "retention": set(RetentionSettings.model_fields),
     "connections": set(ConnectionSettings.model_fields),
 }
@@ -250,6 +251,7 @@ def test_every_setting_is_documented() -> None:
     assert {
         "warehouse": set(_codes(text, "## [warehouse]")),
         "http": set(_codes(text, "## [http]")),
+        "worker": set(_codes(text, "## [worker]")),
         "retention": set(_codes(text, "## [retention]")),
         "connections": set(_codes(text, "## [connections.NAME]")),
     } == SECTIONS
