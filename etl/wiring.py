@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +27,7 @@ from etl.runs.terms import Trigger
 from etl.system import SystemThreads
 
 if TYPE_CHECKING:
+    from etl.alerts.watch import Watch
     from etl.http.client import Client
     from etl.http.limits import Limiter
     from etl.warehouse.database import Database
@@ -194,6 +195,23 @@ def kept_allowances(opened: Opened, *, effects: Effects) -> Iterator[AllowanceBo
 
     with Locks(opened.database, effects.threads) as locks:
         yield Allowances(opened.database, locks)
+
+
+def watch_of(settings: Settings, opened: Opened, *, due_after: Callable[[str, datetime], datetime]) -> Watch:
+    """Return what tells somebody when a connection needs it; `due_after` says when its next sync is due after an instant."""
+    from etl.alerts.watch import Watch
+    from etl.http.hook import WebHook
+    from etl.warehouse.alerts import Alerts
+
+    notify = settings.notify
+    return Watch(
+        book=Alerts(opened.database),
+        connections=settings.connections,
+        due_after=due_after,
+        alert_after=notify.alert_after,
+        hook=WebHook(notify.url.get_secret_value()) if notify.url else None,
+        pulse=WebHook(notify.heartbeat_url.get_secret_value()) if notify.heartbeat_url else None,
+    )
 
 
 def no_book() -> AllowanceBook:

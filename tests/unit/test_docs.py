@@ -16,7 +16,7 @@ import typer.main
 
 import etl
 from etl.cli.app import app
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
+from etl.config.settings import ConnectionSettings, HttpSettings, NotifySettings, RetentionSettings, WarehouseSettings
 from etl.errors import EtlError
 from etl.reading.walks import Note
 
@@ -26,6 +26,7 @@ SECTIONS: dict[str, set[str]] = {
     "warehouse": set(WarehouseSettings.model_fields),
     "http": set(HttpSettings.model_fields),
     "retention": set(RetentionSettings.model_fields),
+    "notify": set(NotifySettings.model_fields),
     "connections": set(ConnectionSettings.model_fields),
 }
 NOT_SETTINGS = {"ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_SERVER", "ETL_TEST_POSTGRES", "ETL_TEST_PICTURES"}
@@ -225,7 +226,7 @@ def _named_keys(text: str) -> Iterator[tuple[str, str]]:
         if "[project." not in block:  # a distribution's own pyproject.toml
             yield from _keys(tomllib.loads(block.replace("…", "")))
     for span in _spans(text):
-        if found := re.fullmatch(r"(warehouse|http|retention)(?:\.|__)([a-z_]+)", span):
+        if found := re.fullmatch(r"(warehouse|http|retention|notify)(?:\.|__)([a-z_]+)", span):
             yield found[1], found[2]
         elif found := re.fullmatch(r"connections(?:\.|__)[a-zA-Z0-9]+(?:\.|__)([a-z_]+)", span):
             yield "connections", found[1]
@@ -251,6 +252,7 @@ def test_every_setting_is_documented() -> None:
         "warehouse": set(_codes(text, "## [warehouse]")),
         "http": set(_codes(text, "## [http]")),
         "retention": set(_codes(text, "## [retention]")),
+        "notify": set(_codes(text, "## [notify]")),
         "connections": set(_codes(text, "## [connections.NAME]")),
     } == SECTIONS
 
