@@ -197,20 +197,23 @@ def kept_allowances(opened: Opened, *, effects: Effects) -> Iterator[AllowanceBo
         yield Allowances(opened.database, locks)
 
 
-def watch_of(settings: Settings, opened: Opened, *, due_after: Callable[[str, datetime], datetime]) -> Watch:
-    """Return what tells somebody when a connection needs it; `due_after` says when its next sync is due after an instant."""
+def watch_of(
+    settings: Settings, database: Database, *, due_after: Callable[[str, datetime], datetime], grace: timedelta = timedelta()
+) -> Watch:
+    """Return what tells somebody when a connection needs it; see `Watch`."""
     from etl.alerts.watch import Watch
     from etl.http.hook import WebHook
     from etl.warehouse.alerts import Alerts
 
     notify = settings.notify
     return Watch(
-        book=Alerts(opened.database),
+        book=Alerts(database),
         connections=settings.connections,
         due_after=due_after,
         alert_after=notify.alert_after,
         hook=WebHook(notify.url.get_secret_value()) if notify.url else None,
-        pulse=WebHook(notify.heartbeat_url.get_secret_value()) if notify.heartbeat_url else None,
+        heartbeat=WebHook(notify.heartbeat_url.get_secret_value()) if notify.heartbeat_url else None,
+        grace=grace,
     )
 
 

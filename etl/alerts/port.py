@@ -26,7 +26,7 @@ class Hook(Protocol):
         ...
 
 
-class Pulse(Protocol):
+class Heartbeat(Protocol):
     """Where it is shown that all is well."""
 
     def beat(self) -> None:

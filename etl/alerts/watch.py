@@ -6,14 +6,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from etl.alerts.changes import SHORTEST_SILENCE, Alert, Change, Event, Kind, Standing, after_noticing, changes, is_fresh, noticed
-from etl.alerts.port import Book, Facts, Hook, HookFailed, Pulse
+from etl.alerts.port import Book, Facts, Heartbeat, Hook, HookFailed
 from etl.alerts.words import messages
 from etl.errors import EtlError, WarehouseError
 from etl.log import Logger
 
 log = Logger(__name__)
+
+MOST_MESSAGES = 3
+"""How many messages one look sends; what is left is told by the next one. A look must not hold a tick up, nor flood anybody."""
 
 LOOKED_AT_AGAIN = timedelta(minutes=10)
 """How often it is written down that an open alert is still looked at."""
@@ -40,15 +44,22 @@ class Watch:
         due_after: Callable[[str, datetime], datetime],
         alert_after: timedelta,
         hook: Hook | None,
-        pulse: Pulse | None,
+        heartbeat: Heartbeat | None,
+        grace: timedelta = timedelta(),
     ) -> None:
-        """`due_after` returns when a connection's next sync is due after an instant. Without a hook, alerts are logged only."""
+        """
+        `due_after` returns when a connection's next sync is due after an instant. Without a hook, alerts are logged only.
+
+        For a time of `grace` from the first look on, nobody is told anew that a connection is behind: a worker that was away has
+        to be given the time to sync first.
+        """
         self._book = book
         self._connections = tuple(connections)
         self._due_after = due_after
         self._alert_after = alert_after
         self._hook = hook
-        self._pulse = pulse
+        self._heartbeat = heartbeat
+        self._grace = grace
         self._began: datetime | None = None
         self._pauses: dict[str, tuple[datetime, timedelta | None]] = {}  # while a connection is silent
         self._failing: set[str] = set()
@@ -69,7 +80,11 @@ class Watch:
         to_tell: list[Change] = []
         for standing in standings:
             known = remembered[standing.connection]
-            found = noticed(standing, known, now=now, alert_after=self._alert_after)
+            found = [
+                (before, alert)
+                for before, alert in noticed(standing, known, now=now, alert_after=self._alert_after)
+                if alert.kind is not Kind.BEHIND or now - self._began >= self._grace
+            ]
             for before, alert in found:
                 self._book.note(alert, instead_of=before, now=now)
             to_tell += changes(standing, after_noticing(known, found), now=now, alert_after=self._alert_after)
@@ -111,7 +126,7 @@ class Watch:
         return self._pauses[connection][1]
 
     def _tell(self, to_tell: Sequence[Change], *, now: datetime) -> None:
-        for _, told in messages(to_tell, now=now):
+        for _, told in islice(messages(to_tell, now=now), MOST_MESSAGES):
             try:
                 self._book.tell(told, lambda left: self._send(left, now=now), now=now)
             except HookFailed as failed:
@@ -137,10 +152,10 @@ class Watch:
             )
 
     def _show_well(self) -> None:
-        if self._pulse is None:
+        if self._heartbeat is None:
             return
         try:
-            self._pulse.beat()
+            self._heartbeat.beat()
         except HookFailed as failed:
             self._note_failure("heartbeat_url", failed.cause)
         except EtlError as error:

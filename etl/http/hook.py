@@ -14,13 +14,13 @@ from etl.http import tls
 from etl.http.causes import cause_of
 from etl.http.proxies import proxy_for
 
-PATIENCE = timedelta(seconds=10)
-"""How long connecting, or waiting for the answer, may take; a row of `sync.alerts` is held meanwhile."""
+PATIENCE = timedelta(seconds=8)
+"""How long connecting, or waiting for the answer, may take; rows of `sync.alerts` are held meanwhile, and a tick waits."""
 
 
 class WebHook:
     """
-    Implements `etl.alerts.port.Hook` and `Pulse`. The address is a secret: it is in no error and no `repr`.
+    Implements `etl.alerts.port.Hook` and `Heartbeat`. The address is a secret: it is in no error and no `repr`.
 
     Redirects are not followed, since the text is for whoever was configured, and nothing is tried again here. Both methods raise
     HookFailed, and UsageError if the environment's proxy or certificates cannot be used.

@@ -15,7 +15,7 @@ from etl.alerts.watch import Watch
 from etl.config import NotifySettings, Settings
 from etl.system import SystemThreads
 from etl.warehouse.database import Database
-from etl.wiring import Opened, watch_of
+from etl.wiring import watch_of
 from tests.acceptance.hook import BEAT, SECRET, LoopbackHook
 from tests.acceptance.stage import NAMES, START, Stage
 
@@ -42,8 +42,8 @@ class Scene:
 
     def start(self, *providers: str, database: Database | None = None) -> Watch:
         """Return a watch as a worker that has just been started has it."""
-        opened = Opened(database=database or self.stage.database, conninfo="")
-        return watch_of(self.settings(*(providers or ("salpre",))), opened, due_after=lambda _name, at: at + QUARTER)
+        settings = self.settings(*(providers or ("salpre",)))
+        return watch_of(settings, database or self.stage.database, due_after=lambda _name, at: at + QUARTER)
 
     def tick(self, *, after: timedelta = QUARTER, sync: bool = True) -> list[str]:
         """Let time pass, sync, look as a worker does after its tick, and return what was told."""
@@ -258,7 +258,7 @@ def test_without_a_hook_alerts_are_logged(scene: Scene) -> None:
     out = io.StringIO()
     log.configure(stream=out)
     settings = scene.settings("salpre").model_copy(update={"notify": NotifySettings()})
-    scene.watch = watch_of(settings, Opened(database=scene.stage.database, conninfo=""), due_after=lambda _name, at: at + QUARTER)
+    scene.watch = watch_of(settings, scene.stage.database, due_after=lambda _name, at: at + QUARTER)
     scene.tick()
     scene.stage.sandbox.faults.add("status_503", provider="salpre")
     for _ in range(3):
