@@ -76,6 +76,7 @@ lock: $(BIN)/uv ## resolve the dependencies again (take newer versions: make loc
 	@$(COMPILE) --group dev -c requirements-runtime.lock -o requirements.lock
 	@$(APART) dashboards/serve/superset.in -o dashboards/serve/superset.lock
 	@$(APART) tests/integrations/dashboards/browser.in -o tests/integrations/dashboards/browser.lock
+	@$(APART) tests/integrations/kubernetes/validate.in -o tests/integrations/kubernetes/validate.lock
 
 # An environment that is there serves, also where pyproject.toml names what is in no lock yet.
 $(BIN)/uv:

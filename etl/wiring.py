@@ -27,6 +27,7 @@ from etl.runs.terms import Trigger, Want
 from etl.system import SystemThreads
 
 if TYPE_CHECKING:
+    from etl.alerts.watch import Watch
     from etl.http.client import Client
     from etl.http.limits import Limiter
     from etl.warehouse.database import Database
@@ -220,6 +221,26 @@ def kept_allowances(opened: Opened, *, effects: Effects) -> Iterator[AllowanceBo
 
     with Locks(opened.database, effects.threads) as locks:
         yield Allowances(opened.database, locks)
+
+
+def watch_of(
+    settings: Settings, database: Database, *, due_after: Callable[[str, datetime], datetime], grace: timedelta = timedelta()
+) -> Watch:
+    """Return what tells somebody when a connection needs it; see `Watch`."""
+    from etl.alerts.watch import Watch
+    from etl.http.hook import WebHook
+    from etl.warehouse.alerts import Alerts
+
+    notify = settings.notify
+    return Watch(
+        book=Alerts(database),
+        connections=settings.connections,
+        due_after=due_after,
+        alert_after=notify.alert_after,
+        hook=WebHook(notify.url.get_secret_value()) if notify.url else None,
+        heartbeat=WebHook(notify.heartbeat_url.get_secret_value()) if notify.heartbeat_url else None,
+        grace=grace,
+    )
 
 
 def no_book() -> AllowanceBook:

@@ -76,6 +76,19 @@ class RetentionSettings(_Section):
     audits: Duration = timedelta(days=400)
 
 
+class NotifySettings(_Section):
+    """Who is told when a connection has been behind for `alert_after`, and when that is over; both addresses are secrets."""
+
+    url: SecretStr | None = None
+    heartbeat_url: SecretStr | None = None
+    alert_after: Duration = timedelta(hours=2)
+
+    @field_validator("url", "heartbeat_url")
+    @classmethod
+    def _can_be_told(cls, url: SecretStr | None) -> SecretStr | None:
+        return url and SecretStr(addresses.hook(url.get_secret_value().strip()))
+
+
 class ConnectionSettings(_Section):
     """One account at one provider. None means that the key is left out; then the provider's own facts apply."""
 
@@ -147,6 +160,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     worker: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
+    notify: NotifySettings = NotifySettings()
     connections: dict[Annotated[str, AfterValidator(values.name)], ConnectionSettings] = Field(default_factory=dict)
 
     @classmethod
@@ -163,8 +177,11 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> frozenset[str]:
-        """All configured secrets, to be masked in logs: tokens, database passwords, and the address that contains one."""
+        """All configured secrets, to be masked in logs: tokens, webhooks, database passwords, and the address that holds one."""
         known = {one.token.get_secret_value() for one in self.connections.values() if one.token}
+        for hook in (self.notify.url, self.notify.heartbeat_url):
+            if hook:
+                known |= {hook.get_secret_value(), addresses.beyond_host(hook.get_secret_value())}
         if self.warehouse.url:
             url = self.warehouse.url.get_secret_value()
             passwords = {found[1] for form in _PASSWORDS for found in form.finditer(url)} - {""}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
+from etl.config.settings import ConnectionSettings, HttpSettings, NotifySettings, RetentionSettings, WarehouseSettings
 from etl.errors import UsageError
 from etl.model import JSON
 
@@ -24,7 +24,7 @@ CONTAINER_SECRETS = Path("/run/secrets")
 """The directory where containers find their secrets by convention."""
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z][A-Za-z0-9_]*)\s*=\s*(?=[^=\s])")
-_SECTION = re.compile(r"(warehouse|http|retention|connections)__(.+)")
+_SECTION = re.compile(r"(warehouse|http|retention|notify|connections)__(.+)")
 
 
 class Setting(NamedTuple):
@@ -190,6 +190,7 @@ def _meant(name: str) -> str | None:
         "WAREHOUSE": WarehouseSettings,
         "HTTP": HttpSettings,
         "RETENTION": RetentionSettings,
+        "NOTIFY": NotifySettings,
     }
     keys = {f"{PREFIX}{name}__{key}".upper() for name, section in sections.items() for key in section.model_fields}
     known = {CONFIG, SECRETS_DIR, "ETL_CONNECTIONS__NAME__TOKEN", *keys}

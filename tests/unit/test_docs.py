@@ -16,7 +16,14 @@ import typer.main
 
 import etl
 from etl.cli.app import app
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings, WorkerSettings
+from etl.config.settings import (
+    ConnectionSettings,
+    HttpSettings,
+    NotifySettings,
+    RetentionSettings,
+    WarehouseSettings,
+    WorkerSettings,
+)
 from etl.errors import EtlError
 from etl.reading.walks import Note
 
@@ -27,6 +34,7 @@ SECTIONS: dict[str, set[str]] = {
     "http": set(HttpSettings.model_fields),
     "worker": set(WorkerSettings.model_fields),
     "retention": set(RetentionSettings.model_fields),
+    "notify": set(NotifySettings.model_fields),
     "connections": set(ConnectionSettings.model_fields),
 }
 NOT_SETTINGS = {"ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_SERVER", "ETL_TEST_POSTGRES", "ETL_TEST_PICTURES"}
@@ -226,7 +234,7 @@ def _named_keys(text: str) -> Iterator[tuple[str, str]]:
         if "[project." not in block:  # a distribution's own pyproject.toml
             yield from _keys(tomllib.loads(block.replace("…", "")))
     for span in _spans(text):
-        if found := re.fullmatch(r"(warehouse|http|retention)(?:\.|__)([a-z_]+)", span):
+        if found := re.fullmatch(r"(warehouse|http|retention|notify)(?:\.|__)([a-z_]+)", span):
             yield found[1], found[2]
         elif found := re.fullmatch(r"connections(?:\.|__)[a-zA-Z0-9]+(?:\.|__)([a-z_]+)", span):
             yield "connections", found[1]
@@ -253,6 +261,7 @@ def test_every_setting_is_documented() -> None:
         "http": set(_codes(text, "## [http]")),
         "worker": set(_codes(text, "## [worker]")),
         "retention": set(_codes(text, "## [retention]")),
+        "notify": set(_codes(text, "## [notify]")),
         "connections": set(_codes(text, "## [connections.NAME]")),
     } == SECTIONS
 
