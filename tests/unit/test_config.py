@@ -234,6 +234,8 @@ def test_retention_of_our_own_records(load: Load) -> None:
         ('[connections.p]\nprovider = "tuple"\ntoken = 3', "connections.p.token: must be text in quotes"),
         ('[http]\ntimeout = "30', "is not valid TOML: "),
         ("[http]\n[http]", "(at line 2, column 6)"),
+        (PAIRING + PAIRING, "This key or section stands in the file already: keep one of the two."),
+        ("[http]\ntimeout = 30\ntimeout = 60", "This key or section stands in the file already: keep one of the two."),
     ],
 )
 def test_refused(refusal: Callable[..., str], document: str, told: str) -> None:
