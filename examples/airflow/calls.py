@@ -1,8 +1,8 @@
 """
 The call warehouse in Airflow: one DAG brings all connections up to date every 15 minutes, another one proves them every night.
 
-    pip install call-warehouse apache-airflow
-    cp calls.py "$AIRFLOW_HOME/dags/"       # ETL_CONFIG says to the workers where the configuration is
+    pip install . apache-airflow                    # `.` is the checkout of the call warehouse
+    cp calls.py "$AIRFLOW_HOME/dags/"               # ETL_CONFIG says to the workers where the configuration is
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 The call warehouse in Dagster: an asset for each connection, and a check of each that proves its calls.
 
-    pip install call-warehouse dagster dagster-webserver
+    pip install . dagster dagster-webserver         # `.` is the checkout of the call warehouse
     ETL_CONFIG=/etc/call-warehouse/config.toml dagster dev -f calls.py
 """
 

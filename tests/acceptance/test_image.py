@@ -100,6 +100,15 @@ def test_what_the_dockerfiles_copy_is_admitted(context: Path, dockerfile: str) -
     assert [source for source in sources if not (context / source).exists()] == []
 
 
+def test_pages_name_only_programs_that_are_in_the_image() -> None:
+    """The environment in the image has our program and its Python; pip, which has made it, is taken out of it again."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "docker-compose.yml"]
+    named = {name for page in pages for name in re.findall(r"/opt/etl/bin/(\w+)", page.read_text("utf-8"))}
+
+    assert named <= {"etl", "python"}
+    assert "/opt/etl/bin/pip uninstall --yes pip" in (ROOT / "Dockerfile").read_text("utf-8")
+
+
 def test_the_images_wheel_is_that_of_the_checkout(context: Path, tmp_path: Path) -> None:
     """File by file: with the schema, the templates, the types and the dashboards, and without what secrets may be in."""
     source = tmp_path / "source"
