@@ -41,7 +41,7 @@ test: $(INSTALLED) ## set everything up and run all tests (some of them: make te
 simulate: $(INSTALLED) ## play made-up histories with faults, kills and rivals, and check what must hold: SEEDS=20000 (one: ARGS="--seed 1216")
 	@$(BIN)/python -m tests.simulation $(SEEDS) $(ARGS)
 
-integrations: $(INSTALLED) ## run what needs environments of its own: other pips, Pythons and versions of PostgreSQL
+integrations: $(INSTALLED) ## run what needs environments of its own: other pips, Pythons and PostgreSQLs, Superset, dbt, Dagster, Airflow
 	@$(BIN)/python -m pytest tests/integrations $(ARGS)
 
 lint: $(INSTALLED) markers ## check style, types, who imports whom, docker-compose.yml, and that no merge was left half done
@@ -74,6 +74,8 @@ endif
 lock: $(BIN)/uv ## resolve the dependencies again (take newer versions: make lock ARGS=--upgrade)
 	@$(COMPILE) -o requirements-runtime.lock
 	@$(COMPILE) --group dev -c requirements-runtime.lock -o requirements.lock
+	@$(COMPILE) -c requirements-runtime.lock examples/dagster/requirements.in -o examples/dagster/requirements.lock
+	@$(COMPILE) -c requirements-runtime.lock examples/airflow/requirements.in -o examples/airflow/requirements.lock
 	@$(APART) dashboards/serve/superset.in -o dashboards/serve/superset.lock
 	@$(APART) tests/integrations/dashboards/browser.in -o tests/integrations/dashboards/browser.lock
 	@$(APART) tests/integrations/kubernetes/validate.in -o tests/integrations/kubernetes/validate.lock

@@ -23,6 +23,7 @@ DEFAULT_FILE = Path("config.toml")
 CONTAINER_SECRETS = Path("/run/secrets")
 """The directory where containers find their secrets by convention."""
 
+_TWICE = "This key or section stands in the file already: keep one of the two."
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z][A-Za-z0-9_]*)\s*=\s*(?=[^=\s])")
 _SECTION = re.compile(r"(warehouse|http|retention|notify|connections)__(.+)")
 
@@ -93,7 +94,7 @@ def _document(path: Path) -> dict[str, JSON]:
         raise UsageError(
             f"The configuration file {path} is not valid TOML: {exc}.",
             safe="Nothing was started.",
-            hint='Text stands in quotes: token = "…"',
+            hint=_TWICE if str(exc).startswith(("Cannot", "Duplicate")) else 'Text stands in quotes: token = "…"',
         ) from None  # the cause may hold the whole document, tokens included
     except ValueError:  # a number with thousands of digits
         raise UsageError(

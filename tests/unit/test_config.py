@@ -269,6 +269,8 @@ def test_who_is_told(load: Load, tmp_path: Path) -> None:
         ("[notify]\nurl = 3", "notify.url: must be text in quotes"),
         ('[http]\ntimeout = "30', "is not valid TOML: "),
         ("[http]\n[http]", "(at line 2, column 6)"),
+        (PAIRING + PAIRING, "This key or section stands in the file already: keep one of the two."),
+        ("[http]\ntimeout = 30\ntimeout = 60", "This key or section stands in the file already: keep one of the two."),
     ],
 )
 def test_refused(refusal: Callable[..., str], document: str, told: str) -> None:

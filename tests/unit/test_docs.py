@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import re
 import shlex
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,10 +115,23 @@ def test_files_that_are_named_exist() -> None:
         (_name(page), span)
         for page in PAGES
         for span in _spans(_text(page))
-        if re.fullmatch(r"(etl|docs|tests|migrations)/[\w./-]*", span) and "acme" not in span
+        if re.fullmatch(r"(etl|docs|tests|migrations|examples)/[\w./-]*", span) and "acme" not in span
     }
 
     assert [f"{page}: {path}" for page, path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_passages_of_files_are_in_them() -> None:
+    """A block of Python whose first line names a file shows a passage of it as it stands, but for the indentation."""
+    blocks = [block.partition("\n") for page in PAGES for block in _blocks(_text(page), "python")]
+    passages = [(first[2:], passage) for first, _, passage in blocks if re.fullmatch(r"# [\w./-]+/[\w.-]+\.py", first)]
+    texts = {name: (ROOT / name).read_text("utf-8") for name, _ in passages}
+    strange = [
+        name for name, passage in passages if not any(textwrap.indent(passage, " " * depth) in texts[name] for depth in (0, 4, 8))
+    ]
+
+    assert {name for name, _ in passages} == {"examples/dagster/calls.py", "examples/airflow/calls.py"}
+    assert strange == []
 
 
 # ── The command line ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -210,6 +224,13 @@ def test_options_by_themselves_exist() -> None:
 def test_every_command_is_documented() -> None:
     """Every command is named on some page."""
     named = {words[0] for page in PAGES for words, _ in _invocations(_text(page)) if words}
+
+    assert set(CLI.commands) - named == set()
+
+
+def test_the_readme_names_every_command() -> None:
+    """Its list is whole: whoever reads no other page knows what there is."""
+    named = {words[0] for words, _ in _invocations(_text(ROOT / "README.md")) if words}
 
     assert set(CLI.commands) - named == set()
 
