@@ -65,9 +65,14 @@ class HttpSettings(_Section):
 
 
 class WorkerSettings(_Section):
-    """How `etl worker` works: so many jobs at once; `stop_after` is how long it may take to end when it is told to."""
+    """
+    How `etl worker` works: so many jobs at once; `stop_after` is how long it may take to end when it is told to.
+
+    `listen` is where it serves metrics and its status page (host, port); None: nowhere.
+    """
 
     concurrency: Annotated[Count, Field(le=64)] = 8
+    listen: Annotated[tuple[str, int] | None, BeforeValidator(values.listen)] = ("127.0.0.1", 9464)
     stop_after: Duration = timedelta(seconds=45)
 
 
@@ -77,6 +82,19 @@ class RetentionSettings(_Section):
     runs: Duration = timedelta(days=400)
     jobs: Duration = timedelta(days=7)
     audits: Duration = timedelta(days=400)
+
+
+class NotifySettings(_Section):
+    """Who is told when a connection has been behind for `alert_after`, and when that is over; both addresses are secrets."""
+
+    url: SecretStr | None = None
+    heartbeat_url: SecretStr | None = None
+    alert_after: Duration = timedelta(hours=2)
+
+    @field_validator("url", "heartbeat_url")
+    @classmethod
+    def _can_be_told(cls, url: SecretStr | None) -> SecretStr | None:
+        return url and SecretStr(addresses.hook(url.get_secret_value().strip()))
 
 
 class ConnectionSettings(_Section):
@@ -151,6 +169,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     worker: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
+    notify: NotifySettings = NotifySettings()
     connections: dict[Annotated[str, AfterValidator(values.name)], ConnectionSettings] = Field(default_factory=dict)
 
     @classmethod
@@ -167,8 +186,11 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> frozenset[str]:
-        """All configured secrets, to be masked in logs: tokens, database passwords, and the address that contains one."""
+        """All configured secrets, to be masked in logs: tokens, webhooks, database passwords, and the address that holds one."""
         known = {one.token.get_secret_value() for one in self.connections.values() if one.token}
+        for hook in (self.notify.url, self.notify.heartbeat_url):
+            if hook:
+                known |= {hook.get_secret_value(), addresses.beyond_host(hook.get_secret_value())}
         if self.warehouse.url:
             url = self.warehouse.url.get_secret_value()
             passwords = {found[1] for form in _PASSWORDS for found in form.finditer(url)} - {""}
