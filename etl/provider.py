@@ -13,6 +13,19 @@ CALLS = "calls"
 """The stream of a provider that lists all calls of an account together."""
 
 
+Keys = str | tuple[str, ...]
+"""
+Where a value stands in a record: a key, dotted where it leads inside (`user.email`), or several that are read together.
+
+Of several, a parser is given the values in a tuple, in this order, with None for what is not there.
+"""
+
+
+def all_of(keys: Keys) -> tuple[str, ...]:
+    """Return the keys, also where there is only one."""
+    return (keys,) if isinstance(keys, str) else keys
+
+
 class Order(StrEnum):
     """How a provider lists its calls by their cursor, and so which walk reads them."""
 
@@ -114,14 +127,14 @@ class Agents:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """
-    One column, and the key (dotted: a path) it is read from in the list record, the detail or both, by `parse`.
+    One column, and the key or keys it is read from in the list record, the detail or both, by `parse`.
 
-    If several fields name one column, the first with a usable value counts. `parse` is not called for null, and raises
+    If several fields name one column, the first with a usable value counts. `parse` is not called where all is null, and raises
     `etl.records.parse.Unfit` for a value it cannot use.
     """
 
     column: str
-    key: str
+    key: Keys
     parse: Callable[[JSON], object]
 
 
@@ -181,6 +194,8 @@ class Provider:
     """
     Everything the program knows about one provider.
 
+    `call_id` and `cursor` are read like fields, by `read_id` and `read_cursor`, from the list record and the detail alike; the
+    cursor of a call must not change, and may only be null in records that are no calls yet.
     `failure` reads an error body: it is given the status and the decoded body (None: not JSON), and returns None if the body is
     not an error (status 200). `volatile` names keys whose values change without the call changing; only whether they have a value
     counts. If there are `agents` but no field for `agent_id`, the stream is the agent.
@@ -195,12 +210,14 @@ class Provider:
     base_url: str
     headers: tuple[Header, ...]
     listing: Listing
-    call_id: str
-    cursor: str
+    call_id: Keys
+    cursor: Keys
     fields: tuple[Field, ...]
     statuses: Mapping[str, Status]
     failure: Callable[[int, JSON], Failure | None]
     lookback: timedelta
+    read_id: Callable[[JSON], str | None] | None = None  # None: `etl.records.parse.identifier`
+    read_cursor: Callable[[JSON], datetime | None] | None = None  # None: `etl.records.parse.instant`, ISO 8601
     status: str | None = "status"  # the key of the provider's word; None: every listed call is completed
     detail: Detail | None = None
     agents: Agents | None = None

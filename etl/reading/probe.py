@@ -15,6 +15,7 @@ from etl.reading.clocks import Apart
 from etl.reading.orders import way_of
 from etl.reading.source import Source
 from etl.records.identify import identify
+from etl.records.misfit import needed
 
 
 class Probed(NamedTuple):
@@ -62,8 +63,7 @@ def _check_calls(source: Source, answer: Answer) -> None:
         raise NothingUsable(
             f"the provider lists calls, but what it shows could not become one ({', '.join(sorted(reasons))}).",
             safe="Nothing was stored.",
-            hint=f"A record must be an object with an id in {provider.call_id} and a time in {provider.cursor}, as ISO 8601. "
-            "Check base_url, and ask the provider what has changed.",
+            hint=f"{needed(provider)} Check base_url, and ask the provider what has changed.",
         )
 
 

@@ -20,8 +20,9 @@ from etl import json_text
 from etl.model import JSON, OPEN_STATUSES, CallRow, Context, ParticipantRow, Record, Status
 from etl.provider import Provider
 from etl.records import parse
-from etl.records.compiled import ChildrenPlan, Column, Plan, Shape, list_decoder, plan_of
+from etl.records.compiled import ChildrenPlan, Column, Plan, Shape, plan_of
 from etl.records.rows import Bulk, Columns, Same, where_given
+from etl.records.skim import list_decoder
 
 Known = Mapping[tuple[str, Callable[[JSON], object]], Sequence[JSON]]
 """Columns that were read already, by key and parser."""
@@ -85,7 +86,7 @@ def _bulk(
     }
     if detail_due_at is not None:
         calls["detail_due_at"] = Same(detail_due_at)
-    fields = _fields(plan.fields, CallRow._fields, form, found, {(provider.cursor, parse.instant): cursors})
+    fields = _fields(plan.fields, CallRow._fields, form, found, {(plan.cursor.key, plan.cursor.read): cursors})
     if any(_before(fields.get("ended_at", ()), fields.get("started_at", ()))):
         raise Odd
     instants = [fields[name] for name in ("created_at", "started_at", "ended_at") if name in fields]
@@ -131,12 +132,22 @@ def _fields(
         before = made.get(name)
         if before is None:
             known = read.get((field.key, field.parse))
-            made[name] = known or _parsed(field.parse, form.values(found, field.path or (field.key,)))
+            made[name] = known or _parsed(field.parse, _given(field, form, found))
         else:  # not even looked at where there is a value already
-            given = form.values(found, field.path or (field.key,))
+            given = _given(field, form, found)
             left = [None if one is not None else other for one, other in zip(before, given, strict=True)]
             made[name] = _first_of(before, _parsed(field.parse, left))
     return made
+
+
+def _given(field: Column, form: Form, found: Sequence[Any]) -> list[JSON]:
+    """Return what the field's parser is given of each object, None where that is null."""
+    first, *others = field.paths
+    if field.reach is None or not others:
+        return form.values(found, first)
+    nothing = (None,) * len(field.paths)
+    together = zip(*(form.values(found, path) for path in field.paths), strict=True)
+    return [None if values == nothing else values for values in together]
 
 
 def _attributes(provider: Provider, form: Form, found: Sequence[Any]) -> list[str | None]:

@@ -10,8 +10,9 @@ from etl.model import JSON, CallRow, Context, Derived, Drift, DriftNote, Record,
 from etl.provider import Provider
 from etl.records import parse
 from etl.records.children import children
-from etl.records.compiled import BLANK, CALL, NOTES, ROOT, Plan, fill, note_unknown, plan_of, type_name
+from etl.records.compiled import BLANK, CALL, NOTES, ROOT, Plan, fill, note_unknown, plan_of
 from etl.records.parse import Unfit
+from etl.records.reach import type_name
 
 _ANSWERED = (Status.COMPLETED, Status.VOICEMAIL)
 _STATUS_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,63}")

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from etl.model import OPEN_STATUSES, CallRow, Context, Derived, DriftNote, Record
-from etl.provider import Provider
+from etl.provider import Provider, all_of
 from etl.records.columns import in_bulk
 from etl.records.content import same_content
 from etl.records.derive import derive
@@ -153,7 +153,7 @@ def _seen_again(
         detail_observed_at=asked_at,
         last_changed_at=observed_at,
     )
-    volatile = {field.column for field in provider.fields if field.key in provider.volatile}
+    volatile = {field.column for field in provider.fields if not provider.volatile.isdisjoint(all_of(field.key))}
     if _same_children(was, entry) and volatile.issuperset(differing_columns(was.call, entry.call)):
         return None
     reopened = entry.call.status in OPEN_STATUSES and held.detail_due_at is None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from etl import providers
 from etl.model import OPEN_STATUSES, AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
-from etl.provider import Ask, Failure, Order, PageFacts, Provider
+from etl.provider import Ask, Failure, Order, PageFacts, Provider, all_of
 from etl.records.content import same_content
 from etl.records.derive import derive, late_parts_missing
 from etl.records.identify import identify
@@ -239,7 +239,7 @@ def test_open_calls_can_be_followed(provider: Provider) -> None:
 @ANY_PROVIDER
 def test_late_parts_can_arrive(provider: Provider) -> None:
     """What is awaited is the detail's, and becomes a column or children; it is not awaited of a call that nobody answered."""
-    known = {field.key for field in provider.fields}
+    known = {key for field in provider.fields for key in all_of(field.key)}
     known |= {inside.key for inside in (provider.messages, provider.events) if inside is not None}
     assert set(provider.late_parts) <= known
     assert provider.detail is not None or not provider.late_parts
