@@ -44,6 +44,31 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """
+    A text that connections of one provider need and no others: a second credential, or the account that paths name.
+
+    A header may name it, and so may `Basic`; what is no secret may stand in paths as `{name}`.
+    """
+
+    name: str
+    required: bool = True
+    secret: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basic:
+    """
+    HTTP Basic: of the settings `user` the first that is given, and the setting `password`, which is always required.
+
+    Of several users the last one is required.
+    """
+
+    user: tuple[str, ...]
+    password: str = "token"  # noqa: S105 - the setting's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """At most `requests` in any period of length `per`, counted at the provider."""
 
@@ -235,7 +260,22 @@ class Provider:
     organization: str | None = None
     agents_are_people: bool = False  # whether the agents of its calls are persons, whose ids and names are then personal
     settings: frozenset[str] = frozenset()  # the settings of a connection that only some providers know
+    own: tuple[Setting, ...] = ()  # settings that only this provider knows
+    login: Basic | None = None  # beside `headers`
     links: Mapping[str, str] = field(default_factory=dict)  # where users find things: "token" → where to create one
+
+    @property
+    def sent_settings(self) -> tuple[str, ...]:
+        """The settings whose values are sent with every request."""
+        login = () if self.login is None else (*self.login.user, self.login.password)
+        return tuple(dict.fromkeys((*login, *(header.setting for header in self.headers))))
+
+    @property
+    def required_settings(self) -> tuple[str, ...]:
+        """The settings without which nothing can be asked."""
+        login = () if self.login is None else (self.login.user[-1], self.login.password)
+        own = (setting.name for setting in self.own if setting.required)
+        return tuple(dict.fromkeys((*own, *login, *(header.setting for header in self.headers if header.required))))
 
     def home_of(self, stream: str) -> str:
         """Return the stream of a held call: `stream`, its row's value, or the only one if there are no agents."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from urllib.parse import quote
 
 from etl.coverage import ORIGIN
 from etl.errors import NothingUsable
@@ -35,7 +34,7 @@ def probe(source: Source, *, until: datetime, span: timedelta) -> Probed:
     provider = source.provider
     agents, listing = provider.agents, provider.listing
     if agents is not None:
-        answer = source.api.get_list(agents.path, agents.params(Ask(number=1, size=1)), agents.records)
+        answer = source.api.get_list(source.path(agents.path), agents.params(Ask(number=1, size=1)), agents.records)
         if (agent := _first_agent(source, agents, answer)) is not None:
             _check_calls(source, _newest_call(source, agent))
         total = agents.facts(answer.fields, answer.headers).total
@@ -43,12 +42,12 @@ def probe(source: Source, *, until: datetime, span: timedelta) -> Probed:
         return Probed(counts, Apart.between(answer.date, answer.sent_at))
     way = way_of(provider)
     ask = way.probe(until=until, span=span)
-    answer = source.api.get_list(listing.path, listing.styles[0].params(ask), listing.records)
+    answer = source.api.get_list(source.path(listing.path), listing.styles[0].params(ask), listing.records)
     _check_calls(source, answer)
     total = listing.facts(answer.fields, answer.headers).total
     counts = None if total is None else f"{total:,} {way.probed}"
     if not answer.records and (wide := way.probe(until=until, span=until - ORIGIN)) != ask:
-        whole = source.api.get_list(listing.path, listing.styles[0].params(wide), listing.records)
+        whole = source.api.get_list(source.path(listing.path), listing.styles[0].params(wide), listing.records)
         _check_calls(source, whole)
         total = listing.facts(whole.fields, whole.headers).total
         counts = counts if total is None else f"{counts}, {total:,} before that" if counts else f"{total:,} calls"
@@ -70,7 +69,7 @@ def _check_calls(source: Source, answer: Answer) -> None:
 def _newest_call(source: Source, agent: AgentRow) -> Answer:
     """Ask for a page of one call in the last style, the one with the fewest wishes, which no provider refuses."""
     listing = source.provider.listing
-    path = listing.path.format(stream=quote(agent.agent_id, safe=""))
+    path = source.path(listing.path, stream=agent.agent_id)
     return source.api.get_list(path, listing.styles[-1].params(Ask(number=1, size=1)), listing.records)
 
 

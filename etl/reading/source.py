@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
+from types import MappingProxyType
 from urllib.parse import quote
 
 from etl.errors import ConnectionFailed, NotFound, PagingBroken, ProviderRefused
@@ -97,11 +98,12 @@ class Capabilities:
 
 
 class Source:
-    """One account at one provider."""
+    """One account at one provider. `own` are its settings that stand in paths, by their names."""
 
-    def __init__(self, provider: Provider, api: Api) -> None:
+    def __init__(self, provider: Provider, api: Api, own: Mapping[str, str] = MappingProxyType({})) -> None:
         self.provider = provider
         self.api = api
+        self._own = own
         self._form = 0  # the form of id that worked last, which is likely to work for the next call too
         self._departures: Counter[DriftNote] = Counter()
         self._noting = Lock()  # several threads request details
@@ -122,10 +124,14 @@ class Source:
                 self._departures.update(answer.departures)
         return answer
 
+    def path(self, template: str, **parts: str) -> str:
+        """Return a path of the form with these parts and the account's settings in their places, quoted."""
+        return template.format(**{name: quote(part, safe="") for name, part in {**self._own, **parts}.items()})
+
     def page(self, *, stream: str, style: Style, ask: Ask) -> Page:
         """Request one page of a stream's calls."""
         listing = self.provider.listing
-        answer = self._noted(self.api.get_list(_path(listing.path, stream=stream), style.params(ask), listing.records))
+        answer = self._noted(self.api.get_list(self.path(listing.path, stream=stream), style.params(ask), listing.records))
         facts = listing.facts(answer.fields, answer.headers)
         if facts.next_link is not None:
             self.api.check_link(facts.next_link)
@@ -162,7 +168,7 @@ class Source:
         absent: NotFound | None = None
         for form in (*forms[turn:], *forms[:turn]):
             try:
-                answer = self._noted(self.api.get_one(_path(detail.path, stream=stream, call=form), detail.record))
+                answer = self._noted(self.api.get_one(self.path(detail.path, stream=stream, call=form), detail.record))
             except NotFound as refusal:
                 absent = refusal
                 continue
@@ -176,13 +182,13 @@ class Source:
         """Return the provider's total for a stream's list with the filter `params`."""
         listing = self.provider.listing
         asked = {**listing.styles[-1].params(Ask(number=1, size=1)), **params}
-        answer = self.api.get_list(_path(listing.path, stream=stream), asked, listing.records)
+        answer = self.api.get_list(self.path(listing.path, stream=stream), asked, listing.records)
         self._compare_clocks(stream, answer, ())
         return listing.facts(answer.fields, answer.headers).total
 
     def tally(self, tally: Tally, **parts: str) -> Mapping[str, int] | None:
         """Request a provider's counts; None if the answer has an unexpected shape."""
-        answer = self.api.get_one(tally.query.format(**parts), None)
+        answer = self.api.get_one(self.path(tally.query, **parts), None)
         return tally.read(identify(self.provider, answer.records[0], cleaned=False).value)
 
     def agents(self) -> tuple[AgentRow, ...]:
@@ -193,7 +199,7 @@ class Source:
         found: dict[str, AgentRow] = {}
         for number in range(1, AGENT_PAGES):
             params = agents.params(Ask(number=number, size=agents.page_size))
-            answer = self._noted(self.api.get_list(agents.path, params, agents.records))
+            answer = self._noted(self.api.get_list(self.path(agents.path), params, agents.records))
             facts = agents.facts(answer.fields, answer.headers)
             listed = [agents.agent(identify(self.provider, text, cleaned=False).value) for text in answer.records]
             fresh = {agent.agent_id: agent for agent in listed if agent is not None and agent.agent_id not in found}
@@ -304,10 +310,6 @@ class Pager:
             self._sizes = tuple(self._all_sizes)
             return True
         return False
-
-
-def _path(template: str, **parts: str) -> str:
-    return template.format(**{name: quote(part, safe="") for name, part in parts.items()})
 
 
 def _from(styles: tuple[Style, ...], name: str | None) -> tuple[Style, ...]:

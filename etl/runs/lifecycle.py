@@ -144,7 +144,7 @@ def connected(
     with connect(account) as api:
         task = Task(
             account=account,
-            source=Source(account.provider, api),
+            source=Source(account.provider, api, account.own),
             warehouse=given.warehouse,
             run_id=run.run_id,
             want=want,

@@ -11,7 +11,7 @@ import pytest
 
 from etl import config
 from etl.config import Settings
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
+from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings, connection_keys
 from etl.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -325,7 +325,7 @@ def _keys() -> dict[str, list[str]]:
         "warehouse": list(WarehouseSettings.model_fields),
         "http": list(HttpSettings.model_fields),
         "retention": list(RetentionSettings.model_fields),
-        "connections": list(ConnectionSettings.model_fields),
+        "connections": connection_keys(),
     }
 
 

@@ -16,7 +16,7 @@ import typer.main
 
 import etl
 from etl.cli.app import app
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
+from etl.config.settings import HttpSettings, RetentionSettings, WarehouseSettings, connection_keys
 from etl.errors import EtlError
 from etl.reading.walks import Note
 
@@ -26,7 +26,7 @@ SECTIONS: dict[str, set[str]] = {
     "warehouse": set(WarehouseSettings.model_fields),
     "http": set(HttpSettings.model_fields),
     "retention": set(RetentionSettings.model_fields),
-    "connections": set(ConnectionSettings.model_fields),
+    "connections": set(connection_keys()),
 }
 NOT_SETTINGS = {"ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_SERVER", "ETL_TEST_POSTGRES", "ETL_TEST_PICTURES"}
 SHOWN_AS_WRONG = {("connections", "tokn")}

@@ -153,3 +153,9 @@ def test_a_list_of_agents_that_does_not_end_is_an_error() -> None:
     """It ends the run with a sentence, not the memory."""
     with pytest.raises(PagingBroken, match="did not end"):
         Source(providers.get("bimpe"), Desk(agent_pages=10**9)).agents()
+
+
+def test_paths_hold_the_accounts_own_settings() -> None:
+    """Quoted like everything that stands in a path."""
+    source = Source(providers.get("krosai"), Desk(), {"account_sid": "A/C 17"})
+    assert source.path("/Accounts/{account_sid}/Calls/{call}.json", call="C?A") == "/Accounts/A%2FC%2017/Calls/C%3FA.json"
