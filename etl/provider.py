@@ -123,6 +123,14 @@ class Listing:
     facts: Callable[[Mapping[str, JSON], Mapping[str, str]], PageFacts]
 
 
+class When(StrEnum):
+    """When the detail of a call just listed is worth a request. One that a complete list misses is always asked for."""
+
+    ALWAYS = "always"  # the detail knows more than the list, or it is not known that it does not
+    LATE = "late"  # of calls that have not ended, and of answered ones until their late parts are there
+    OPEN = "open"  # only of calls that have not ended: the list shows all there is
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
     """
@@ -135,6 +143,7 @@ class Detail:
     path: str
     record: str | None
     id_forms: Callable[[str], tuple[str, ...]]
+    when: When = When.ALWAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,9 +232,14 @@ class Provider:
     cursor of a call must not change, and may only be null in records that are no calls yet.
     `failure` reads an error body: it is given the status and the decoded body (None: not JSON), and returns None if the body is
     not an error (status 200). `volatile` names keys whose values change without the call changing; only whether they have a value
-    counts. If there are `agents` but no field for `agent_id`, the stream is the agent.
+    counts. `never_stored` names credentials in records, which are cut out of what arrives. Both may be paths (`user.available`),
+    which mean every element where they lead through a list.
+    If there are `agents` but no field for `agent_id`, the stream is the agent.
     `participants`, `messages` and `events` are read from list record and detail merged. `late_parts` names keys of the detail
     that arrive or grow only after an answered call has ended; the detail is fetched again until they are there.
+    `words` is given what stands under `status`, and returns the words that tell a call's status, the most telling first: the
+    first that `statuses` (or our own names) knows counts, and one before it that is not known is noted as drift. What stands
+    under the first key is the provider's own word (`provider_status`).
     `organization` names the key with the owner's id. `ignored` names keys that are known but kept in `raw` only, so that they
     are not reported as drift.
     """
@@ -243,7 +257,8 @@ class Provider:
     lookback: timedelta
     read_id: Callable[[JSON], str | None] | None = None  # None: `etl.records.parse.identifier`
     read_cursor: Callable[[JSON], datetime | None] | None = None  # None: `etl.records.parse.instant`, ISO 8601
-    status: str | None = "status"  # the key of the provider's word; None: every listed call is completed
+    status: Keys | None = "status"  # where the provider's word stands; None: every listed call is completed
+    words: Callable[[JSON], tuple[str, ...]] | None = None  # what tells the status, where that is more than its one word
     detail: Detail | None = None
     agents: Agents | None = None
     counts: Counts | None = None
@@ -256,6 +271,7 @@ class Provider:
     attributes: tuple[str, ...] = ()  # keys stored under their own names in `calls.attributes`
     attributes_object: str | None = None  # the key of an object whose keys are stored there too
     volatile: frozenset[str] = frozenset()
+    never_stored: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     organization: str | None = None
     agents_are_people: bool = False  # whether the agents of its calls are persons, whose ids and names are then personal

@@ -17,6 +17,7 @@ from etl.reading.api import Answer, Api
 from etl.reading.clocks import Apart, believed, newest_two
 from etl.records.identify import identify, identify_all, is_detail_of
 from etl.records.parse import Unfit, instant
+from etl.records.paths import cut_out
 
 RELOOK = timedelta(days=7)
 """How long findings about paging and order are trusted before they are made again."""
@@ -135,7 +136,7 @@ class Source:
         facts = listing.facts(answer.fields, answer.headers)
         if facts.next_link is not None:
             self.api.check_link(facts.next_link)
-        records = identify_all(self.provider, answer.records, cleaned=answer.cleaned)
+        records = identify_all(self.provider, self._stripped(answer.records), cleaned=answer.cleaned)
         self._compare_clocks(stream, answer, newest_two(record.cursor for record in records if record.cursor is not None))
         return Page(
             records=records,
@@ -144,6 +145,11 @@ class Source:
             sent_at=answer.sent_at,
             stated=answer.stated,
         )
+
+    def _stripped(self, texts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return records without what must never be stored."""
+        paths = self.provider.never_stored
+        return tuple([cut_out(paths, text) for text in texts]) if paths else texts
 
     def _compare_clocks(self, stream: str, answer: Answer, newest: tuple[datetime, ...]) -> None:
         """Take note of the provider's clock as far as it can be trusted, and of how it differs from ours."""
@@ -172,7 +178,7 @@ class Source:
             except NotFound as refusal:
                 absent = refusal
                 continue
-            record = identify(self.provider, answer.records[0], cleaned=0 in answer.cleaned)
+            record = identify(self.provider, self._stripped(answer.records)[0], cleaned=0 in answer.cleaned)
             if is_detail_of(self.provider, record, call_id):
                 self._form = forms.index(form)
                 return record, answer.sent_at

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
 from etl.model import JSON, CallRow, Drift, DriftNote, EventRow, MessageRow, ParticipantRow, Status
-from etl.provider import Children, Field, Provider, all_of
+from etl.provider import Children, Field, Keys, Provider, all_of
 from etl.records import parse
 from etl.records.parse import Unfit
-from etl.records.reach import Reach, paths_of, reached_type, reacher, shown, type_name
+from etl.records.paths import Tree, tree_of
+from etl.records.reach import Reach, is_plain, paths_of, reached_type, reacher, shown, type_name
 from etl.records.skim import Mark, Skim, mark_of, skim_of
 
 ROOT = "$"
@@ -40,7 +41,7 @@ class Column(NamedTuple):
     key: str  # of several keys a list of them, as notes show it
     reach: Reach | None  # None where the key alone leads to the value
     parse: Callable[[JSON], object]
-    paths: tuple[tuple[str, ...], ...]
+    keys: Keys
 
 
 class Shape(NamedTuple):
@@ -71,7 +72,9 @@ class Plan(NamedTuple):
     cursor: Mark[datetime]
     fields: tuple[Column, ...]
     shape: Shape
+    status: Reach | None  # None where the key alone leads to the provider's word, or nothing does
     words: dict[str, Status]
+    volatile: Tree | None  # None where no volatile key is a path
     end_path: str
     by_agent: bool
     has_attributes: bool
@@ -94,7 +97,8 @@ def plan_of(provider: Provider) -> Plan:
 def _made_plan(provider: Provider) -> Plan:
     keys = [*all_of(provider.call_id), *all_of(provider.cursor), *(key for field in provider.fields for key in all_of(field.key))]
     keys += [*provider.attributes, *provider.ignored]
-    keys += [key for key in (provider.status, provider.organization, provider.attributes_object) if key is not None]
+    keys += all_of(provider.status or ())
+    keys += [key for key in (provider.organization, provider.attributes_object) if key is not None]
     keys += provider.volatile
     keys += provider.late_parts
     keys += [inside.key for inside in (provider.participants, provider.messages, provider.events) if inside is not None]
@@ -105,6 +109,8 @@ def _made_plan(provider: Provider) -> Plan:
         cursor=mark_of(provider.cursor, provider.read_cursor or parse.instant),
         fields=_columns(provider.fields, CALL),
         shape=_shape(keys),
+        status=None if provider.status is None or is_plain(provider.status) else reacher(provider.status),
+        volatile=tree_of(provider.volatile) if any("." in key for key in provider.volatile) else None,
         words={parse.unified_word(word): status for word, status in provider.statuses.items()},
         end_path=next((shown(field.key) for field in provider.fields if field.column == "ended_at"), ROOT),
         by_agent=provider.agents is not None,
@@ -138,9 +144,9 @@ def _columns(fields: Iterable[Field], places: dict[str, int]) -> tuple[Column, .
         Column(
             place=places[field.column],
             key=shown(field.key),
-            reach=None if isinstance(field.key, str) and "." not in field.key else reacher(field.key),
+            reach=None if is_plain(field.key) else reacher(field.key),
             parse=field.parse,
-            paths=paths_of(field.key),
+            keys=field.key,
         )
         for field in fields
     )
@@ -157,13 +163,13 @@ def _shape(keys: Iterable[str]) -> Shape:
 
 def fill(columns: tuple[Column, ...], row: list[JSON], value: JSON, earlier: JSON, notes: list[DriftNote], prefix: str) -> None:
     """Set the columns found in `value`; if several keys lead to one column, the first with a usable value counts."""
-    for place, key, reach, parser, paths in columns:
+    for place, key, reach, parser, keys in columns:
         try:
             given = reach(value, earlier) if reach is not None else value.get(key)
             if given is not None and row[place] is None:
                 row[place] = parser(given)
         except Unfit as unfit:
-            found = ", ".join(reached_type(path, value) for path in paths)
+            found = ", ".join(reached_type(path, value) for path in paths_of(keys))
             notes.append(DriftNote(prefix + key, unfit.kind, found))
 
 

@@ -15,6 +15,7 @@ from etl.model import JSON, LATER, Drift, Record, Rejection
 from etl.provider import Provider
 from etl.records.compiled import plan_of
 from etl.records.parse import Unfit
+from etl.records.paths import without
 from etl.records.skim import Found, Mark
 
 
@@ -90,9 +91,10 @@ def as_reject(provider: Provider, record: Record) -> Record:
     every run.
     """
     held = record.value
-    if not isinstance(held, dict) or provider.volatile.isdisjoint(held):
+    tree = plan_of(provider).volatile
+    if not isinstance(held, dict) or (tree is None and provider.volatile.isdisjoint(held)):
         return record
-    steady = {key: value for key, value in held.items() if key not in provider.volatile}
+    steady = {key: value for key, value in held.items() if key not in provider.volatile} if tree is None else without(held, tree)
     try:
         text = json.dumps(steady, sort_keys=True, default=_as_text).encode("utf-8", "surrogatepass")
     except (RecursionError, ValueError):

@@ -22,6 +22,11 @@ def shown(keys: Keys) -> str:
     return ", ".join(all_of(keys))
 
 
+def is_plain(keys: Keys) -> bool:
+    """Whether this is one key that leads to its value alone."""
+    return isinstance(keys, str) and "." not in keys
+
+
 def paths_of(keys: Keys) -> tuple[tuple[str, ...], ...]:
     """Return the path to each of the keys."""
     return tuple(tuple(key.split(".")) for key in all_of(keys))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from etl.model import OPEN_STATUSES, CallRow, Context, Derived, DriftNote, Record
 from etl.provider import Provider, all_of
+from etl.records.asking import due_where_worth
 from etl.records.columns import in_bulk
 from etl.records.content import same_content
 from etl.records.derive import derive
@@ -118,7 +119,7 @@ def relisted(
 ) -> Derived:
     """Derive a held call from a list record that says something else, or stands in another stream, and from its own detail."""
     detail = own_detail(provider, record.call_id or "", held.detail)
-    return derive(
+    entry = derive(
         provider,
         context,
         record,
@@ -128,6 +129,7 @@ def relisted(
         detail_due_at=due_at,
         last_changed_at=observed_at,
     )
+    return due_where_worth(provider, entry, record, detail)
 
 
 def _seen_again(
