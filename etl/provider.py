@@ -78,20 +78,34 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A request for one page. `since` (inclusive) and `until` (exclusive) are set for `Order.ASCENDING` only."""
+    """
+    A request for one page. `since` (inclusive) and `until` (exclusive) are set for `Order.ASCENDING` only.
+
+    `after` is what the page before said leads on to this one (`PageFacts.after`), in a style `by_token`; None for the first.
+    """
 
     number: int  # 1-based
     size: int
     since: datetime | None = None
     until: datetime | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """One way to ask for a page; `params` are the query parameters. Whether it works is verified at run time."""
+    """
+    One way to ask for a page; `params` are the query parameters. Whether it works is verified at run time.
+
+    With `body`, pages are asked for by POST, with that as JSON. With `by_token`, a page is asked for by what the one before said
+    (`PageFacts.after`), and the list ends where a page says nothing. Where no page says it, `last` names the key of a page's last
+    record whose value leads on, and the list ends with an empty page.
+    """
 
     name: str
-    params: Callable[[Ask], Mapping[str, str]]
+    params: Callable[[Ask], Mapping[str, str]] = lambda ask: {}
+    body: Callable[[Ask], JSON] | None = None
+    by_token: bool = False
+    last: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +118,7 @@ class PageFacts:
     size: int | None = None  # the page size it says it used
     more: bool | None = None  # whether another page follows
     next_link: str | None = None  # the next page's address; only its origin is checked, it is never followed
+    after: str | None = None  # a token, or an address whose query holds one, that leads to the next page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +153,14 @@ class Detail:
 
     `record` is the key of the call's object, or None if it is the body. `id_forms` returns the forms in which a call's id may be
     requested, best first. The answer's own id must be one of them too, since a wrong form may be answered with another call.
+    With `body`, the call is asked for by POST, with what that makes of its id as JSON.
     """
 
     path: str
     record: str | None
     id_forms: Callable[[str], tuple[str, ...]]
     when: When = When.ALWAYS
+    body: Callable[[str], JSON] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

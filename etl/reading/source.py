@@ -25,6 +25,9 @@ RELOOK = timedelta(days=7)
 SURELY_ONE_PAGE = 2
 """A list of at most this many calls cannot be a page that was cut short."""
 
+TOKENS = 10_000
+"""The maximum number of tokens kept of a list; a walk steps back by less."""
+
 AGENT_PAGES = 1000
 """More pages of agents than any account has; beyond them the list is taken to be endless."""
 
@@ -129,14 +132,21 @@ class Source:
         """Return a path of the form with these parts and the account's settings in their places, quoted."""
         return template.format(**{name: quote(part, safe="") for name, part in {**self._own, **parts}.items()})
 
+    def listed(self, *, stream: str, style: Style, ask: Ask, also: Mapping[str, str] = MappingProxyType({})) -> Answer:
+        """Return the answer to one request for a stream's list; `also` are further parameters."""
+        listing = self.provider.listing
+        body = style.body(ask) if style.body is not None else None
+        return self.api.get_list(self.path(listing.path, stream=stream), {**style.params(ask), **also}, listing.records, body)
+
     def page(self, *, stream: str, style: Style, ask: Ask) -> Page:
         """Request one page of a stream's calls."""
-        listing = self.provider.listing
-        answer = self._noted(self.api.get_list(self.path(listing.path, stream=stream), style.params(ask), listing.records))
-        facts = listing.facts(answer.fields, answer.headers)
+        answer = self._noted(self.listed(stream=stream, style=style, ask=ask))
+        facts = self.provider.listing.facts(answer.fields, answer.headers)
         if facts.next_link is not None:
             self.api.check_link(facts.next_link)
         records = identify_all(self.provider, self._stripped(answer.records), cleaned=answer.cleaned)
+        if style.by_token:
+            facts = _led_on(facts, style, records)
         self._compare_clocks(stream, answer, newest_two(record.cursor for record in records if record.cursor is not None))
         return Page(
             records=records,
@@ -174,7 +184,8 @@ class Source:
         absent: NotFound | None = None
         for form in (*forms[turn:], *forms[:turn]):
             try:
-                answer = self._noted(self.api.get_one(self.path(detail.path, stream=stream, call=form), detail.record))
+                path, body = self.path(detail.path, stream=stream, call=form), detail.body(form) if detail.body else None
+                answer = self._noted(self.api.get_one(path, detail.record, body))
             except NotFound as refusal:
                 absent = refusal
                 continue
@@ -187,8 +198,7 @@ class Source:
     def total(self, *, stream: str, params: Mapping[str, str]) -> int | None:
         """Return the provider's total for a stream's list with the filter `params`."""
         listing = self.provider.listing
-        asked = {**listing.styles[-1].params(Ask(number=1, size=1)), **params}
-        answer = self.api.get_list(self.path(listing.path, stream=stream), asked, listing.records)
+        answer = self.listed(stream=stream, style=listing.styles[-1], ask=Ask(number=1, size=1), also=params)
         self._compare_clocks(stream, answer, ())
         return listing.facts(answer.fields, answer.headers).total
 
@@ -223,6 +233,9 @@ class Pager:
     """
     Requests the pages of one stream in the first way that works: styles in their order, page sizes from the largest.
 
+    Where pages are asked for by tokens, it keeps those that it was told, and reads on from the nearest page before the one asked
+    for: to land on a page far down costs a request for each page above it, of which nothing is handed on.
+
     A way that is refused with 400 or 422 before it served any page is replaced by the next one. `give_up_style` does the same
     for a way whose answers are wrong (the page number is ignored, or the order is not kept).
     """
@@ -230,6 +243,8 @@ class Pager:
     def __init__(self, source: Source, *, stream: str, found: Capabilities, per_page: int | None) -> None:
         listing = source.provider.listing
         self._ask_page: Callable[[Style, Ask], Page] = lambda style, ask: source.page(stream=stream, style=style, ask=ask)
+        self._trail: tuple[object, ...] = ()  # which list the tokens lead through
+        self._after: dict[int, str | None] = {}  # what leads to each page, by its number
         self._styles = self._all_styles = _from(listing.styles, found.style)
         self._all_sizes = (per_page,) if per_page else listing.page_sizes
         self._sizes = _sizes(self._all_sizes, found.size)
@@ -251,6 +266,8 @@ class Pager:
         does not page at all, or not so deep. So the end of the list is requested again with a smaller page size, where it must
         stand on a page that is not full.
         """
+        if self._styles[0].by_token:
+            return False
         reached = (number - 2) * size + len(last.records)
         if reached <= SURELY_ONE_PAGE < self.size:
             return True
@@ -276,7 +293,7 @@ class Pager:
         """Request page `number`. Raises ProviderRefused if no way is left."""
         while True:
             try:
-                page = self._ask_page(self._styles[0], Ask(number=number, size=self.size, since=since, until=until))
+                page = self._asked(self._styles[0], Ask(number=number, size=self.size, since=since, until=until))
             except ProviderRefused as refusal:
                 if self._accepted or refusal.status not in (400, 422) or not self._step_down():
                     raise
@@ -290,6 +307,30 @@ class Pager:
                     checked_at=self.found.checked_at or page.sent_at,
                 )
             return page
+
+    def _asked(self, style: Style, ask: Ask) -> Page:
+        """Request a page: by its number, or by what the pages before it say."""
+        if not style.by_token:
+            return self._ask_page(style, ask)
+        trail = (style.name, ask.size, ask.since, ask.until)
+        if ask.number == 1 or trail != self._trail:
+            self._trail, self._after = trail, {1: None}
+        at = max(number for number in self._after if number <= ask.number)
+        while True:
+            page = self._ask_page(style, replace(ask, number=at, after=self._after[at]))
+            if at == ask.number:
+                if page.facts.after is not None:
+                    self._keep(at + 1, page.facts.after)
+                return page
+            if page.facts.after is None:  # the list ends above the page that was asked for
+                return replace(page, records=(), facts=PageFacts(total=page.facts.total, size=page.facts.size, more=False))
+            self._keep(at + 1, page.facts.after)
+            at += 1
+
+    def _keep(self, number: int, token: str) -> None:
+        self._after[number] = token
+        if len(self._after) > TOKENS:
+            del self._after[min(self._after.keys() - {1})]
 
     def give_up_style(self) -> bool:
         """Switch to the next style; if there is none, return to the first that is not refused, and return False."""
@@ -316,6 +357,16 @@ class Pager:
             self._sizes = tuple(self._all_sizes)
             return True
         return False
+
+
+def _led_on(facts: PageFacts, style: Style, records: tuple[Record, ...]) -> PageFacts:
+    """Return what a page of tokens says of itself, with what leads on from its last record if that does."""
+    after = facts.after
+    if style.last is not None and records and isinstance(records[-1].value, dict):
+        found = records[-1].value.get(style.last)
+        after = None if found is None else str(found)
+    more = facts.more if facts.more is not None or style.last is not None else after is not None
+    return replace(facts, after=after, more=more)
 
 
 def _from(styles: tuple[Style, ...], name: str | None) -> tuple[Style, ...]:

@@ -30,7 +30,7 @@ class Desk:
     requests: int = 0
     retries: int = 0
 
-    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
+    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...], body: JSON = None) -> Answer:
         """Answer with no call, or with one agent a page."""
         self.asked.append((path, dict(params)))
         if int(params.get("per_page") or params["limit"]) > self.largest:
@@ -42,7 +42,7 @@ class Desk:
             rows, more = (b'{"id": "agent-%d", "name": "n"}' % number,), number < self.agent_pages
         return Answer(records=rows, fields={"meta": {"has_next_page": more}}, headers={}, date=None, sent_at=NOW)
 
-    def get_one(self, path: str, record: str | None) -> Answer:
+    def get_one(self, path: str, record: str | None, body: JSON = None) -> Answer:
         """Answer with a known detail."""
         self.asked.append((path, {}))
         if path not in self.details:
