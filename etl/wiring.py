@@ -158,6 +158,11 @@ def account(name: str, connection: ConnectionSettings) -> Account:
         currency=connection.currency,
         details=connection.details,
         max_open_age=connection.max_open_age,
+        own={
+            setting.name: connection.own[setting.name].get_secret_value()
+            for setting in provider.own
+            if not setting.secret and setting.name in connection.own
+        },
     )
 
 
@@ -325,7 +330,7 @@ class Connector:
         from etl.http.client import Client, HttpOptions
 
         http, provider, connection = self._settings.http, account.provider, self._chosen[account.connection]
-        given = {header.setting: getattr(connection, header.setting) for header in provider.headers}
+        given = {setting: connection.given(setting) for setting in provider.sent_settings}
         return Client(
             provider=provider,
             base_url=connection.base_url or provider.base_url,

@@ -94,7 +94,7 @@ def _credentials(
 
     def ask(one: Account) -> str:
         with connect.reserved(one), connect(one) as api:
-            counts, apart = probe(Source(one.provider, api), until=effects.clock.now(), span=timedelta(days=1))
+            counts, apart = probe(Source(one.provider, api, one.own), until=effects.clock.now(), span=timedelta(days=1))
             spent, daily = connect.spent(one), chosen[one.connection].daily_requests
         future = not_begun(one, Want(), now=effects.clock.now())
         accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from etl.config.settings import ConnectionSettings, HttpSettings, NotifySettings, RetentionSettings, WarehouseSettings
+from etl.config.settings import HttpSettings, NotifySettings, RetentionSettings, WarehouseSettings, connection_keys
 from etl.errors import UsageError
 from etl.model import JSON
 
@@ -184,7 +184,7 @@ def _near(name: str) -> str:
 
 def _meant(name: str) -> str | None:
     """Return the variable of ours that was probably meant by an unknown one with a wrong letter or a missing `_`."""
-    for key in sorted(ConnectionSettings.model_fields, key=len, reverse=True):
+    for key in sorted(connection_keys(), key=len, reverse=True):
         if found := re.fullmatch(rf"{PREFIX}CONNECTIONS?_(\w+?)_+{key}", name, re.IGNORECASE):
             return f"{PREFIX}CONNECTIONS__{found[1].strip('_')}__{key}".upper()
     sections: dict[str, type[BaseModel]] = {

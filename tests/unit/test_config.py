@@ -18,6 +18,7 @@ from etl.config.settings import (
     RetentionSettings,
     WarehouseSettings,
     WorkerSettings,
+    connection_keys,
 )
 from etl.errors import UsageError
 
@@ -370,7 +371,7 @@ def _keys() -> dict[str, list[str]]:
         "worker": list(WorkerSettings.model_fields),
         "retention": list(RetentionSettings.model_fields),
         "notify": list(NotifySettings.model_fields),
-        "connections": list(ConnectionSettings.model_fields),
+        "connections": connection_keys(),
     }
 
 

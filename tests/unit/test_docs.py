@@ -18,12 +18,12 @@ import typer.main
 import etl
 from etl.cli.app import app
 from etl.config.settings import (
-    ConnectionSettings,
     HttpSettings,
     NotifySettings,
     RetentionSettings,
     WarehouseSettings,
     WorkerSettings,
+    connection_keys,
 )
 from etl.errors import EtlError
 from etl.reading.walks import Note
@@ -36,7 +36,7 @@ SECTIONS: dict[str, set[str]] = {
     "worker": set(WorkerSettings.model_fields),
     "retention": set(RetentionSettings.model_fields),
     "notify": set(NotifySettings.model_fields),
-    "connections": set(ConnectionSettings.model_fields),
+    "connections": set(connection_keys()),
 }
 NOT_SETTINGS = {"ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_SERVER", "ETL_TEST_POSTGRES", "ETL_TEST_PICTURES"}
 SHOWN_AS_WRONG = {("connections", "tokn")}
