@@ -91,6 +91,18 @@ def audit_due(name: str, schedule: str, zone: str, tried: Tried) -> datetime | N
     return at
 
 
+def next_sync(name: str, schedule: str, zone: str, after: datetime) -> datetime:
+    """Return when a connection's sync is due after one that began at an instant and got through."""
+    first, second = _times(schedule, zone, after)
+    return first + _moved(name, second - first)
+
+
+def period_of(schedule: str, zone: str, after: datetime) -> timedelta:
+    """Return how long it is from the next time of a schedule to the one after it."""
+    first, second = _times(schedule, zone, after)
+    return second - first
+
+
 @lru_cache(maxsize=4096)
 def _times(schedule: str, zone: str, after: datetime) -> tuple[datetime, datetime]:
     """Return the two times of a schedule that follow an instant, in UTC. A schedule that has but one has it again in a year."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
@@ -20,6 +20,8 @@ from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.wiring import Connector, Opened, Warehouse, account
+
+Waited = Callable[[str, float], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,12 @@ class Jobs:
 
 
 @contextmanager
-def jobs_of(settings: Settings, opened: Opened, *, effects: Effects, stop: Event) -> Iterator[Jobs]:
-    """Make the jobs of all connections of a configuration. Setting `stop` ends those that are at work after their page."""
+def jobs_of(settings: Settings, opened: Opened, *, effects: Effects, stop: Event, waited: Waited) -> Iterator[Jobs]:
+    """
+    Make the jobs of all connections of a configuration. Setting `stop` ends those that are at work after their page.
+
+    `waited` is told for how many seconds a request of a connection was held back.
+    """
     chosen = settings.choose()
     with Locks(opened.database, effects.threads) as locks:
         warehouse = PostgresWarehouse(opened.database, locks)
@@ -65,7 +71,7 @@ def jobs_of(settings: Settings, opened: Opened, *, effects: Effects, stop: Event
             chosen=chosen,
             syncs=_given(warehouse, effects, stop),
             audits=_given(AuditedWarehouse(opened.database, locks), effects, stop),
-            connector=Connector(settings, chosen, effects=effects, book=warehouse.allowances),
+            connector=Connector(settings, chosen, effects=effects, book=warehouse.allowances, waited=waited),
         )
 
 

@@ -39,7 +39,7 @@ class Look:
     connections: Mapping[str, Standing]
 
 
-AfterTick = Callable[[Database, Look], None]
+AfterTick = Callable[[Look], None]
 """
 What is done after every tick, in a thread, when what is due is queued. It has to return within a minute: the next tick waits.
 

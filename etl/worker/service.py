@@ -19,7 +19,7 @@ from procrastinate.exceptions import ConnectorException
 
 from etl.config import Settings
 from etl.effects import Effects
-from etl.errors import EtlError, WarehouseError
+from etl.errors import AccountBusy, AlreadyRunning, EtlError, WarehouseError
 from etl.log import Logger
 from etl.warehouse.pruning import prune
 from etl.warehouse.reports.queue import waiting
@@ -28,6 +28,7 @@ from etl.worker.jobs import Jobs, jobs_of
 from etl.worker.look import AfterTick, Look, look
 from etl.worker.queue import Job, JobKind, Queue, Rhythm
 from etl.worker.watchdog import Pulse
+from etl.worker.web.meters import Meters
 
 log = Logger(__name__)
 
@@ -78,6 +79,7 @@ class Service:
     rhythm: Rhythm
     pulse: Pulse
     memory: Memory
+    meters: Meters
     after_tick: Sequence[AfterTick] = ()
     done: int = 0
 
@@ -104,7 +106,7 @@ class Service:
     def _run(self, loops: Callable[[Jobs, Queue], list[Loop]]) -> None:
         """Run loops side by side until one of them ends, or this worker is told to stop; then end all of them, and the jobs."""
         with (
-            jobs_of(self.settings, self.opened, effects=self.effects, stop=self.halt) as jobs,
+            jobs_of(self.settings, self.opened, effects=self.effects, stop=self.halt, waited=self.meters.waited) as jobs,
             self.effects.threads.pool("job", self.settings.worker.concurrency) as threads,
         ):
             asyncio.run(self._side_by_side(loops, jobs, threads))
@@ -136,11 +138,13 @@ class Service:
     async def _once(self, jobs: Jobs, queue: Queue) -> None:
         await self._rescue(queue)
         for _ in range(ROUNDS):
-            await self._tick(jobs, queue)
+            await self._look_and_queue(jobs, queue)
             before = -1
             while before != self.done and not self.stop.is_set():  # of one account a round does one job
                 before = self.done
                 await self._work(queue, wait=False)
+        if not self.stop.is_set():
+            await asyncio.to_thread(self._finally, jobs)
 
     async def _work(self, queue: Queue, *, wait: bool) -> None:
         worker = self.settings.worker
@@ -163,14 +167,18 @@ class Service:
 
     # ── What the loops do ───────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _tick(self, jobs: Jobs, queue: Queue) -> None:
-        """Queue what is due and does not wait already, then do what else is to be done."""
+    async def _look_and_queue(self, jobs: Jobs, queue: Queue) -> Look:
+        """Queue what is due and does not wait already."""
         seen, queued = await asyncio.to_thread(self._look_around, jobs)
         for name, standing in seen.connections.items():
             for kind in standing.due(seen.now):
                 job = Job(kind=kind, connection=name, lock=jobs.lock(name))
                 if job.queueing_lock not in queued:
                     await queue.put(job)
+        return seen
+
+    async def _tick(self, jobs: Jobs, queue: Queue) -> None:
+        seen = await self._look_and_queue(jobs, queue)
         await asyncio.to_thread(self._afterwards, seen)
 
     def _look_around(self, jobs: Jobs) -> tuple[Look, frozenset[str]]:
@@ -190,7 +198,10 @@ class Service:
             self.memory.pruned = seen.now
             self._safely("prune", self._prune)
         for one in self.after_tick:
-            self._safely("after_tick", lambda: one(self.opened.database, seen))  # noqa: B023 - called at once
+            self._safely("after_tick", lambda: one(seen))  # noqa: B023 - called at once
+
+    def _finally(self, jobs: Jobs) -> None:
+        self._afterwards(self._look(jobs, tuple(jobs.chosen)))
 
     def _prune(self) -> None:
         kept = self.settings.retention
@@ -218,6 +229,8 @@ class Service:
             self.memory.audits_tried[name] = seen.now
         ended = (jobs.audit if kind is JobKind.AUDIT else jobs.sync)(name)
         self.memory.codes.add(ended.code)
+        if isinstance(ended.error, AlreadyRunning | AccountBusy):
+            self.meters.not_begun(name, ended.error.code)
         self._tell(kind, name, ended.error)
 
     def _tell(self, kind: JobKind, name: str, error: EtlError | None) -> None:

@@ -8,7 +8,6 @@ from threading import Event, Thread
 from typing import Any
 
 from etl.errors import WarehouseError
-from etl.warehouse.database import Database
 from etl.worker.look import Look
 from etl.worker.service import Memory, Service
 from tests.acceptance.process import PATIENCE, wait_until
@@ -177,28 +176,25 @@ def test_old_records_are_removed_once_a_day(stage: Stage) -> None:
 
 
 def test_what_is_called_after_a_tick_sees_how_everything_stands(stage: Stage) -> None:
-    """Each in its turn, with the database and what the tick saw; one that fails ends nothing, and its secrets stay secret."""
+    """Each in its turn, once everything that was due is done; one that fails ends nothing, and its secrets stay secret."""
     seen: list[Look] = []
 
-    def fails(_database: Database, _look: Look) -> None:
+    def fails(_look: Look) -> None:
         raise ValueError("a fault")
 
-    def refuses(_database: Database, _look: Look) -> None:
+    def refuses(_look: Look) -> None:
         raise WarehouseError("it could not be asked.", safe="Nothing.", hint="Nothing.")
 
-    def looks(database: Database, look: Look) -> None:
-        assert database is stage.database
+    def looks(look: Look) -> None:
         seen.append(look)
 
     service(stage, after_tick=(fails, refuses, looks)).once()
 
-    first, second = seen
-    assert sorted(first.connections) == sorted(NAMES.values())
-    assert {one.sync_at for one in first.connections.values()} == {None}
-    assert [(one.tried.failures, one.tried.succeeded == one.tried.began) for one in second.connections.values()] == [
-        (0, True)
-    ] * 4
-    assert all(one.sync_at is not None and one.sync_at > second.now for one in second.connections.values())
+    (look,) = seen
+    assert sorted(look.connections) == sorted(NAMES.values())
+    tried = [one.tried for one in look.connections.values()]
+    assert [(one.failures, one.succeeded == one.began) for one in tried] == [(0, True)] * 4
+    assert all(one.sync_at is not None and one.sync_at > look.now for one in look.connections.values())
 
 
 def test_a_worker_that_serves_leaves_no_thread_and_no_session(stage: Stage) -> None:

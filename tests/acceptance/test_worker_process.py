@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import httpx
 import pytest
 
 from etl.sandbox import NO_LIMITS, Sandbox
@@ -41,12 +43,13 @@ def program(database_url: str, tmp_path: Path, hook: Hook) -> Iterator[Program]:
         yield program
 
 
-def started(program: Program, *arguments: str) -> subprocess.Popen[str]:
+def started(program: Program, *, listen: str = "off") -> subprocess.Popen[str]:
     """Start a worker of the quick rhythm."""
     program.configure()
-    command = [sys.executable, "-m", "tests.acceptance.working", "--config", str(program.config), "worker", *arguments]
+    command = [sys.executable, "-m", "tests.acceptance.working", "--config", str(program.config), "worker"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-    return subprocess.Popen(command, env=program.surroundings(), text=True, encoding="utf-8", **pipes)
+    environment = program.surroundings() | {"ETL_WORKER__LISTEN": listen}
+    return subprocess.Popen(command, env=environment, text=True, encoding="utf-8", **pipes)
 
 
 def test_a_killed_worker_whose_next_tick_is_queued(program: Program, hook: Hook) -> None:
@@ -149,6 +152,32 @@ def test_no_database_at_the_start(program: Program, tmp_path: Path) -> None:
             "What was committed before stays.",
             "Start the server, or correct host and port in warehouse.url.",
         ]
+
+
+def test_its_pages_are_served_beside_the_work(program: Program, hook: Hook) -> None:
+    """While a page is on its way they answer: the worker is alive and ready, its run is counted; a free port is found."""
+    answers: dict[str, tuple[int, str]] = {}
+    asked = Event()
+
+    def ask() -> None:
+        assert worker.stderr is not None
+        told = next(line for line in worker.stderr if '"event": "web.listening"' in line)
+        with httpx.Client(base_url=json.loads(told)["address"], trust_env=False, timeout=PATIENCE) as client:
+            for path in ("/healthz", "/readyz", "/metrics", "/"):
+                answer = client.get(path)
+                answers[path] = (answer.status_code, answer.text)
+        asked.set()
+
+    hook.arm(3, ask)
+    worker = started(program, listen="127.0.0.1:0")
+    assert asked.wait(PATIENCE)
+    wait_until(program.url, ALL_GOOD)
+    worker.send_signal(signal.SIGTERM)
+
+    assert program.wait(worker).code == 0
+    assert {path: code for path, (code, _) in answers.items()} == dict.fromkeys(answers, 200)
+    assert "etl_queue_waiting" in answers["/metrics"][1]
+    assert "devices" in answers["/"][1]
 
 
 def test_once_ends_as_its_jobs_did(program: Program, empty_database_url: str) -> None:

@@ -16,6 +16,7 @@ from etl.worker import process
 from etl.worker.queue import Rhythm
 from etl.worker.service import Memory, Service
 from etl.worker.watchdog import Pulse
+from etl.worker.web.meters import Meters
 from tests.acceptance.stage import Stage
 
 QUICK = Rhythm(
@@ -42,6 +43,7 @@ def service(stage: Stage, *, stop: Event | None = None, memory: Memory | None = 
         rhythm=QUICK,
         pulse=Pulse(),
         memory=memory or Memory(),
+        meters=Meters(),
         **given,
     )
 
