@@ -27,6 +27,7 @@ from etl.runs.terms import Trigger, Want
 from etl.system import SystemThreads
 
 if TYPE_CHECKING:
+    from etl.alerts.watch import Watch
     from etl.http.client import Client
     from etl.http.limits import Limiter
     from etl.warehouse.database import Database
@@ -42,8 +43,8 @@ Invocation = tuple[Path | None, bool]
 CONNECTIONS_AT_ONCE = 8
 """The maximum number of connections synced at once; each waits for its provider most of the time."""
 
-SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
-"""The maximum number of pooled sessions: each connection may load a page and look something up at once."""
+SESSIONS = 3 * CONNECTIONS_AT_ONCE + 2
+"""The maximum number of pooled sessions: each connection may load a page, look something up and make roll-ups at once."""
 
 LOOK_AT_WAITS = timedelta(seconds=1)
 """How often it is asked, while sessions work, whether one waits for a lock; less than `etl migrate` waits for one."""
@@ -159,6 +160,11 @@ def account(name: str, connection: ConnectionSettings) -> Account:
         currency=connection.currency,
         details=connection.details,
         max_open_age=connection.max_open_age,
+        own={
+            setting.name: connection.own[setting.name].get_secret_value()
+            for setting in provider.own
+            if not setting.secret and setting.name in connection.own
+        },
     )
 
 
@@ -220,6 +226,26 @@ def kept_allowances(opened: Opened, *, effects: Effects) -> Iterator[AllowanceBo
 
     with Locks(opened.database, effects.threads) as locks:
         yield Allowances(opened.database, locks)
+
+
+def watch_of(
+    settings: Settings, database: Database, *, due_after: Callable[[str, datetime], datetime], grace: timedelta = timedelta()
+) -> Watch:
+    """Return what tells somebody when a connection needs it; see `Watch`."""
+    from etl.alerts.watch import Watch
+    from etl.http.hook import WebHook
+    from etl.warehouse.alerts import Alerts
+
+    notify = settings.notify
+    return Watch(
+        book=Alerts(database),
+        connections=settings.connections,
+        due_after=due_after,
+        alert_after=notify.alert_after,
+        hook=WebHook(notify.url.get_secret_value()) if notify.url else None,
+        heartbeat=WebHook(notify.heartbeat_url.get_secret_value()) if notify.heartbeat_url else None,
+        grace=grace,
+    )
 
 
 def no_book() -> AllowanceBook:
@@ -302,7 +328,7 @@ class Connector:
         from etl.http.client import Client, HttpOptions
 
         http, provider, connection = self._settings.http, account.provider, self._chosen[account.connection]
-        given = {header.setting: getattr(connection, header.setting) for header in provider.headers}
+        given = {setting: connection.given(setting) for setting in provider.sent_settings}
         return Client(
             provider=provider,
             base_url=connection.base_url or provider.base_url,

@@ -124,20 +124,30 @@ _PLACES = st.sampled_from(
         "CONNECTIONS__PAIRING__AGENTS",
         "CONNECTIONS__PAIRING__MAX_DELETE_SHARE",
         "WAREHOUSE__URL",
+        "NOTIFY__URL",
+        "NOTIFY__HEARTBEAT_URL",
+        "NOTIFY__ALERT_AFTER",
         "WAREHOUSE__REPORTING_TIMEZONE",
         "HTTP__TIMEOUT",
         "HTTP__MAX_ATTEMPTS",
         "UNKNOWN",
     ]
 )
-_WRAPPED = st.sampled_from(["{}", "{} with blanks", "{}…", "postgresql://etl:{}@db/warehouse", "https://etl:{}@example.com"])
+_WRAPPED = st.sampled_from(
+    ["{}", "{} with blanks", "{}…", "postgresql://etl:{}@db/warehouse", "https://etl:{}@example.com", "https://h.example.com/{}"]
+)
 
 
 @given(secret=_SECRETS, place=_PLACES, wrapped=_WRAPPED, provider=st.sampled_from(["tuple", "tupel"]))
 def test_no_secret_in_any_error_or_repr(secret: str, place: str, wrapped: str, provider: str) -> None:
     """A secret, wherever it was put, is in no error and in no repr or str of the settings."""
     environ = {"ETL_CONNECTIONS__PAIRING__PROVIDER": provider, f"ETL_{place}": wrapped.format(secret)}
-    secret_places = ("CONNECTIONS__PAIRING__TOKEN", "WAREHOUSE__URL")  # what is put elsewhere and accepted is no secret
+    secret_places = (
+        "CONNECTIONS__PAIRING__TOKEN",
+        "WAREHOUSE__URL",
+        "NOTIFY__URL",
+        "NOTIFY__HEARTBEAT_URL",
+    )  # what is put elsewhere and accepted is no secret
     try:
         settings = _load(environ)
         told = f"{settings!r}{settings}{settings.model_dump()}" if place in secret_places else ""
