@@ -58,9 +58,10 @@ class Asking:
             return None
         return Cost(least=min(taken), middle=median(taken), rows=rows)
 
-    def plan(self, sql: str) -> str:
-        """Return the plan as it was carried out, without the time of each node."""
-        rows = self._ask(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, COSTS OFF) {sql}")
+    def plan(self, sql: str, *, carried_out: bool = True) -> str:
+        """Return the plan as it was carried out, without the time of each node, or as it would be."""
+        options = "ANALYZE, BUFFERS, TIMING OFF, COSTS OFF" if carried_out else "COSTS OFF"
+        rows = self._ask(f"EXPLAIN ({options}) {sql}")
         return "\n".join(row[0] for row in rows)
 
     def _once(self, sql: str) -> tuple[float, int]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,10 +23,11 @@ from etl.runs.account import Account
 from etl.runs.allowances import AllowanceBook
 from etl.runs.lifecycle import Surroundings
 from etl.runs.port import RunRegister, Watcher
-from etl.runs.terms import Trigger
+from etl.runs.terms import Trigger, Want
 from etl.system import SystemThreads
 
 if TYPE_CHECKING:
+    from etl.alerts.watch import Watch
     from etl.http.client import Client
     from etl.http.limits import Limiter
     from etl.warehouse.database import Database
@@ -42,8 +43,8 @@ Invocation = tuple[Path | None, bool]
 CONNECTIONS_AT_ONCE = 8
 """The maximum number of connections synced at once; each waits for its provider most of the time."""
 
-SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
-"""The maximum number of pooled sessions: each connection may load a page and look something up at once."""
+SESSIONS = 3 * CONNECTIONS_AT_ONCE + 2
+"""The maximum number of pooled sessions: each connection may load a page, look something up and make roll-ups at once."""
 
 LOOK_AT_WAITS = timedelta(seconds=1)
 """How often it is asked, while sessions work, whether one waits for a lock; less than `etl migrate` waits for one."""
@@ -182,7 +183,38 @@ def account(name: str, connection: ConnectionSettings) -> Account:
         currency=connection.currency,
         details=connection.details,
         max_open_age=connection.max_open_age,
+        own={
+            setting.name: connection.own[setting.name].get_secret_value()
+            for setting in provider.own
+            if not setting.secret and setting.name in connection.own
+        },
     )
+
+
+NEAR = 0.8
+"""Calls that come later than this share of the lookback lead to a warning."""
+
+
+def expected(settings: Settings, row: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+    """
+    Return what the configuration adds to how a connection stands (a row of `etl.warehouse.reports.status.connections`).
+
+    Its lookback, and whether calls come so late that this is nearly too short; why nothing is read yet (a start date in the
+    future), and whether the provider lists no call yet.
+    """
+    from etl.runs.streams import not_begun
+
+    connection = settings.connections.get(row["connection"])
+    one = account(row["connection"], connection) if connection is not None else None
+    lookback, late = one.lookback if one is not None else None, row["max_lateness"]
+    future = not_begun(one, Want(), now=now) if one is not None else None
+    seen_empty = row["last_success"] is not None and row["fresh_until"] is None and not row["calls"] and not row["rejects"]
+    return {
+        "lookback": lookback,
+        "near_lookback": bool(lookback and late and late > NEAR * lookback),
+        "not_begun": future,
+        "no_call_yet": seen_empty and future is None,
+    }
 
 
 @contextmanager
@@ -217,6 +249,26 @@ def kept_allowances(opened: Opened, *, effects: Effects) -> Iterator[AllowanceBo
 
     with Locks(opened.database, effects.threads) as locks:
         yield Allowances(opened.database, locks)
+
+
+def watch_of(
+    settings: Settings, database: Database, *, due_after: Callable[[str, datetime], datetime], grace: timedelta = timedelta()
+) -> Watch:
+    """Return what tells somebody when a connection needs it; see `Watch`."""
+    from etl.alerts.watch import Watch
+    from etl.http.hook import WebHook
+    from etl.warehouse.alerts import Alerts
+
+    notify = settings.notify
+    return Watch(
+        book=Alerts(database),
+        connections=settings.connections,
+        due_after=due_after,
+        alert_after=notify.alert_after,
+        hook=WebHook(notify.url.get_secret_value()) if notify.url else None,
+        heartbeat=WebHook(notify.heartbeat_url.get_secret_value()) if notify.heartbeat_url else None,
+        grace=grace,
+    )
 
 
 def no_book() -> AllowanceBook:
@@ -257,17 +309,24 @@ class Connector:
     Opens the clients of chosen connections (`etl.runs.lifecycle.Connect`).
 
     Connections with the same provider and token share one limiter, so that together they keep to one allowance; `book` keeps it.
+    `waited` is told for how many seconds a request of a connection was held back for it.
     """
 
     def __init__(
-        self, settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects, book: AllowanceBook
+        self,
+        settings: Settings,
+        chosen: Mapping[str, ConnectionSettings],
+        *,
+        effects: Effects,
+        book: AllowanceBook,
+        waited: Callable[[str, float], object] = lambda _, __: None,
     ) -> None:
         from etl.http.accounts import Accounts
 
         self._settings = settings
         self._chosen = chosen
         self._effects = effects
-        self._accounts = Accounts(book, clock=effects.clock, random=effects.random)
+        self._accounts = Accounts(book, clock=effects.clock, random=effects.random, waited=waited)
         self._limiters: dict[str, Limiter] = {}
 
     @contextmanager
@@ -292,7 +351,7 @@ class Connector:
         from etl.http.client import Client, HttpOptions
 
         http, provider, connection = self._settings.http, account.provider, self._chosen[account.connection]
-        given = {header.setting: getattr(connection, header.setting) for header in provider.headers}
+        given = {setting: connection.given(setting) for setting in provider.sent_settings}
         return Client(
             provider=provider,
             base_url=connection.base_url or provider.base_url,

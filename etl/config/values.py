@@ -14,6 +14,9 @@ from etl.provider import Limit
 LONGEST = timedelta(days=36_500)
 """The longest duration. A longer one is a typing error, and date arithmetic with it could overflow."""
 
+HIGHEST_PORT = 65_535
+
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\[\]\s]+)):(?P<port>[0-9]{1,5})")
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _DURATION = re.compile(r"([0-9]{1,10})([smhd])")
 _PER = {
@@ -106,6 +109,19 @@ def token(value: str) -> str:
     if not addresses.is_credential(given):
         raise ValueError("holds blanks or characters that no credential has; is it still the one of the example?")
     return given
+
+
+def listen(value: object) -> object:
+    """Return the host and port that `127.0.0.1:9464` or `[::1]:9464` stands for, and None for `off`."""
+    if not isinstance(value, str):
+        return value
+    given = value.strip()
+    if given.lower() == "off":
+        return None
+    found = _LISTEN.fullmatch(given)
+    if found is None or int(found["port"]) > HIGHEST_PORT:
+        raise ValueError('must be an address and a port like "127.0.0.1:9464", or "off"')
+    return found["six"] or found["host"], int(found["port"])
 
 
 # ── Names ────────────────────────────────────────────────────────────────────────────────────────────────────────
