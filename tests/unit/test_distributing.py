@@ -12,6 +12,7 @@ BY_CONNECTION = {
     "public.calls",
     "public.provider_daily_totals",
     "sync.agent_daily",
+    "sync.alerts",
     "sync.audits",
     "sync.calls_daily",
     "sync.calls_hourly",
