@@ -58,6 +58,15 @@ def settings_of(invocation: Invocation) -> Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Migrated:
+    """The versions before and after, and how many tables were newly spread over a cluster; None where there is none."""
+
+    before: str | None
+    after: str
+    spread: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """An open warehouse. `conninfo` is its address for psql, and `bin_dir` the folder of the embedded server's own psql."""
 
@@ -79,9 +88,23 @@ class Opened:
             schema.require_newest(self.database)
             return False
         self.database.check_server()
-        schema.migrate(self.database)
-        self.set_reporting_timezone(settings)
+        self.migrate(settings)
         return True
+
+    def migrate(self, settings: Settings) -> Migrated:
+        """Bring the schema to the newest version and, where that is asked for or was done before, spread its new tables."""
+        from etl.warehouse import schema
+        from etl.warehouse.distributing import distribute, is_distributed, require_citus
+
+        if settings.warehouse.distributed:
+            require_citus(self.database)
+        before, after = schema.migrate(self.database)
+        if before is None:
+            self.set_reporting_timezone(settings)
+        wanted = settings.warehouse.distributed or is_distributed(self.database)
+        # A newer program knows tables that this one does not.
+        spread = distribute(self.database) if wanted and after == schema.head() else None
+        return Migrated(before=before, after=after, spread=spread)
 
     def set_reporting_timezone(self, settings: Settings) -> None:
         """Set the configured time zone, whose midnight ends a day; the warehouse must be empty."""
