@@ -173,7 +173,7 @@ def account(name: str, connection: ConnectionSettings) -> Account:
         provider=provider,
         lookback=connection.lookback or provider.lookback,
         start_date=connection.start_date,
-        retention=connection.retention,
+        retention=connection.retention or provider.retention,
         per_page=connection.per_page,
         max_delete_share=connection.max_delete_share,
         agents=connection.agents,
@@ -297,9 +297,10 @@ def on_each(
 
 def limits_of(connection: ConnectionSettings, provider: Provider) -> tuple[Limit, ...]:
     """Return the limits that all hold for a connection at once, besides its budget for the UTC day."""
-    limit, daily = connection.rate_limit or provider.limit, connection.daily_requests
-    by_day = Limit(requests=daily, per=timedelta(days=1)) if daily is not None and provider.any_day else None
-    return tuple(one for one in (limit, by_day) if one is not None)
+    limit, daily = connection.rate_limit or provider.limit or (), connection.daily_requests
+    limits = (limit,) if isinstance(limit, Limit) else limit
+    by_day = (Limit(requests=daily, per=timedelta(days=1)),) if daily is not None and provider.any_day else ()
+    return (*limits, *by_day)
 
 
 class Connector:
