@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from etl.audit.lifecycle import audit_connection
 from etl.config import Settings
 from etl.effects import Clock
+from etl.errors import WarehouseError
 from etl.system import SystemThreads
 from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.database import Database
@@ -25,23 +26,32 @@ Family = dict[tuple[str, ...], float]
 """Values by the labels' values, in the order of the labels' names; of a histogram, by the kind of sample first."""
 
 
-class Heart:
-    """A worker's heart that says what a test wants."""
+class Surroundings:
+    """What a test has in its hand: whether the warehouse is there, and how late the worker's loops are."""
 
-    def __init__(self) -> None:
-        self.silent = timedelta()
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.is_away = False
+        self.late = timedelta()
 
-    def silence(self) -> timedelta:
-        """Return for how long the loops have not moved."""
-        return self.silent
+    @contextmanager
+    def open(self) -> Iterator[Database]:
+        """Give the warehouse while it is there."""
+        if self.is_away:
+            raise WarehouseError("It is away.", safe="What is committed stays.", hint="Wait for it.")
+        yield self.database
+
+    def overdue(self) -> timedelta:
+        """Return how late the loops are."""
+        return self.late
 
 
 class Pages:
     """The pages at an address."""
 
-    def __init__(self, site: Site, heart: Heart, address: str, client: httpx.Client) -> None:
+    def __init__(self, site: Site, around: Surroundings, address: str, client: httpx.Client) -> None:
         self.site = site
-        self.heart = heart
+        self.around = around
         self.address = address
         self._client = client
 
@@ -78,9 +88,11 @@ def audit(stage: Stage, *providers: str) -> None:
 @contextmanager
 def pages_over(database: Database, settings: Settings, *, clock: Clock, due: Mapping[str, Next] | None = None) -> Iterator[Pages]:
     """Serve the pages over a warehouse."""
-    heart = Heart()
-    site = Site(settings=settings, clock=clock, silence=heart.silence, next_due=lambda _, names: dict(due or {}))
-    with served(site, ("127.0.0.1", 0), threads=SystemThreads()) as address, site.over(database):
+    around = Surroundings(database)
+    site = Site(
+        settings=settings, clock=clock, overdue=around.overdue, open=around.open, next_due=lambda _, names: dict(due or {})
+    )
+    with served(site, ("127.0.0.1", 0), threads=SystemThreads()) as address:
         assert address is not None
         with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
-            yield Pages(site, heart, address, client)
+            yield Pages(site, around, address, client)

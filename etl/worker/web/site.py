@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from etl.config import Settings
 from etl.effects import Clock
-from etl.errors import WarehouseError
 from etl.warehouse.database import Database
 from etl.warehouse.reports.tally import RunTally
 from etl.worker.web.meters import Meters
@@ -30,35 +29,16 @@ NextDue = Callable[[Database, Sequence[str]], Mapping[str, Next]]
 @dataclass(kw_only=True)
 class Site:
     """
-    What one worker's pages are made from. `silence` says for how long its loops have not moved.
+    What one worker's pages are made from.
 
-    While the worker has no warehouse, the pages say so.
+    `overdue` says how late the worker's loops are. `open` opens the warehouse for an answer, and raises WarehouseError while
+    there is none.
     """
 
     settings: Settings
     clock: Clock
-    silence: Callable[[], timedelta]
+    overdue: Callable[[], timedelta]
+    open: Callable[[], AbstractContextManager[Database]]
     next_due: NextDue
     meters: Meters = field(default_factory=Meters)
     tally: RunTally = field(default_factory=RunTally)
-    _database: Database | None = None
-
-    @contextmanager
-    def over(self, database: Database) -> Iterator[None]:
-        """Read this warehouse during the block."""
-        self._database = database
-        try:
-            yield
-        finally:
-            self._database = None
-
-    @property
-    def database(self) -> Database:
-        """The warehouse. Raises WarehouseError while the worker has none."""
-        if self._database is None:
-            raise WarehouseError(
-                "The worker has no connection to its warehouse.",
-                safe="What is committed stays.",
-                hint="It tries again by itself; its log says what the database answered.",
-            )
-        return self._database
