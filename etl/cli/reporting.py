@@ -46,7 +46,7 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         lines = time_lines.time_lines(opened.database)
         remarks = _remarks(settings, status.pending(opened.database), {row["connection"] for row in rows})
     now = SystemClock().now()
-    rows = [{**row, **expected(settings, row, now=now), **_beginning(settings, row)} for row in rows]
+    rows = [{**row, **expected(settings, row, now=now)} for row in rows]
     if as_json:
         documents = [
             {**row, "streams": _streams(row, streams, found), "time_line": _stretches(row["connection"], lines)} for row in rows
