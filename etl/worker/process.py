@@ -55,12 +55,10 @@ class Process:
     def __post_init__(self) -> None:
         """Nothing is begun."""
         self.pulse = Pulse(self.monotonic)
-        self._database: Database | None = None
         self.site = Site(
             settings=self.settings,
             clock=self.effects(self.stop).clock,
-            overdue=lambda: self.pulse.overdue,
-            open=self._for_an_answer,
+            silence=lambda: self.pulse.overdue,
             next_due=self._next_due,
         )
 
@@ -113,8 +111,7 @@ class Process:
             jobs.require(opened.database, to_use=True)
             watch = watch_of(settings, opened.database, due_after=self._due_after, grace=timedelta() if once else GRACE)
             log.info("worker.started", connections=len(settings.connections), concurrency=settings.worker.concurrency)
-            self._database = opened.database
-            try:
+            with self.site.over(opened.database):
                 yield Service(
                     settings=settings,
                     opened=opened,
@@ -127,19 +124,6 @@ class Process:
                     meters=self.site.meters,
                     after_tick=(lambda seen: watch.look(seen.now),),
                 )
-            finally:
-                self._database = None
-
-    @contextmanager
-    def _for_an_answer(self) -> Iterator[Database]:
-        """Give the pages the warehouse that the work has open. Raises WarehouseError while it has none."""
-        if self._database is None:
-            raise WarehouseError(
-                "The worker has no connection to its warehouse.",
-                safe="What is committed stays.",
-                hint="It tries again by itself; its log says what the database answered.",
-            )
-        yield self._database
 
     def _due_after(self, name: str, at: datetime) -> datetime:
         return next_sync(name, self.settings.connections[name].schedule, self._zone, at)
