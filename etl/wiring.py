@@ -136,7 +136,7 @@ def open_warehouse(settings: Settings, *, writes: bool = False, at_once: int = C
 
     with (
         embedded.server(data_dir=wanted.data_dir, bin_dir=wanted.bin_dir, run_as=wanted.run_as) as server,
-        Database(server.url, sessions=sessions) as database,
+        Database(server.url, sessions=sessions, called=f"the embedded server in {server.data_dir}") as database,
         _waits_are_seen(database),
     ):
         yield Opened(database=database, conninfo=server.conninfo, bin_dir=server.bin_dir)

@@ -285,7 +285,8 @@ class Settings(BaseSettings):
             raise UsageError(
                 "No connection is configured.",
                 safe="Nothing was started.",
-                hint="Run: etl init, and put a token into the config.toml that it writes. To see it work without one: etl demo",
+                hint="In config.toml, take the # away from the lines of a connection and put its token in. Where there is no "
+                "such file yet, run: etl init. To see it work without an account: etl demo",
             )
         chosen = self.named(names)
         problems = [problem for name, one in chosen.items() for problem in _missing(name, one)]

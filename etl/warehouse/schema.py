@@ -176,7 +176,8 @@ def require_newest(database: Database) -> None:
         raise WarehouseError(
             f"The database at {database.address} holds no warehouse yet.",
             safe="Nothing was changed.",
-            hint="Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.",
+            hint="Run: etl sync, which makes it. If calls were synced before, this is another database: check warehouse.url and "
+            "warehouse.data_dir.",
         )
     if found != head():
         raise SchemaOutdated(

@@ -346,7 +346,7 @@ def test_plain_http_where_it_is_harmless(load: Load) -> None:
 
 def test_no_connection_configured() -> None:
     """Without any connection the way to one is shown."""
-    with pytest.raises(UsageError, match=r"No connection is configured\..*etl init"):
+    with pytest.raises(UsageError, match=r"No connection is configured\..*take the # away.*etl init"):
         Settings().choose()
 
 

@@ -79,7 +79,7 @@ ORDER BY 1
 
 _IS_A_CLUSTER = "SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
 _IS_DISTRIBUTED = "SELECT EXISTS (SELECT 1 FROM pg_dist_partition WHERE logicalrelid = 'public.calls'::regclass)"
-# What the views in `public` are made of, and stands in `sync`.
+# What the views in `public` are made of, and stands in `sync`: the salt too, since some of them leave out keys that others show.
 _BEHIND = """
 WITH RECURSIVE known (relation) AS (
     SELECT oid FROM pg_class WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace AND relname = ANY (%s)

@@ -19,7 +19,7 @@ _BARE = text(
     FROM pg_class
     JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
     WHERE relkind = 'v' AND relnamespace = to_regnamespace('masked')
-        AND pg_get_viewdef(pg_class.oid) NOT LIKE '%sync.masked\\_%'
+        AND position('sync.masked_' || relname || '()' IN pg_get_viewdef(pg_class.oid)) = 0
     GROUP BY pg_class.oid, relname
     ORDER BY relname
     """
