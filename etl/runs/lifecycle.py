@@ -151,7 +151,7 @@ def connected(
         making = Making([repeating(kind) for kind in kinds], thread=maker)
         task = Task(
             account=account,
-            source=Source(account.provider, api),
+            source=Source(account.provider, api, account.own),
             warehouse=given.warehouse,
             run_id=run.run_id,
             want=want,

@@ -84,11 +84,11 @@ _TOUCHED_WEEKS = text(
     """
 )
 _ROOM = text("SET LOCAL work_mem TO '64MB'")  # a chunk is sorted in memory
-_HAS_TOUCHED = text("SELECT EXISTS (SELECT FROM sync.touched_days WHERE connection = :connection)")
+_HAS_TOUCHED = text("SELECT EXISTS (SELECT 1 FROM sync.touched_days WHERE connection = :connection)")
 _HAS_PEOPLE = text(
     """
-    SELECT EXISTS (SELECT FROM public.call_participants WHERE connection = :connection)
-        OR EXISTS (SELECT FROM sync.person_daily WHERE connection = :connection)
+    SELECT EXISTS (SELECT 1 FROM public.call_participants WHERE connection = :connection)
+        OR EXISTS (SELECT 1 FROM sync.person_daily WHERE connection = :connection)
     """
 )
 _PEOPLE_ARE_LEFT = text(

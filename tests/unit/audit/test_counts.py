@@ -52,7 +52,7 @@ class Archive:
         self.ignores_filter = False
         self.requests = self.retries = 0
 
-    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
+    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...], body: Any = None) -> Answer:
         self.requests += 1
         page, size = int(params["page"]), int(params.get("per_page") or params["limit"])
         if self.provider == "tuple":
@@ -68,7 +68,7 @@ class Archive:
         texts = tuple(json.dumps(record).encode() for record in listed)
         return Answer(records=texts, fields=fields, headers=headers, date=NOW, sent_at=NOW)
 
-    def get_one(self, path: str, record: str | None) -> Answer:
+    def get_one(self, path: str, record: str | None, body: Any = None) -> Answer:
         raise NotImplementedError
 
     def check_link(self, url: str) -> None:
