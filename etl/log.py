@@ -85,6 +85,14 @@ class Logger:
         """Tell something that somebody may have to look at."""
         self._tell(logging.WARNING, event, fields)
 
+    def error(self, event: str, **fields: object) -> None:
+        """Tell something that ends what was going on."""
+        self._tell(logging.ERROR, event, fields)
+
+    def fault(self, event: str, **fields: object) -> None:
+        """Tell a fault of our own that is being handled, with where it is."""
+        self._tell(logging.ERROR, event, {**fields, "exc_info": True})
+
     def _tell(self, level: int, event: str, fields: dict[str, object]) -> None:
         if _in_use:
             structlog.get_logger(self._name).log(level, event, **fields)

@@ -13,6 +13,19 @@ CALLS = "calls"
 """The stream of a provider that lists all calls of an account together."""
 
 
+Keys = str | tuple[str, ...]
+"""
+Where a value stands in a record: a key, dotted where it leads inside (`user.email`), or several that are read together.
+
+Of several, a parser is given the values in a tuple, in this order, with None for what is not there.
+"""
+
+
+def all_of(keys: Keys) -> tuple[str, ...]:
+    """Return the keys, also where there is only one."""
+    return (keys,) if isinstance(keys, str) else keys
+
+
 class Order(StrEnum):
     """How a provider lists its calls by their cursor, and so which walk reads them."""
 
@@ -31,6 +44,31 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """
+    A text that connections of one provider need and no others: a second credential, or the account that paths name.
+
+    A header may name it, and so may `Basic`; what is no secret may stand in paths as `{name}`.
+    """
+
+    name: str
+    required: bool = True
+    secret: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basic:
+    """
+    HTTP Basic: of the settings `user` the first that is given, and the setting `password`, which is always required.
+
+    Of several users the last one is required.
+    """
+
+    user: tuple[str, ...]
+    password: str = "token"  # noqa: S105 - the setting's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """At most `requests` in any period of length `per`, counted at the provider."""
 
@@ -40,20 +78,34 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A request for one page. `since` (inclusive) and `until` (exclusive) are set for `Order.ASCENDING` only."""
+    """
+    A request for one page. `since` (inclusive) and `until` (exclusive) are set for `Order.ASCENDING` only.
+
+    `after` is what the page before said leads on to this one (`PageFacts.after`), in a style `by_token`; None for the first.
+    """
 
     number: int  # 1-based
     size: int
     since: datetime | None = None
     until: datetime | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """One way to ask for a page; `params` are the query parameters. Whether it works is verified at run time."""
+    """
+    One way to ask for a page; `params` are the query parameters. Whether it works is verified at run time.
+
+    With `body`, pages are asked for by POST, with that as JSON. With `by_token`, a page is asked for by what the one before said
+    (`PageFacts.after`), and the list ends where a page says nothing. Where no page says it, `last` names the key of a page's last
+    record whose value leads on, and the list ends with an empty page.
+    """
 
     name: str
-    params: Callable[[Ask], Mapping[str, str]]
+    params: Callable[[Ask], Mapping[str, str]] = lambda ask: {}
+    body: Callable[[Ask], JSON] | None = None
+    by_token: bool = False
+    last: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +118,7 @@ class PageFacts:
     size: int | None = None  # the page size it says it used
     more: bool | None = None  # whether another page follows
     next_link: str | None = None  # the next page's address; only its origin is checked, it is never followed
+    after: str | None = None  # a token, or an address whose query holds one, that leads to the next page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +138,14 @@ class Listing:
     facts: Callable[[Mapping[str, JSON], Mapping[str, str]], PageFacts]
 
 
+class When(StrEnum):
+    """When the detail of a call just listed is worth a request. One that a complete list misses is always asked for."""
+
+    ALWAYS = "always"  # the detail knows more than the list, or it is not known that it does not
+    LATE = "late"  # of calls that have not ended, and of answered ones until their late parts are there
+    OPEN = "open"  # only of calls that have not ended: the list shows all there is
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
     """
@@ -92,11 +153,14 @@ class Detail:
 
     `record` is the key of the call's object, or None if it is the body. `id_forms` returns the forms in which a call's id may be
     requested, best first. The answer's own id must be one of them too, since a wrong form may be answered with another call.
+    With `body`, the call is asked for by POST, with what that makes of its id as JSON.
     """
 
     path: str
     record: str | None
     id_forms: Callable[[str], tuple[str, ...]]
+    when: When = When.ALWAYS
+    body: Callable[[str], JSON] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +178,14 @@ class Agents:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """
-    One column, and the key (dotted: a path) it is read from in the list record, the detail or both, by `parse`.
+    One column, and the key or keys it is read from in the list record, the detail or both, by `parse`.
 
-    If several fields name one column, the first with a usable value counts. `parse` is not called for null, and raises
+    If several fields name one column, the first with a usable value counts. `parse` is not called where all is null, and raises
     `etl.records.parse.Unfit` for a value it cannot use.
     """
 
     column: str
-    key: str
+    key: Keys
     parse: Callable[[JSON], object]
 
 
@@ -181,11 +245,18 @@ class Provider:
     """
     Everything the program knows about one provider.
 
+    `call_id` and `cursor` are read like fields, by `read_id` and `read_cursor`, from the list record and the detail alike; the
+    cursor of a call must not change, and may only be null in records that are no calls yet.
     `failure` reads an error body: it is given the status and the decoded body (None: not JSON), and returns None if the body is
     not an error (status 200). `volatile` names keys whose values change without the call changing; only whether they have a value
-    counts. If there are `agents` but no field for `agent_id`, the stream is the agent.
+    counts. `never_stored` names credentials in records, which are cut out of what arrives. Both may be paths (`user.available`),
+    which mean every element where they lead through a list.
+    If there are `agents` but no field for `agent_id`, the stream is the agent.
     `participants`, `messages` and `events` are read from list record and detail merged. `late_parts` names keys of the detail
     that arrive or grow only after an answered call has ended; the detail is fetched again until they are there.
+    `words` is given what stands under `status`, and returns the words that tell a call's status, the most telling first: the
+    first that `statuses` (or our own names) knows counts, and one before it that is not known is noted as drift. What stands
+    under the first key is the provider's own word (`provider_status`).
     `organization` names the key with the owner's id. `ignored` names keys that are known but kept in `raw` only, so that they
     are not reported as drift.
     """
@@ -195,13 +266,16 @@ class Provider:
     base_url: str
     headers: tuple[Header, ...]
     listing: Listing
-    call_id: str
-    cursor: str
+    call_id: Keys
+    cursor: Keys
     fields: tuple[Field, ...]
     statuses: Mapping[str, Status]
     failure: Callable[[int, JSON], Failure | None]
     lookback: timedelta
-    status: str | None = "status"  # the key of the provider's word; None: every listed call is completed
+    read_id: Callable[[JSON], str | None] | None = None  # None: `etl.records.parse.identifier`
+    read_cursor: Callable[[JSON], datetime | None] | None = None  # None: `etl.records.parse.instant`, ISO 8601
+    status: Keys | None = "status"  # where the provider's word stands; None: every listed call is completed
+    words: Callable[[JSON], tuple[str, ...]] | None = None  # what tells the status, where that is more than its one word
     detail: Detail | None = None
     agents: Agents | None = None
     counts: Counts | None = None
@@ -214,11 +288,27 @@ class Provider:
     attributes: tuple[str, ...] = ()  # keys stored under their own names in `calls.attributes`
     attributes_object: str | None = None  # the key of an object whose keys are stored there too
     volatile: frozenset[str] = frozenset()
+    never_stored: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     organization: str | None = None
     agents_are_people: bool = False  # whether the agents of its calls are persons, whose ids and names are then personal
     settings: frozenset[str] = frozenset()  # the settings of a connection that only some providers know
+    own: tuple[Setting, ...] = ()  # settings that only this provider knows
+    login: Basic | None = None  # beside `headers`
     links: Mapping[str, str] = field(default_factory=dict)  # where users find things: "token" → where to create one
+
+    @property
+    def sent_settings(self) -> tuple[str, ...]:
+        """The settings whose values are sent with every request."""
+        login = () if self.login is None else (*self.login.user, self.login.password)
+        return tuple(dict.fromkeys((*login, *(header.setting for header in self.headers))))
+
+    @property
+    def required_settings(self) -> tuple[str, ...]:
+        """The settings without which nothing can be asked."""
+        login = () if self.login is None else (self.login.user[-1], self.login.password)
+        own = (setting.name for setting in self.own if setting.required)
+        return tuple(dict.fromkeys((*own, *login, *(header.setting for header in self.headers if header.required))))
 
     def home_of(self, stream: str) -> str:
         """Return the stream of a held call: `stream`, its row's value, or the only one if there are no agents."""

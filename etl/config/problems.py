@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from etl.config.settings import ConnectionSettings, Settings
+from etl.config.settings import OWN, Settings, connection_keys, owners
 
 _SENTENCES = {
     "missing": "is missing",
@@ -43,7 +43,7 @@ def describe(error: ValidationError, origins: Mapping[tuple[str, ...], str]) -> 
 
 def _lines(error: ValidationError, origins: Mapping[tuple[str, ...], str]) -> Iterator[str]:
     for detail in error.errors(include_url=False, include_input=False):
-        keys = tuple(str(part) for part in detail["loc"] if part != _KEY)
+        keys = tuple(str(part) for part in detail["loc"] if part not in (_KEY, OWN))
         origin = next((origins[keys[:length]] for length in range(len(keys), 0, -1) if keys[:length] in origins), None)
         place = ".".join(keys[:3]) + "".join(f", element {int(part) + 1}" for part in keys[3:] if part.isdecimal())
         yield f"{place}{f' ({origin})' if origin else ''}: {_sentence(detail, keys)}"
@@ -52,7 +52,10 @@ def _lines(error: ValidationError, origins: Mapping[tuple[str, ...], str]) -> It
 def _sentence(detail: ErrorDetails, keys: tuple[str, ...]) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        near = get_close_matches(keys[-1], _known(keys[:-1]), n=1)
+        own = owners() if keys[:1] == ("connections",) else {}
+        if keys[-1] in own:
+            return f"is a setting of {' and '.join(own[keys[-1]])} only; leave it out here"
+        near = get_close_matches(keys[-1], [*_known(keys[:-1]), *own], n=1)
         return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known are {', '.join(_known(keys[:-1]))}"
     if kind == "value_error":
         return str(context["error"])
@@ -62,7 +65,7 @@ def _sentence(detail: ErrorDetails, keys: tuple[str, ...]) -> str:
 def _known(keys: tuple[str, ...]) -> list[str]:
     """Return the known keys of the table at `keys`."""
     if keys and keys[0] == "connections":
-        return list(ConnectionSettings.model_fields)
+        return connection_keys()
     model: type[BaseModel] = Settings
     for key in keys:
         field = model.model_fields[key]

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, unquote_plus
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from etl import addresses
@@ -22,6 +32,7 @@ Duration = Annotated[timedelta, BeforeValidator(values.duration)]
 Folder = Annotated[Path, AfterValidator(values.folder)]
 Seconds = Annotated[float, BeforeValidator(values.number), Field(allow_inf_nan=False, gt=0, le=86_400)]
 Share = Annotated[float, BeforeValidator(values.number), Field(allow_inf_nan=False, ge=0, le=1)]
+Schedule = Annotated[str, AfterValidator(values.schedule)]
 Text = Annotated[str, Field(min_length=1)]
 
 _PASSWORDS = (
@@ -63,15 +74,53 @@ class HttpSettings(_Section):
     max_response_mb: Annotated[Count, Field(le=4096)] = 64
 
 
+class WorkerSettings(_Section):
+    """
+    How `etl worker` works: so many jobs at once; `stop_after` is how long it may take to end when it is told to.
+
+    `listen` is where it serves metrics and its status page (host, port); None: nowhere.
+    """
+
+    concurrency: Annotated[Count, Field(le=64)] = 8
+    listen: Annotated[tuple[str, int] | None, BeforeValidator(values.listen)] = ("127.0.0.1", 9464)
+    stop_after: Duration = timedelta(seconds=45)
+
+
 class RetentionSettings(_Section):
-    """How long the program keeps its own records, for `etl prune`: runs (with what is as old as they) and audits."""
+    """How long the program keeps its own records: runs (with what is as old as they), ended jobs, and audits."""
 
     runs: Duration = timedelta(days=400)
+    jobs: Duration = timedelta(days=7)
     audits: Duration = timedelta(days=400)
 
 
+class NotifySettings(_Section):
+    """Who is told when a connection has been behind for `alert_after`, and when that is over; both addresses are secrets."""
+
+    url: SecretStr | None = None
+    heartbeat_url: SecretStr | None = None
+    alert_after: Duration = timedelta(hours=2)
+
+    @field_validator("url", "heartbeat_url")
+    @classmethod
+    def _can_be_told(cls, url: SecretStr | None) -> SecretStr | None:
+        return url and SecretStr(addresses.hook(url.get_secret_value().strip()))
+
+
+def _credential(value: SecretStr) -> SecretStr:
+    return SecretStr(values.token(value.get_secret_value()))
+
+
+OWN = "\0own"
+"""Where the settings that one provider alone knows are gathered; no key of a file or a variable can be written like this."""
+
+
 class ConnectionSettings(_Section):
-    """One account at one provider. None means that the key is left out; then the provider's own facts apply."""
+    """
+    One account at one provider. None means that the key is left out; then the provider's own facts apply.
+
+    `own` holds what the provider alone knows (`etl.provider.Setting`); in the file it stands beside the other keys.
+    """
 
     provider: str  # first, since other settings depend on it
     token: SecretStr | None = None
@@ -83,13 +132,27 @@ class ConnectionSettings(_Section):
     retention: Duration | None = None
     rate_limit: Annotated[Limit, BeforeValidator(values.rate)] | None = None
     daily_requests: Count | None = None
-    schedule: Annotated[str, AfterValidator(values.schedule)] | None = None
+    schedule: Schedule = "*/15 * * * *"
+    audit_schedule: Schedule = "17 3 * * *"
     details: bool = True
     max_open_age: Duration = timedelta(days=7)
     max_delete_share: Share = 0.2
     currency: Annotated[str, AfterValidator(values.currency)] = "USD"
     agents: Annotated[tuple[Text, ...], BeforeValidator(values.agents), Field(min_length=1)] | None = None
     organization_id: Text | None = None
+    own: dict[str, Annotated[SecretStr, AfterValidator(_credential)]] = Field(default_factory=dict, alias="\0own", exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathers_own(cls, data: Any) -> Any:
+        """Gather what the provider alone knows; whatever else is unknown stays where it is, and is refused."""
+        from etl import providers
+
+        if not isinstance(data, dict) or data.get("provider") not in providers.names():
+            return data
+        names = {setting.name for setting in providers.get(data["provider"]).own}
+        others = {key: value for key, value in data.items() if key not in names}
+        return others | {OWN: {key: value for key, value in data.items() if key in names}}
 
     @field_validator("provider")
     @classmethod
@@ -104,7 +167,7 @@ class ConnectionSettings(_Section):
     @field_validator("token")
     @classmethod
     def _fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
-        return token and SecretStr(values.token(token.get_secret_value()))
+        return token and _credential(token)
 
     @field_validator("base_url")
     @classmethod
@@ -126,6 +189,36 @@ class ConnectionSettings(_Section):
             raise ValueError(f"is a setting of {' and '.join(knowing)} only; leave it out here")
         return value
 
+    def given(self, setting: str) -> SecretStr | str | None:
+        """Return the value of a setting that requests carry, whether every provider knows it or this one alone."""
+        value: SecretStr | str | None = self.own.get(setting) or getattr(self, setting, None)
+        return value
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The credentials of this connection."""
+        from etl import providers
+
+        names = {setting.name for setting in providers.get(self.provider).own if setting.secret} if self.own else set()
+        found = (self.token, *(value for name, value in self.own.items() if name in names))
+        return frozenset(value.get_secret_value() for value in found if value is not None)
+
+
+def connection_keys() -> list[str]:
+    """Return the keys of a connection that do not belong to one provider."""
+    return [name for name in ConnectionSettings.model_fields if name != "own"]
+
+
+def owners() -> dict[str, list[str]]:
+    """Return the settings that some of our providers alone know, each with the providers that do."""
+    from etl import providers
+
+    found: dict[str, list[str]] = {}
+    for name in providers.OURS:
+        for setting in providers.get(name).own:
+            found.setdefault(setting.name, []).append(name)
+    return found
+
 
 class Settings(BaseSettings):
     """
@@ -139,7 +232,9 @@ class Settings(BaseSettings):
 
     warehouse: WarehouseSettings = WarehouseSettings()
     http: HttpSettings = HttpSettings()
+    worker: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
+    notify: NotifySettings = NotifySettings()
     connections: dict[Annotated[str, AfterValidator(values.name)], ConnectionSettings] = Field(default_factory=dict)
 
     @classmethod
@@ -156,8 +251,11 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> frozenset[str]:
-        """All configured secrets, to be masked in logs: tokens, database passwords, and the address that contains one."""
-        known = {one.token.get_secret_value() for one in self.connections.values() if one.token}
+        """All configured secrets, to be masked in logs: tokens, webhooks, database passwords, and the address that holds one."""
+        known = {secret for one in self.connections.values() for secret in one.secrets}
+        for hook in (self.notify.url, self.notify.heartbeat_url):
+            if hook:
+                known |= {hook.get_secret_value(), addresses.beyond_host(hook.get_secret_value())}
         if self.warehouse.url:
             url = self.warehouse.url.get_secret_value()
             passwords = {found[1] for form in _PASSWORDS for found in form.finditer(url)} - {""}
@@ -201,12 +299,12 @@ def _missing(name: str, connection: ConnectionSettings) -> list[str]:
 
     provider = providers.get(connection.provider)
     problems = []
-    for header in provider.headers:
-        if header.required and getattr(connection, header.setting) is None:
-            source = provider.links.get(header.setting)
+    for setting in provider.required_settings:
+        if connection.given(setting) is None:
+            source = provider.links.get(setting)
             where = f" It is made here: {source}." if source else ""
-            variable = f"ETL_CONNECTIONS__{name}__{header.setting}".upper()
-            problems.append(f"connections.{name}.{header.setting} is missing (or {variable}).{where}")
+            variable = f"ETL_CONNECTIONS__{name}__{setting}".upper()
+            problems.append(f"connections.{name}.{setting} is missing (or {variable}).{where}")
     return problems
 
 

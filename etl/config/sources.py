@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
+from etl.config.settings import HttpSettings, NotifySettings, RetentionSettings, WarehouseSettings, connection_keys
 from etl.errors import UsageError
 from etl.model import JSON
 
@@ -25,7 +25,7 @@ CONTAINER_SECRETS = Path("/run/secrets")
 
 _TWICE = "This key or section stands in the file already: keep one of the two."
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z][A-Za-z0-9_]*)\s*=\s*(?=[^=\s])")
-_SECTION = re.compile(r"(warehouse|http|retention|connections)__(.+)")
+_SECTION = re.compile(r"(warehouse|http|worker|retention|notify|connections)__(.+)")
 
 
 class Setting(NamedTuple):
@@ -184,13 +184,14 @@ def _near(name: str) -> str:
 
 def _meant(name: str) -> str | None:
     """Return the variable of ours that was probably meant by an unknown one with a wrong letter or a missing `_`."""
-    for key in sorted(ConnectionSettings.model_fields, key=len, reverse=True):
+    for key in sorted(connection_keys(), key=len, reverse=True):
         if found := re.fullmatch(rf"{PREFIX}CONNECTIONS?_(\w+?)_+{key}", name, re.IGNORECASE):
             return f"{PREFIX}CONNECTIONS__{found[1].strip('_')}__{key}".upper()
     sections: dict[str, type[BaseModel]] = {
         "WAREHOUSE": WarehouseSettings,
         "HTTP": HttpSettings,
         "RETENTION": RetentionSettings,
+        "NOTIFY": NotifySettings,
     }
     keys = {f"{PREFIX}{name}__{key}".upper() for name, section in sections.items() for key in section.model_fields}
     known = {CONFIG, SECRETS_DIR, "ETL_CONNECTIONS__NAME__TOKEN", *keys}

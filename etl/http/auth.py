@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -44,23 +45,38 @@ class Credentials:
         self._headers: dict[str, str] = {}
         self._secrets: list[str] = []
         self._settings: list[str] = []
+        self._provider, self._values, self._connection = provider, values, connection
         for header in provider.headers:
-            given = values.get(header.setting)
-            value = (given if given is None or isinstance(given, str) else given.get_secret_value()) or ""
-            setting = f"connections.{connection}.{header.setting}"
-            if not value.strip():
-                if header.required:
-                    raise UsageError(f"{setting} is missing.", hint=_where(provider, header.setting))
-                continue
-            if not is_credential(value.strip()):
-                raise UsageError(
-                    f"{setting} holds a character that cannot be sent (a space, a line break, or one outside ASCII).",
-                    hint="Copy it again. " + _where(provider, header.setting),
-                )
-            self._headers[header.name] = header.template.format(value=value.strip())
-            self._secrets.append(value.strip().lower())
-            self._settings.append(setting)
-        self.where = _where(provider, provider.headers[0].setting) if provider.headers else ""
+            if (value := self._value(header.setting, required=header.required)) is not None:
+                self._headers[header.name] = header.template.format(value=value)
+        if (login := provider.login) is not None:
+            users = (self._value(setting, required=setting == login.user[-1]) for setting in login.user)
+            user, password = next(one for one in users if one is not None), self._value(login.password, required=True)
+            pair = b64encode(f"{user}:{password}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {pair}"
+            self._secrets.append(pair.lower())
+        sent = provider.sent_settings
+        self.where = _where(provider, "token" if "token" in sent else sent[0]) if sent else ""
+
+    def _value(self, name: str, *, required: bool) -> str | None:
+        """Return a setting's value, and remember that it is sent. Raises UsageError where it is missing or cannot be sent."""
+        given = self._values.get(name)
+        value = ((given if given is None or isinstance(given, str) else given.get_secret_value()) or "").strip()
+        setting = f"connections.{self._connection}.{name}"
+        if not value:
+            if required:
+                raise UsageError(f"{setting} is missing.", hint=_where(self._provider, name))
+            return None
+        login = self._provider.login
+        if not is_credential(value) or (login is not None and name in login.user and ":" in value):
+            raise UsageError(
+                f"{setting} holds a character that cannot be sent (a space, a line break, or one outside ASCII).",
+                hint="Copy it again. " + _where(self._provider, name),
+            )
+        if name not in {one.name for one in self._provider.own if not one.secret}:
+            self._secrets.append(value.lower())
+        self._settings.append(setting)
+        return value
 
     def __repr__(self) -> str:
         return f"Credentials({', '.join(self._settings)})"

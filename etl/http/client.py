@@ -66,6 +66,7 @@ class _Question:
     params: Mapping[str, str]
     read: Callable[[bytes, str], Body]  # the body and its content type
     is_list: bool = False
+    body: JSON = None  # to be sent by POST
 
 
 class Client:
@@ -126,20 +127,23 @@ class Client:
 
     # ── etl.reading.api.Api ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
+    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...], body: JSON = None) -> Answer:
         """Ask for a page; see `etl.reading.api.Api`."""
         return self._ask(
             _Question(
                 path=path,
                 params=params,
-                read=lambda body, kind: read_list(body, records, content_type=kind),
+                read=lambda text, kind: read_list(text, records, content_type=kind),
                 is_list=True,
+                body=body,
             )
         )
 
-    def get_one(self, path: str, record: str | None) -> Answer:
+    def get_one(self, path: str, record: str | None, body: JSON = None) -> Answer:
         """Ask for one object; see `etl.reading.api.Api`."""
-        return self._ask(_Question(path=path, params={}, read=lambda body, kind: read_one(body, record, content_type=kind)))
+        return self._ask(
+            _Question(path=path, params={}, read=lambda text, kind: read_one(text, record, content_type=kind), body=body)
+        )
 
     def check_link(self, url: str) -> None:
         """Raise ForeignLink if a link sent by the provider leads to another host or port. Such links are never followed."""
@@ -184,7 +188,7 @@ class Client:
             with self._lock:
                 self._requests += 1
                 self._retries += again
-            reply = self._exchange.get(question.path, question.params, slot)
+            reply = self._exchange.send(question.path, question.params, slot, body=question.body)
         finally:
             slot.lost()
         return self._understood(reply, question)

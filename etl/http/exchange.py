@@ -22,7 +22,7 @@ from etl.http.limits import Slot
 from etl.http.links import origin
 from etl.http.proxies import proxy_for
 from etl.http.retry import Failed, http_date
-from etl.model import Drift, DriftNote
+from etl.model import JSON, Drift, DriftNote
 
 POOL = httpx.Limits(max_connections=16, max_keepalive_connections=8)
 
@@ -101,14 +101,16 @@ class Exchange:
         """Close all connections."""
         self._http.close()
 
-    def get(self, path: str, params: Mapping[str, str], slot: Slot) -> Reply:
+    def send(self, path: str, params: Mapping[str, str], slot: Slot, *, body: JSON = None) -> Reply:
         """
-        Send one GET and read its response; end the slot as soon as the head of the response is there.
+        Send one GET, or one POST if there is a `body` to send as JSON, and read its response.
+
+        The slot ends as soon as the head of the response is there.
 
         Raises Failed for a failure that may be temporary, ResponseTooLarge, and UsageError if the request cannot be sent at all.
         """
         try:
-            return self._get(path, params, slot)
+            return self._sent(path, params, slot, body)
         except MISUSES as error:
             slot.unsent()
             # Neither chained nor quoted: the text may hold a header.
@@ -123,9 +125,10 @@ class Exchange:
         finally:
             slot.lost()
 
-    def _get(self, path: str, params: Mapping[str, str], slot: Slot) -> Reply:
+    def _sent(self, path: str, params: Mapping[str, str], slot: Slot, content: JSON) -> Reply:
         url = f"{self._base_url}/{path.lstrip('/')}"
-        with self._http.stream("GET", url, params=params or None) as response:
+        method = "GET" if content is None else "POST"
+        with self._http.stream(method, url, params=params or None, json=content) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             date = http_date(headers.get("date", ""))
             slot.answered(headers, date)

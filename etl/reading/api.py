@@ -35,17 +35,23 @@ class Answer:
 class Api(Protocol):
     """One account at one provider. Every request is throttled, retried and checked. Safe to share between threads."""
 
-    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
+    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...], body: JSON = None) -> Answer:
         """
-        Request a page, with its records under the first of the keys `records` that is present (empty: the body is the list).
+        Request a page, by POST if there is a `body` to send as JSON.
+
+        Its records stand under the first of the keys `records` that is present (empty: the body is the list).
 
         Null in place of the list, or a response without content, counts as an empty list. A body without the list is retried like
         an unreadable one. Raises ConnectionFailed and its subclasses, and BudgetSpent.
         """
         ...
 
-    def get_one(self, path: str, record: str | None) -> Answer:
-        """Request one object, under the key `record` (None: the body); the answer's `records` has one element."""
+    def get_one(self, path: str, record: str | None, body: JSON = None) -> Answer:
+        """
+        Request one object, by POST if there is a `body`, under the key `record` (None: the body).
+
+        The answer's `records` has one element.
+        """
         ...
 
     def check_link(self, url: str) -> None:

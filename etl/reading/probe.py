@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from urllib.parse import quote
 
 from etl.coverage import ORIGIN
 from etl.errors import NothingUsable
 from etl.model import AgentRow
-from etl.provider import Agents, Ask
+from etl.provider import CALLS, Agents, Ask
 from etl.reading.api import Answer
 from etl.reading.clocks import Apart
 from etl.reading.orders import way_of
 from etl.reading.source import Source
 from etl.records.identify import identify
+from etl.records.misfit import needed
 
 
 class Probed(NamedTuple):
@@ -34,7 +34,7 @@ def probe(source: Source, *, until: datetime, span: timedelta) -> Probed:
     provider = source.provider
     agents, listing = provider.agents, provider.listing
     if agents is not None:
-        answer = source.api.get_list(agents.path, agents.params(Ask(number=1, size=1)), agents.records)
+        answer = source.api.get_list(source.path(agents.path), agents.params(Ask(number=1, size=1)), agents.records)
         if (agent := _first_agent(source, agents, answer)) is not None:
             _check_calls(source, _newest_call(source, agent))
         total = agents.facts(answer.fields, answer.headers).total
@@ -42,12 +42,12 @@ def probe(source: Source, *, until: datetime, span: timedelta) -> Probed:
         return Probed(counts, Apart.between(answer.date, answer.sent_at))
     way = way_of(provider)
     ask = way.probe(until=until, span=span)
-    answer = source.api.get_list(listing.path, listing.styles[0].params(ask), listing.records)
+    answer = source.listed(stream=CALLS, style=listing.styles[0], ask=ask)
     _check_calls(source, answer)
     total = listing.facts(answer.fields, answer.headers).total
     counts = None if total is None else f"{total:,} {way.probed}"
     if not answer.records and (wide := way.probe(until=until, span=until - ORIGIN)) != ask:
-        whole = source.api.get_list(listing.path, listing.styles[0].params(wide), listing.records)
+        whole = source.listed(stream=CALLS, style=listing.styles[0], ask=wide)
         _check_calls(source, whole)
         total = listing.facts(whole.fields, whole.headers).total
         counts = counts if total is None else f"{counts}, {total:,} before that" if counts else f"{total:,} calls"
@@ -62,16 +62,13 @@ def _check_calls(source: Source, answer: Answer) -> None:
         raise NothingUsable(
             f"the provider lists calls, but what it shows could not become one ({', '.join(sorted(reasons))}).",
             safe="Nothing was stored.",
-            hint=f"A record must be an object with an id in {provider.call_id} and a time in {provider.cursor}, as ISO 8601. "
-            "Check base_url, and ask the provider what has changed.",
+            hint=f"{needed(provider)} Check base_url, and ask the provider what has changed.",
         )
 
 
 def _newest_call(source: Source, agent: AgentRow) -> Answer:
     """Ask for a page of one call in the last style, the one with the fewest wishes, which no provider refuses."""
-    listing = source.provider.listing
-    path = listing.path.format(stream=quote(agent.agent_id, safe=""))
-    return source.api.get_list(path, listing.styles[-1].params(Ask(number=1, size=1)), listing.records)
+    return source.listed(stream=agent.agent_id, style=source.provider.listing.styles[-1], ask=Ask(number=1, size=1))
 
 
 def _first_agent(source: Source, agents: Agents, answer: Answer) -> AgentRow | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
+from types import MappingProxyType
 from urllib.parse import quote
 
 from etl.errors import ConnectionFailed, NotFound, PagingBroken, ProviderRefused
@@ -16,12 +17,16 @@ from etl.reading.api import Answer, Api
 from etl.reading.clocks import Apart, believed, newest_two
 from etl.records.identify import identify, identify_all, is_detail_of
 from etl.records.parse import Unfit, instant
+from etl.records.paths import cut_out
 
 RELOOK = timedelta(days=7)
 """How long findings about paging and order are trusted before they are made again."""
 
 SURELY_ONE_PAGE = 2
 """A list of at most this many calls cannot be a page that was cut short."""
+
+TOKENS = 10_000
+"""The maximum number of tokens kept of a list; a walk steps back by less."""
 
 AGENT_PAGES = 1000
 """More pages of agents than any account has; beyond them the list is taken to be endless."""
@@ -97,11 +102,12 @@ class Capabilities:
 
 
 class Source:
-    """One account at one provider."""
+    """One account at one provider. `own` are its settings that stand in paths, by their names."""
 
-    def __init__(self, provider: Provider, api: Api) -> None:
+    def __init__(self, provider: Provider, api: Api, own: Mapping[str, str] = MappingProxyType({})) -> None:
         self.provider = provider
         self.api = api
+        self._own = own
         self._form = 0  # the form of id that worked last, which is likely to work for the next call too
         self._departures: Counter[DriftNote] = Counter()
         self._noting = Lock()  # several threads request details
@@ -122,14 +128,25 @@ class Source:
                 self._departures.update(answer.departures)
         return answer
 
+    def path(self, template: str, **parts: str) -> str:
+        """Return a path of the form with these parts and the account's settings in their places, quoted."""
+        return template.format(**{name: quote(part, safe="") for name, part in {**self._own, **parts}.items()})
+
+    def listed(self, *, stream: str, style: Style, ask: Ask, also: Mapping[str, str] = MappingProxyType({})) -> Answer:
+        """Return the answer to one request for a stream's list; `also` are further parameters."""
+        listing = self.provider.listing
+        body = style.body(ask) if style.body is not None else None
+        return self.api.get_list(self.path(listing.path, stream=stream), {**style.params(ask), **also}, listing.records, body)
+
     def page(self, *, stream: str, style: Style, ask: Ask) -> Page:
         """Request one page of a stream's calls."""
-        listing = self.provider.listing
-        answer = self._noted(self.api.get_list(_path(listing.path, stream=stream), style.params(ask), listing.records))
-        facts = listing.facts(answer.fields, answer.headers)
+        answer = self._noted(self.listed(stream=stream, style=style, ask=ask))
+        facts = self.provider.listing.facts(answer.fields, answer.headers)
         if facts.next_link is not None:
             self.api.check_link(facts.next_link)
-        records = identify_all(self.provider, answer.records, cleaned=answer.cleaned)
+        records = identify_all(self.provider, self._stripped(answer.records), cleaned=answer.cleaned)
+        if style.by_token:
+            facts = _led_on(facts, style, records)
         self._compare_clocks(stream, answer, newest_two(record.cursor for record in records if record.cursor is not None))
         return Page(
             records=records,
@@ -138,6 +155,11 @@ class Source:
             sent_at=answer.sent_at,
             stated=answer.stated,
         )
+
+    def _stripped(self, texts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return records without what must never be stored."""
+        paths = self.provider.never_stored
+        return tuple([cut_out(paths, text) for text in texts]) if paths else texts
 
     def _compare_clocks(self, stream: str, answer: Answer, newest: tuple[datetime, ...]) -> None:
         """Take note of the provider's clock as far as it can be trusted, and of how it differs from ours."""
@@ -162,11 +184,12 @@ class Source:
         absent: NotFound | None = None
         for form in (*forms[turn:], *forms[:turn]):
             try:
-                answer = self._noted(self.api.get_one(_path(detail.path, stream=stream, call=form), detail.record))
+                path, body = self.path(detail.path, stream=stream, call=form), detail.body(form) if detail.body else None
+                answer = self._noted(self.api.get_one(path, detail.record, body))
             except NotFound as refusal:
                 absent = refusal
                 continue
-            record = identify(self.provider, answer.records[0], cleaned=0 in answer.cleaned)
+            record = identify(self.provider, self._stripped(answer.records)[0], cleaned=0 in answer.cleaned)
             if is_detail_of(self.provider, record, call_id):
                 self._form = forms.index(form)
                 return record, answer.sent_at
@@ -175,14 +198,13 @@ class Source:
     def total(self, *, stream: str, params: Mapping[str, str]) -> int | None:
         """Return the provider's total for a stream's list with the filter `params`."""
         listing = self.provider.listing
-        asked = {**listing.styles[-1].params(Ask(number=1, size=1)), **params}
-        answer = self.api.get_list(_path(listing.path, stream=stream), asked, listing.records)
+        answer = self.listed(stream=stream, style=listing.styles[-1], ask=Ask(number=1, size=1), also=params)
         self._compare_clocks(stream, answer, ())
         return listing.facts(answer.fields, answer.headers).total
 
     def tally(self, tally: Tally, **parts: str) -> Mapping[str, int] | None:
         """Request a provider's counts; None if the answer has an unexpected shape."""
-        answer = self.api.get_one(tally.query.format(**parts), None)
+        answer = self.api.get_one(self.path(tally.query, **parts), None)
         return tally.read(identify(self.provider, answer.records[0], cleaned=False).value)
 
     def agents(self) -> tuple[AgentRow, ...]:
@@ -193,7 +215,7 @@ class Source:
         found: dict[str, AgentRow] = {}
         for number in range(1, AGENT_PAGES):
             params = agents.params(Ask(number=number, size=agents.page_size))
-            answer = self._noted(self.api.get_list(agents.path, params, agents.records))
+            answer = self._noted(self.api.get_list(self.path(agents.path), params, agents.records))
             facts = agents.facts(answer.fields, answer.headers)
             listed = [agents.agent(identify(self.provider, text, cleaned=False).value) for text in answer.records]
             fresh = {agent.agent_id: agent for agent in listed if agent is not None and agent.agent_id not in found}
@@ -211,6 +233,9 @@ class Pager:
     """
     Requests the pages of one stream in the first way that works: styles in their order, page sizes from the largest.
 
+    Where pages are asked for by tokens, it keeps those that it was told, and reads on from the nearest page before the one asked
+    for: to land on a page far down costs a request for each page above it, of which nothing is handed on.
+
     A way that is refused with 400 or 422 before it served any page is replaced by the next one. `give_up_style` does the same
     for a way whose answers are wrong (the page number is ignored, or the order is not kept).
     """
@@ -218,6 +243,8 @@ class Pager:
     def __init__(self, source: Source, *, stream: str, found: Capabilities, per_page: int | None) -> None:
         listing = source.provider.listing
         self._ask_page: Callable[[Style, Ask], Page] = lambda style, ask: source.page(stream=stream, style=style, ask=ask)
+        self._trail: tuple[object, ...] = ()  # which list the tokens lead through
+        self._after: dict[int, str | None] = {}  # what leads to each page, by its number
         self._styles = self._all_styles = _from(listing.styles, found.style)
         self._all_sizes = (per_page,) if per_page else listing.page_sizes
         self._sizes = _sizes(self._all_sizes, found.size)
@@ -239,6 +266,8 @@ class Pager:
         does not page at all, or not so deep. So the end of the list is requested again with a smaller page size, where it must
         stand on a page that is not full.
         """
+        if self._styles[0].by_token:
+            return False
         reached = (number - 2) * size + len(last.records)
         if reached <= SURELY_ONE_PAGE < self.size:
             return True
@@ -264,7 +293,7 @@ class Pager:
         """Request page `number`. Raises ProviderRefused if no way is left."""
         while True:
             try:
-                page = self._ask_page(self._styles[0], Ask(number=number, size=self.size, since=since, until=until))
+                page = self._asked(self._styles[0], Ask(number=number, size=self.size, since=since, until=until))
             except ProviderRefused as refusal:
                 if self._accepted or refusal.status not in (400, 422) or not self._step_down():
                     raise
@@ -278,6 +307,30 @@ class Pager:
                     checked_at=self.found.checked_at or page.sent_at,
                 )
             return page
+
+    def _asked(self, style: Style, ask: Ask) -> Page:
+        """Request a page: by its number, or by what the pages before it say."""
+        if not style.by_token:
+            return self._ask_page(style, ask)
+        trail = (style.name, ask.size, ask.since, ask.until)
+        if ask.number == 1 or trail != self._trail:
+            self._trail, self._after = trail, {1: None}
+        at = max(number for number in self._after if number <= ask.number)
+        while True:
+            page = self._ask_page(style, replace(ask, number=at, after=self._after[at]))
+            if at == ask.number:
+                if page.facts.after is not None:
+                    self._keep(at + 1, page.facts.after)
+                return page
+            if page.facts.after is None:  # the list ends above the page that was asked for
+                return replace(page, records=(), facts=PageFacts(total=page.facts.total, size=page.facts.size, more=False))
+            self._keep(at + 1, page.facts.after)
+            at += 1
+
+    def _keep(self, number: int, token: str) -> None:
+        self._after[number] = token
+        if len(self._after) > TOKENS:
+            del self._after[min(self._after.keys() - {1})]
 
     def give_up_style(self) -> bool:
         """Switch to the next style; if there is none, return to the first that is not refused, and return False."""
@@ -306,8 +359,14 @@ class Pager:
         return False
 
 
-def _path(template: str, **parts: str) -> str:
-    return template.format(**{name: quote(part, safe="") for name, part in parts.items()})
+def _led_on(facts: PageFacts, style: Style, records: tuple[Record, ...]) -> PageFacts:
+    """Return what a page of tokens says of itself, with what leads on from its last record if that does."""
+    after = facts.after
+    if style.last is not None and records and isinstance(records[-1].value, dict):
+        found = records[-1].value.get(style.last)
+        after = None if found is None else str(found)
+    more = facts.more if facts.more is not None or style.last is not None else after is not None
+    return replace(facts, after=after, more=more)
 
 
 def _from(styles: tuple[Style, ...], name: str | None) -> tuple[Style, ...]:

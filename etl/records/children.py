@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from etl import json_text
 from etl.model import JSON, Context, Drift, DriftNote, EventRow, ParticipantRow
-from etl.records.compiled import ChildrenPlan, Row, fill, note_unknown, type_name
+from etl.records.compiled import ChildrenPlan, Row, fill, note_unknown
 from etl.records.parse import LARGEST, Unfit, identifier
+from etl.records.reach import type_name
 
 _JOINED, _LEFT, _STAYED = (ParticipantRow._fields.index(name) for name in ("joined_at", "left_at", "duration_seconds"))
 _POSITION, _DATA = EventRow._fields.index("position"), EventRow._fields.index("data")  # a message has its position there too

@@ -18,10 +18,14 @@ import msgspec
 
 from etl import json_text
 from etl.model import JSON, OPEN_STATUSES, CallRow, Context, ParticipantRow, Record, Status
-from etl.provider import Provider
+from etl.provider import Keys, Provider, When
 from etl.records import parse
-from etl.records.compiled import ChildrenPlan, Column, Plan, Shape, list_decoder, plan_of
+from etl.records.asking import dues
+from etl.records.compiled import ChildrenPlan, Column, Plan, Shape, plan_of
+from etl.records.reach import paths_of
 from etl.records.rows import Bulk, Columns, Same, where_given
+from etl.records.skim import list_decoder
+from etl.records.statuses import status_of
 
 Known = Mapping[tuple[str, Callable[[JSON], object]], Sequence[JSON]]
 """Columns that were read already, by key and parser."""
@@ -85,7 +89,7 @@ def _bulk(
     }
     if detail_due_at is not None:
         calls["detail_due_at"] = Same(detail_due_at)
-    fields = _fields(plan.fields, CallRow._fields, form, found, {(provider.cursor, parse.instant): cursors})
+    fields = _fields(plan.fields, CallRow._fields, form, found, {(plan.cursor.key, plan.cursor.read): cursors})
     if any(_before(fields.get("ended_at", ()), fields.get("started_at", ()))):
         raise Odd
     instants = [fields[name] for name in ("created_at", "started_at", "ended_at") if name in fields]
@@ -107,10 +111,11 @@ def _bulk(
         raise Odd
     open_ids: frozenset[str] = frozenset()
     if provider.status is not None:
-        words = form.values(found, (provider.status,))
-        unified = {word: parse.status(word, plan.words).value for word in set(words)}
-        fields |= {"status": [unified[word] for word in words], "provider_status": words}
-        open_ids = frozenset(call_id for call_id, word in zip(ids, words, strict=True) if unified[word] in OPEN_STATUSES)
+        statuses, words = _statuses(plan, form, found)
+        fields |= {"status": statuses, "provider_status": words}
+        open_ids = frozenset(call_id for call_id, status in zip(ids, statuses, strict=True) if status in OPEN_STATUSES)
+        if detail_due_at is not None and provider.detail is not None and provider.detail.when is not When.ALWAYS:
+            calls["detail_due_at"] = dues(provider, statuses, records, detail_due_at)
     participants = _participants(plan.participants, form, context, ids, found) if plan.participants else None
     return Bulk(
         calls=calls | fields,
@@ -131,12 +136,35 @@ def _fields(
         before = made.get(name)
         if before is None:
             known = read.get((field.key, field.parse))
-            made[name] = known or _parsed(field.parse, form.values(found, field.path or (field.key,)))
+            made[name] = known or _parsed(field.parse, _given(field.keys, form, found))
         else:  # not even looked at where there is a value already
-            given = form.values(found, field.path or (field.key,))
+            given = _given(field.keys, form, found)
             left = [None if one is not None else other for one, other in zip(before, given, strict=True)]
             made[name] = _first_of(before, _parsed(field.parse, left))
     return made
+
+
+def _statuses(plan: Plan, form: Form, found: Sequence[Any]) -> tuple[list[str], list[JSON]]:
+    """Return each record's unified status, and its provider's word. Raises Odd or Unfit where one is not known."""
+    keys = plan.provider.status or ""
+    given = _given(keys, form, found)
+    if plan.provider.words is None and isinstance(keys, str):
+        unified = {word: parse.status(word, plan.words).value for word in set(given)}
+        return [unified[word] for word in given], given
+    told = [status_of(plan, values) for values in given]
+    if any(note is not None for _, _, note in told):
+        raise Odd
+    return [status for status, _, _ in told], [word for _, word, _ in told]
+
+
+def _given(keys: Keys, form: Form, found: Sequence[Any]) -> list[JSON]:
+    """Return what a parser is given of each object under these keys, None where that is null."""
+    paths = paths_of(keys)
+    if isinstance(keys, str):
+        return form.values(found, paths[0])
+    nothing = (None,) * len(paths)
+    together = zip(*(form.values(found, path) for path in paths), strict=True)
+    return [None if values == nothing else values for values in together]
 
 
 def _attributes(provider: Provider, form: Form, found: Sequence[Any]) -> list[str | None]:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
 
-import msgspec
-
-from etl import json_text
 from etl.model import JSON, CallRow, Drift, DriftNote, EventRow, MessageRow, ParticipantRow, Status
-from etl.provider import Children, Field, Provider
+from etl.provider import Children, Field, Keys, Provider, all_of
 from etl.records import parse
 from etl.records.parse import Unfit
+from etl.records.paths import Tree, tree_of
+from etl.records.reach import Reach, is_plain, paths_of, reached_type, reacher, shown, type_name
+from etl.records.skim import Mark, Skim, mark_of, skim_of
 
 ROOT = "$"
 """The path of a note about the record as a whole."""
 
 NOTES = 100
 """The maximum number of distinct notes per call: an object used as a dictionary must not fill the warehouse with notes."""
-
-TOGETHER = 64
-"""
-How many texts are decoded together: enough to make the cost of the call negligible, few enough that the memory for their copy is
-reused instead of requested from the system each time, and that other threads need not wait for long.
-"""
 
 CALL = {name: place for place, name in enumerate(CallRow._fields)}
 """The place of each column in a `CallRow`."""
@@ -40,24 +34,14 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}")
 _DIGITS = re.compile(r"\d{4}")
 
 
-class Skim(NamedTuple):
-    """
-    Decoders that read only a call's id and cursor from its record's text: `one` of one record, `many` of several at once.
-
-    Both raise msgspec.MsgspecError and RecursionError; `many` also raises ValueError if a text is not exactly one JSON value.
-    """
-
-    one: Callable[[bytes], tuple[JSON, JSON]]
-    many: Callable[[Sequence[bytes]], tuple[list[JSON], list[JSON]]]
-
-
 class Column(NamedTuple):
-    """One column of a row: its index, the key (or path of keys) it comes from, and its parser."""
+    """One column of a row: its index, the key (or keys) it comes from, and its parser."""
 
     place: int
-    key: str
-    path: tuple[str, ...]  # empty where the key alone leads to the value
+    key: str  # of several keys a list of them, as notes show it
+    reach: Reach | None  # None where the key alone leads to the value
     parse: Callable[[JSON], object]
+    keys: Keys
 
 
 class Shape(NamedTuple):
@@ -84,9 +68,13 @@ class Plan(NamedTuple):
 
     provider: Provider
     skim: Skim
+    call_id: Mark[str]
+    cursor: Mark[datetime]
     fields: tuple[Column, ...]
     shape: Shape
+    status: Reach | None  # None where the key alone leads to the provider's word, or nothing does
     words: dict[str, Status]
+    volatile: Tree | None  # None where no volatile key is a path
     end_path: str
     by_agent: bool
     has_attributes: bool
@@ -107,18 +95,24 @@ def plan_of(provider: Provider) -> Plan:
 
 
 def _made_plan(provider: Provider) -> Plan:
-    keys = [provider.call_id, provider.cursor, *(field.key for field in provider.fields), *provider.attributes, *provider.ignored]
-    keys += [key for key in (provider.status, provider.organization, provider.attributes_object) if key is not None]
+    keys = [*all_of(provider.call_id), *all_of(provider.cursor), *(key for field in provider.fields for key in all_of(field.key))]
+    keys += [*provider.attributes, *provider.ignored]
+    keys += all_of(provider.status or ())
+    keys += [key for key in (provider.organization, provider.attributes_object) if key is not None]
     keys += provider.volatile
     keys += provider.late_parts
     keys += [inside.key for inside in (provider.participants, provider.messages, provider.events) if inside is not None]
     return Plan(
         provider=provider,
-        skim=_skim(provider),
+        skim=skim_of(provider),
+        call_id=mark_of(provider.call_id, provider.read_id or parse.identifier),
+        cursor=mark_of(provider.cursor, provider.read_cursor or parse.instant),
         fields=_columns(provider.fields, CALL),
         shape=_shape(keys),
+        status=None if provider.status is None or is_plain(provider.status) else reacher(provider.status),
+        volatile=tree_of(provider.volatile) if any("." in key for key in provider.volatile) else None,
         words={parse.unified_word(word): status for word, status in provider.statuses.items()},
-        end_path=next((field.key for field in provider.fields if field.column == "ended_at"), ROOT),
+        end_path=next((shown(field.key) for field in provider.fields if field.column == "ended_at"), ROOT),
         by_agent=provider.agents is not None,
         has_attributes=bool(provider.attributes or provider.attributes_object),
         participants=_children_plan(provider.participants, ParticipantRow, provider.ignored),
@@ -127,46 +121,11 @@ def _made_plan(provider: Provider) -> Plan:
     )
 
 
-def _skim(provider: Provider) -> Skim:
-    keys = list(dict.fromkeys((provider.call_id, provider.cursor)))
-    names = [f"_{place}" for place in range(len(keys))]
-    skimmed = msgspec.defstruct(
-        "Skimmed", [(name, Any, None) for name in names], rename=dict(zip(names, keys, strict=True)), gc=False
-    )
-    first, last = attrgetter(names[0]), attrgetter(names[-1])
-    decode, decode_all, both = msgspec.json.Decoder(skimmed).decode, list_decoder(skimmed), attrgetter(names[0], names[-1])
-
-    def many(texts: Sequence[bytes]) -> tuple[list[JSON], list[JSON]]:
-        found = decode_all(texts)
-        return list(map(first, found)), list(map(last, found))
-
-    return Skim(one=lambda text: both(decode(text)), many=many)
-
-
-def list_decoder(kind: type[Any]) -> Callable[[Sequence[bytes]], list[Any]]:
-    """
-    Return a decoder of many texts, each one JSON value of `kind`. It decodes `TOGETHER` at a time, twice as fast as one by one.
-
-    It raises msgspec.MsgspecError and RecursionError, and ValueError if a text is not exactly one value.
-    """
-    decode = msgspec.json.Decoder(list.__class_getitem__(kind), float_hook=json_text.number).decode
-
-    def decode_all(texts: Sequence[bytes]) -> list[Any]:
-        found: list[Any] = []
-        for start in range(0, len(texts), TOGETHER):
-            found += decode(b"[" + b",".join(texts[start : start + TOGETHER]) + b"]")
-        if len(found) != len(texts):
-            raise ValueError("a text that is not exactly one value")
-        return found
-
-    return decode_all
-
-
 def _children_plan(children: Children | None, row: type[Row], ignored: Iterable[str]) -> ChildrenPlan[Row] | None:
     if children is None:
         return None
     prefix = f"{children.key}[]."
-    keys = [children.id_key, *(field.key for field in children.fields)]
+    keys = [children.id_key, *(key for field in children.fields for key in all_of(field.key))]
     keys += [key.removeprefix(prefix) for key in ignored if key.startswith(prefix)]
     places = {name: place for place, name in enumerate(row._fields)}
     return ChildrenPlan(
@@ -182,7 +141,13 @@ def _children_plan(children: Children | None, row: type[Row], ignored: Iterable[
 
 def _columns(fields: Iterable[Field], places: dict[str, int]) -> tuple[Column, ...]:
     return tuple(
-        Column(places[field.column], field.key, tuple(field.key.split(".")) if "." in field.key else (), field.parse)
+        Column(
+            place=places[field.column],
+            key=shown(field.key),
+            reach=None if is_plain(field.key) else reacher(field.key),
+            parse=field.parse,
+            keys=field.key,
+        )
         for field in fields
     )
 
@@ -198,34 +163,14 @@ def _shape(keys: Iterable[str]) -> Shape:
 
 def fill(columns: tuple[Column, ...], row: list[JSON], value: JSON, earlier: JSON, notes: list[DriftNote], prefix: str) -> None:
     """Set the columns found in `value`; if several keys lead to one column, the first with a usable value counts."""
-    for place, key, path, parser in columns:
+    for place, key, reach, parser, keys in columns:
         try:
-            given = _reached(path, value, earlier) if path else value.get(key)
+            given = reach(value, earlier) if reach is not None else value.get(key)
             if given is not None and row[place] is None:
                 row[place] = parser(given)
         except Unfit as unfit:
-            found = _reached_type(path or (key,), value)
+            found = ", ".join(reached_type(path, value) for path in paths_of(keys))
             notes.append(DriftNote(prefix + key, unfit.kind, found))
-
-
-def _reached(path: tuple[str, ...], value: JSON, earlier: JSON) -> JSON:
-    """Return what stands at `path`, taken from the `earlier` record if the later has nothing there. Raises Unfit."""
-    inner = value
-    for key in path:
-        if inner is None:
-            break
-        if not isinstance(inner, dict):
-            raise Unfit(Drift.WRONG_TYPE)
-        inner = inner.get(key)
-    return _reached(path, earlier, None) if inner is None and earlier is not None else inner
-
-
-def _reached_type(path: tuple[str, ...], value: JSON) -> str:
-    for key in path:
-        if not isinstance(value, dict):
-            break
-        value = value.get(key)
-    return type_name(value)
 
 
 def note_unknown(shape: Shape, value: JSON, notes: list[DriftNote], prefix: str) -> None:
@@ -238,14 +183,3 @@ def note_unknown(shape: Shape, value: JSON, notes: list[DriftNote], prefix: str)
         inner = value.get(key)
         if isinstance(inner, dict) and (below.below or not inner.keys() <= below.known):
             note_unknown(below, inner, notes, f"{prefix}{key}.")
-
-
-def type_name(value: JSON) -> str:
-    """Return JSON's name of the value's type: the only thing that a note says about it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, float):
-        return "number"
-    return {str: "string", int: "number", dict: "object", list: "array"}[type(value)]

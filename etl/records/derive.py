@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
 from etl import json_text
-from etl.model import JSON, CallRow, Context, Derived, Drift, DriftNote, Record, Status
+from etl.model import JSON, CallRow, Context, Derived, Drift, DriftNote, Record
 from etl.provider import Provider
-from etl.records import parse
 from etl.records.children import children
-from etl.records.compiled import BLANK, CALL, NOTES, ROOT, Plan, fill, note_unknown, plan_of, type_name
-from etl.records.parse import Unfit
+from etl.records.compiled import BLANK, CALL, NOTES, ROOT, fill, note_unknown, plan_of
+from etl.records.reach import type_name
+from etl.records.statuses import status_in
 
-_ANSWERED = (Status.COMPLETED, Status.VOICEMAIL)
-_STATUS_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,63}")
-_DIGITS = re.compile(r"\d{4}")  # what a phone number has, and a word has not
 _STATUS, _PROVIDER_STATUS = CALL["status"], CALL["provider_status"]
 _CREATED, _STARTED, _ENDED = CALL["created_at"], CALL["started_at"], CALL["ended_at"]
 _AGENT, _COST, _CURRENCY, _TEST, _ATTRIBUTES, _RAW, _PARENT = (
@@ -63,7 +59,9 @@ def derive(
     row = BLANK.copy()
     fill(plan.fields, row, merged, earlier, notes, "")
     note_unknown(plan.shape, merged, notes, "")
-    _status(plan, row, merged, notes)
+    row[_STATUS], row[_PROVIDER_STATUS], unknown = status_in(plan, merged, earlier)
+    if unknown is not None:
+        notes.append(unknown)
     if plan.by_agent and row[_AGENT] is None:
         row[_AGENT] = context.stream
     started_at, ended_at = row[_STARTED], row[_ENDED]
@@ -103,33 +101,6 @@ def derive(
     drift = tuple(dict.fromkeys(notes))[:NOTES] if notes else ()
     # As `_make` does, but faster (no call, no length check): every call of a backfill passes here.
     return tuple.__new__(Derived, (tuple.__new__(CallRow, row), participants, drift, messages, events))
-
-
-def late_parts_missing(provider: Provider, status: str, merged: JSON) -> bool:
-    """
-    Whether parts of an ended call may still arrive, judging by its unified status and its decoded detail.
-
-    That is so only for calls in which somebody may have spoken: completed ones and voicemail. A text or an address has arrived
-    once it is not empty. A list may still grow, and no record says that it is whole, so it always counts as missing.
-    """
-    if status not in _ANSWERED:
-        return False
-    return any(not (part := merged.get(key)) or isinstance(part, list) for key in provider.late_parts)
-
-
-def _status(plan: Plan, row: list[JSON], merged: JSON, notes: list[DriftNote]) -> None:
-    key = plan.provider.status
-    if key is None:
-        row[_STATUS] = "completed"
-        return
-    word = merged.get(key)
-    try:
-        row[_STATUS] = parse.status(word, plan.words).value
-    except Unfit as unfit:
-        row[_STATUS] = Status.UNKNOWN.value
-        plain = isinstance(word, str) and _STATUS_WORD.fullmatch(word) and not _DIGITS.search(word)
-        notes.append(DriftNote(key, unfit.kind, word if plain else type_name(word)))
-    row[_PROVIDER_STATUS] = word if isinstance(word, str) else None
 
 
 def _attributes(provider: Provider, merged: JSON, notes: list[DriftNote]) -> str | None:

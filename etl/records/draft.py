@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from etl.model import OPEN_STATUSES, Context, Derived, Record
-from etl.provider import Provider
+from etl.provider import Provider, When
+from etl.records.asking import due_where_worth
 from etl.records.columns import in_bulk
 from etl.records.derive import derive
 from etl.records.rows import NOTHING, Draft
@@ -39,4 +40,7 @@ def derive_each(
     provider: Provider, context: Context, records: Sequence[Record], *, observed_at: datetime, due_at: datetime | None
 ) -> list[Derived]:
     """Derive records of calls that are not held, one by one."""
-    return [derive(provider, context, record, observed_at=observed_at, detail_due_at=due_at) for record in records]
+    entries = [derive(provider, context, record, observed_at=observed_at, detail_due_at=due_at) for record in records]
+    if provider.detail is None or provider.detail.when is When.ALWAYS:
+        return entries
+    return [due_where_worth(provider, entry, record) for entry, record in zip(entries, records, strict=True)]

@@ -13,9 +13,10 @@ import msgspec
 from etl.json_text import decoded
 from etl.model import JSON, LATER, Drift, Record, Rejection
 from etl.provider import Provider
-from etl.records import parse
 from etl.records.compiled import plan_of
 from etl.records.parse import Unfit
+from etl.records.paths import without
+from etl.records.skim import Found, Mark
 
 
 def identify(provider: Provider, text: bytes, *, cleaned: bool) -> Record:
@@ -27,23 +28,24 @@ def identify(provider: Provider, text: bytes, *, cleaned: bool) -> Record:
     """
     digest = blake2b(text, digest_size=16).digest()
     value: JSON = LATER
+    plan = plan_of(provider)
     try:
-        given, placed = plan_of(provider).skim.one(text)
-    except (msgspec.MsgspecError, RecursionError):
+        given, placed = plan.skim.one(text)
+    except (msgspec.MsgspecError, RecursionError, Unfit):
         value = decoded(text)
         if not isinstance(value, dict):
             return Record(None, None, Rejection.NOT_AN_OBJECT, text, value, digest, cleaned)
-        given, placed = value.get(provider.call_id), value.get(provider.cursor)
+        given, placed = _standing(plan.call_id, value), _standing(plan.cursor, value)
     call_id = cursor = rejection = None
     try:
-        call_id = parse.identifier(given)
+        call_id = None if given is None else plan.call_id.read(given)
         if call_id is None or not call_id.strip():
             call_id, rejection = None, Rejection.MISSING_ID
     except Unfit as unfit:
         rejection = Rejection.ID_TOO_LONG if unfit.kind is Drift.OUT_OF_RANGE else Rejection.MISSING_ID
         call_id = given if rejection is Rejection.ID_TOO_LONG and isinstance(given, str) else None
     try:
-        cursor = parse.instant(placed)
+        cursor = None if placed is None else plan.cursor.read(placed)
     except Unfit:
         cursor = None
     if rejection is None and cursor is None:
@@ -59,10 +61,11 @@ def identify_all(provider: Provider, texts: Sequence[bytes], *, cleaned: Collect
 
     If every record has a plain id and cursor, all are decoded together: one by one, a page took twice as long.
     """
+    plan = plan_of(provider)
     try:
-        given, placed = plan_of(provider).skim.many(texts)
-        call_ids, cursors = parse.identifiers(given), parse.instants(placed)
-        plain = all(map(str.strip, call_ids))  # type: ignore[arg-type]  # None is a TypeError
+        given, placed = plan.skim.many(texts)
+        call_ids, cursors = plan.call_id.read_all(given), plan.cursor.read_all(placed)
+        plain = all(map(str.strip, call_ids)) and all(cursors)  # type: ignore[arg-type]  # None is a TypeError
     except (msgspec.MsgspecError, RecursionError, ValueError, TypeError):
         plain = False
     if not plain or cleaned:
@@ -70,6 +73,14 @@ def identify_all(provider: Provider, texts: Sequence[bytes], *, cleaned: Collect
     digests = [blake2b(text, digest_size=16).digest() for text in texts]
     rows = zip(call_ids, cursors, repeat(None), texts, repeat(LATER), digests, repeat(False))
     return tuple(map(partial(tuple.__new__, Record), rows))
+
+
+def _standing(mark: Mark[Found], value: JSON) -> JSON:
+    """Return what a record's id or cursor is read from; None also where the path to it leads through what is no object."""
+    try:
+        return mark.reach(value, None)
+    except Unfit:
+        return None
 
 
 def as_reject(provider: Provider, record: Record) -> Record:
@@ -80,9 +91,10 @@ def as_reject(provider: Provider, record: Record) -> Record:
     every run.
     """
     held = record.value
-    if not isinstance(held, dict) or provider.volatile.isdisjoint(held):
+    tree = plan_of(provider).volatile
+    if not isinstance(held, dict) or (tree is None and provider.volatile.isdisjoint(held)):
         return record
-    steady = {key: value for key, value in held.items() if key not in provider.volatile}
+    steady = {key: value for key, value in held.items() if key not in provider.volatile} if tree is None else without(held, tree)
     try:
         text = json.dumps(steady, sort_keys=True, default=_as_text).encode("utf-8", "surrogatepass")
     except (RecursionError, ValueError):

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from etl.json_text import decoded
 from etl.model import JSON, Rejection
-from etl.provider import Provider
+from etl.provider import Keys, Provider, all_of
+from etl.records import parse
 from etl.records.parse import ID_BYTES
+from etl.records.values import WRITTEN
 
 SHOWN = 32
 """The maximum number of characters of a text whose pattern is shown."""
@@ -28,7 +30,7 @@ def misfit(provider: Provider, text: bytes, reason: str) -> Misfit:
     if reason == Rejection.NOT_AN_OBJECT:
         return Misfit(shape(record) if record is not None else f"{len(text):,} bytes that are no JSON object", "an object")
     if reason == Rejection.BAD_CURSOR:
-        return Misfit(_at(provider.cursor, record), "a date and time in ISO 8601, such as 2026-03-01T12:00:00Z")
+        return Misfit(_at(provider.cursor, record), _written(provider))
     if reason == Rejection.MISSING_ID:
         return Misfit(_at(provider.call_id, record), "a text that is not blank, or a whole number")
     if reason == Rejection.ID_TOO_LONG:
@@ -38,10 +40,28 @@ def misfit(provider: Provider, text: bytes, reason: str) -> Misfit:
     return Misfit("a value that the database cannot hold", "numbers, texts and depths within the database's limits")
 
 
-def _at(key: str, record: JSON) -> str:
-    if not isinstance(record, dict) or key not in record:
-        return f"no key {key}"
-    return f"{key}: {shape(record[key])}"
+def needed(provider: Provider) -> str:
+    """Return the sentence that says what a record needs to become a call."""
+    call_id, cursor = (" or ".join(all_of(keys)) for keys in (provider.call_id, provider.cursor))
+    written = "ISO 8601" if provider.read_cursor is None else _written(provider)
+    return f"A record must be an object with an id in {call_id} and a time in {cursor}, as {written}."
+
+
+def _written(provider: Provider) -> str:
+    return WRITTEN.get(provider.read_cursor or parse.instant, "an instant as the provider documents it")
+
+
+def _at(keys: Keys, record: JSON) -> str:
+    return "; ".join(_at_path(key, record) for key in all_of(keys))
+
+
+def _at_path(key: str, record: JSON) -> str:
+    value = record
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return f"no key {key}"
+        value = value[part]
+    return f"{key}: {shape(value)}"
 
 
 def shape(value: JSON) -> str:

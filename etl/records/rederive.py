@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from etl.model import OPEN_STATUSES, CallRow, Context, Derived, DriftNote, Record
-from etl.provider import Provider
+from etl.provider import Provider, all_of
+from etl.records.asking import due_where_worth
 from etl.records.columns import in_bulk
 from etl.records.content import same_content
 from etl.records.derive import derive
@@ -118,7 +119,7 @@ def relisted(
 ) -> Derived:
     """Derive a held call from a list record that says something else, or stands in another stream, and from its own detail."""
     detail = own_detail(provider, record.call_id or "", held.detail)
-    return derive(
+    entry = derive(
         provider,
         context,
         record,
@@ -128,6 +129,7 @@ def relisted(
         detail_due_at=due_at,
         last_changed_at=observed_at,
     )
+    return due_where_worth(provider, entry, record, detail)
 
 
 def _seen_again(
@@ -153,7 +155,7 @@ def _seen_again(
         detail_observed_at=asked_at,
         last_changed_at=observed_at,
     )
-    volatile = {field.column for field in provider.fields if field.key in provider.volatile}
+    volatile = {field.column for field in provider.fields if not provider.volatile.isdisjoint(all_of(field.key))}
     if _same_children(was, entry) and volatile.issuperset(differing_columns(was.call, entry.call)):
         return None
     reopened = entry.call.status in OPEN_STATUSES and held.detail_due_at is None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from etl.provider import Provider
@@ -27,6 +28,7 @@ class Account:
     currency: str = "USD"
     details: bool = True
     max_open_age: timedelta = timedelta(days=7)
+    own: Mapping[str, str] = field(default_factory=dict)  # the provider's own settings that are no secrets, for its paths
 
     def believes_deleted(self, number: int, *, of: int) -> bool:
         """Whether it is plausible that `number` of `of` held calls were deleted; more than that looks like an outage."""

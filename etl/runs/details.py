@@ -19,7 +19,7 @@ from typing import NamedTuple
 from etl.errors import FORBIDDEN, AuthenticationFailed, BudgetSpent, ConnectionFailed, EtlError, Interrupted, NotFound
 from etl.model import JSON, OPEN_STATUSES, Derived, Record, Rejection
 from etl.printable import number_of
-from etl.records.derive import late_parts_missing
+from etl.records.asking import is_worth_asking, late_parts_missing
 from etl.runs.context import Task
 from etl.runs.failing import DAILY, log_failed, note_failed, tell_failing
 from etl.runs.gone import judge_absent
@@ -177,7 +177,9 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
                 return now + DAILY
             return now + timedelta(seconds=1)
         settles = (call.ended_at or call.cursor_at) + task.account.lookback
-        missing = task.account.details and late_parts_missing(task.account.provider, call.status, value)
+        provider = task.account.provider
+        missing = task.account.details and late_parts_missing(provider, call.status, value)
+        missing = missing and is_worth_asking(provider, call.status, value)
         return now + timedelta(seconds=1) if missing and now < settles else None
 
     def load(page: PageTransaction, counters: Counters) -> None:

@@ -178,7 +178,8 @@ class RunWarehouse(RunRegister, Protocol):
         """
         Make the roll-ups of calls again of the touched days but the first and the last, unless these hold more than `written`.
 
-        Returns how many calls they hold, 0 if none were made. Those of people and pairs are left to `remake`. Raises FenceLost.
+        May run in another thread than the one that writes pages: what a page touches meanwhile stays touched. Returns how many
+        calls the days hold, 0 if none were made. Those of people and pairs are left to `remake`. Raises FenceLost.
         """
         ...
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from etl.errors import FORBIDDEN, AnchorNotMet, AuthenticationFailed, ConnectionFailed, NotFound, NothingUsable
 from etl.printable import number_of
 from etl.provider import CALLS
+from etl.records.misfit import needed
 from etl.runs.account import Account
 from etl.runs.context import Task
 from etl.runs.details import read_details
@@ -54,8 +55,7 @@ def _unusable(task: Task) -> NothingUsable | None:
     return NothingUsable(
         f"the provider, {provider.title}, listed {number_of(counters.rejected, 'record')}, and none could become a call.",
         safe="The records are kept with their reasons; the calls held stay as they were.",
-        hint=f"A record must be an object with an id in {provider.call_id} and a time in {provider.cursor}, as ISO 8601. See: "
-        f"etl rejects {task.connection}",
+        hint=f"{needed(provider)} See: etl rejects {task.connection}",
     )
 
 

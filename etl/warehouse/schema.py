@@ -18,6 +18,7 @@ from sqlalchemy.sql.schema import SchemaItem
 
 from etl import __version__
 from etl.errors import SchemaOutdated, UsageError, WarehouseError
+from etl.warehouse import jobs
 from etl.warehouse.database import Database
 from etl.warehouse.failures import RETRY, Locked
 from etl.warehouse.tables import MACHINE, METADATA
@@ -44,9 +45,11 @@ def migrate(database: Database) -> tuple[str | None, str]:
     Raises WarehouseError if the database cannot be used, is newer than this program, or is held up by another session.
     """
     newest = head()
-    if (before := current(database)) == newest:
-        return before, newest
-    if before is not None and _is_newer(database, before):
+    before = current(database)
+    if before == newest or (before is not None and _is_newer(database, before)):
+        with database.begin() as connection:
+            connection.execute(_ONE_AT_A_TIME)
+            jobs.make(connection)
         return before, before
     for attempt in range(1, _TRIES + 1):
         try:
@@ -86,6 +89,7 @@ def _upgrade(database: Database) -> str | None:
         before = _known(_current(connection))
         with _ALEMBIC:
             command.upgrade(_config(connection), "head")
+        jobs.make(connection)
     return before
 
 

@@ -102,7 +102,7 @@ class ScriptedApi:
 
     # etl.reading.api.Api
 
-    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
+    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...], body: JSON = None) -> Answer:
         """See `Api.get_list`."""
         self._ask(path, params)
         if path == "/agents":
@@ -112,7 +112,7 @@ class ScriptedApi:
             raise NotFound("no such agent", naming="agent")
         return self._page(self._listed(stream, params), params)
 
-    def get_one(self, path: str, record: str | None) -> Answer:
+    def get_one(self, path: str, record: str | None, body: JSON = None) -> Answer:
         """See `Api.get_one`."""
         self._ask(path, {})
         call_id = path.rsplit("/", 1)[-1]

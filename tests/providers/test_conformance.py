@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 
 from etl import providers
 from etl.model import OPEN_STATUSES, AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
-from etl.provider import Ask, Failure, Order, PageFacts, Provider
+from etl.provider import Ask, Failure, Order, PageFacts, Provider, all_of
+from etl.records.asking import late_parts_missing
 from etl.records.content import same_content
-from etl.records.derive import derive, late_parts_missing
+from etl.records.derive import derive
 from etl.records.identify import identify
 from etl.records.parse import unified_word
 
@@ -57,10 +59,11 @@ def test_form_is_filled_in(provider: Provider) -> None:
     """Name, title, address, credential, documentation and the place where a token is made are all there."""
     assert provider.name and provider.title
     assert provider.base_url.startswith("https://") and not provider.base_url.endswith("/")
-    assert [header.setting for header in provider.headers if header.required] == ["token"]
+    assert "token" in provider.required_settings
     assert all("{value}" in header.template for header in provider.headers)
-    assert {header.setting for header in provider.headers} - {"token"} <= provider.settings
-    assert provider.links["docs"].startswith("https://") and provider.links["token"]
+    own = {setting.name for setting in provider.own}
+    assert set(provider.sent_settings) - {"token"} <= provider.settings | own
+    assert provider.links["docs"].startswith("https://") and all(provider.links[name] for name in provider.required_settings)
     assert timedelta(0) < provider.lookback
 
 
@@ -92,6 +95,9 @@ def test_listing_can_be_asked(provider: Provider) -> None:
     listing = provider.listing
     assert listing.path.startswith("/")
     assert ("{stream}" in listing.path) == (provider.agents is not None)
+    may_stand = {"stream", "call"} | {setting.name for setting in provider.own if not setting.secret}
+    paths = [listing.path, *(one.path for one in (provider.detail, provider.agents) if one is not None)]
+    assert {name for path in paths for name in re.findall(r"{(\w+)}", path)} <= may_stand
     assert list(listing.page_sizes) == sorted(set(listing.page_sizes), reverse=True)
     assert len({style.name for style in listing.styles}) == len(listing.styles) > 0
     ask = Ask(number=2, size=10, since=SEEN, until=SEEN) if listing.order is Order.ASCENDING else Ask(number=2, size=10)
@@ -153,6 +159,9 @@ def test_nothing_that_is_answered_raises(provider: Provider, data: st.DataObject
         assert isinstance(provider.failure(status, body), Failure | None)
     if provider.agents is not None:
         assert isinstance(provider.agents.agent(body), AgentRow | None)
+    if provider.words is not None:
+        stands = data.draw(st.tuples(*(JSON_VALUES for _ in all_of(provider.status or ()))))
+        assert all(isinstance(word, str) for word in provider.words(stands))
 
 
 @ANY_PROVIDER
@@ -226,7 +235,7 @@ def test_payloads_stay_the_same_call(provider: Provider) -> None:
         assert same_content(provider, record, dict(reversed(record.items())))
         for key, value in record.items():
             changed = record | {key: "https://example.com/other"}
-            volatile = key in provider.volatile and value is not None
+            volatile = value is not None and key in provider.volatile
             assert same_content(provider, record, changed) == volatile, key
 
 
@@ -239,7 +248,7 @@ def test_open_calls_can_be_followed(provider: Provider) -> None:
 @ANY_PROVIDER
 def test_late_parts_can_arrive(provider: Provider) -> None:
     """What is awaited is the detail's, and becomes a column or children; it is not awaited of a call that nobody answered."""
-    known = {field.key for field in provider.fields}
+    known = {key for field in provider.fields for key in all_of(field.key)}
     known |= {inside.key for inside in (provider.messages, provider.events) if inside is not None}
     assert set(provider.late_parts) <= known
     assert provider.detail is not None or not provider.late_parts

@@ -17,7 +17,14 @@ import typer.main
 
 import etl
 from etl.cli.app import app
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings
+from etl.config.settings import (
+    HttpSettings,
+    NotifySettings,
+    RetentionSettings,
+    WarehouseSettings,
+    WorkerSettings,
+    connection_keys,
+)
 from etl.errors import EtlError
 from etl.reading.walks import Note
 
@@ -26,8 +33,10 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SECTIONS: dict[str, set[str]] = {
     "warehouse": set(WarehouseSettings.model_fields),
     "http": set(HttpSettings.model_fields),
+    "worker": set(WorkerSettings.model_fields),
     "retention": set(RetentionSettings.model_fields),
-    "connections": set(ConnectionSettings.model_fields),
+    "notify": set(NotifySettings.model_fields),
+    "connections": set(connection_keys()),
 }
 NOT_SETTINGS = {"ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_SERVER", "ETL_TEST_POSTGRES", "ETL_TEST_PICTURES"}
 SHOWN_AS_WRONG = {("connections", "tokn")}
@@ -246,7 +255,7 @@ def _named_keys(text: str) -> Iterator[tuple[str, str]]:
         if "[project." not in block:  # a distribution's own pyproject.toml
             yield from _keys(tomllib.loads(block.replace("…", "")))
     for span in _spans(text):
-        if found := re.fullmatch(r"(warehouse|http|retention)(?:\.|__)([a-z_]+)", span):
+        if found := re.fullmatch(r"(warehouse|http|worker|retention|notify)(?:\.|__)([a-z_]+)", span):
             yield found[1], found[2]
         elif found := re.fullmatch(r"connections(?:\.|__)[a-zA-Z0-9]+(?:\.|__)([a-z_]+)", span):
             yield "connections", found[1]
@@ -271,7 +280,9 @@ def test_every_setting_is_documented() -> None:
     assert {
         "warehouse": set(_codes(text, "## [warehouse]")),
         "http": set(_codes(text, "## [http]")),
+        "worker": set(_codes(text, "## [worker]")),
         "retention": set(_codes(text, "## [retention]")),
+        "notify": set(_codes(text, "## [notify]")),
         "connections": set(_codes(text, "## [connections.NAME]")),
     } == SECTIONS
 

@@ -22,9 +22,11 @@ from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Uncountable
 from etl.runs.account import Account
 from etl.runs.context import Task
+from etl.runs.making import Making
 from etl.runs.port import Watcher
 from etl.runs.terms import Counters, Want
 from etl.system import SystemThreads
+from tests.inline import Inline
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MILLION = 1_000_000
@@ -50,7 +52,7 @@ class Archive:
         self.ignores_filter = False
         self.requests = self.retries = 0
 
-    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
+    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...], body: Any = None) -> Answer:
         self.requests += 1
         page, size = int(params["page"]), int(params.get("per_page") or params["limit"])
         if self.provider == "tuple":
@@ -66,7 +68,7 @@ class Archive:
         texts = tuple(json.dumps(record).encode() for record in listed)
         return Answer(records=texts, fields=fields, headers=headers, date=NOW, sent_at=NOW)
 
-    def get_one(self, path: str, record: str | None) -> Answer:
+    def get_one(self, path: str, record: str | None, body: Any = None) -> Answer:
         raise NotImplementedError
 
     def check_link(self, url: str) -> None:
@@ -121,6 +123,7 @@ def compared(
         threads=SystemThreads(),
         watcher=cast("Watcher", None),
         stop=threading.Event(),
+        rollups=Making(lambda written: written, thread=Inline()),
         counters=Counters(),
         capabilities=Capabilities(),
         organization=None,

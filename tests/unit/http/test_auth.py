@@ -1,5 +1,6 @@
 """Credentials travel in their headers and appear in no text."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from pydantic import SecretStr
 
 from etl.errors import UsageError
 from etl.http.auth import SAID_LENGTH, Credentials
-from etl.provider import Header, Provider
+from etl.provider import Basic, Header, Provider, Setting
 
 
 def credentials(provider: Provider, token: str) -> Credentials:
@@ -73,3 +74,40 @@ def test_a_providers_words_are_cut(provider: Callable[..., Provider], token: str
 def test_no_form_of_the_credentials_shows_them(provider: Callable[..., Provider], token: str) -> None:
     """Their representation names the settings."""
     assert repr(credentials(provider(), token)) == "Credentials(connections.voice.token)"
+
+
+def basic(provider: Callable[..., Provider]) -> Provider:
+    """Return a form with a login of two settings, of which a key may stand in for the account."""
+    own = (Setting(name="account_sid", secret=False), Setting(name="key_sid", required=False))
+    return provider(headers=(), login=Basic(user=("key_sid", "account_sid")), own=own)
+
+
+@pytest.mark.parametrize(
+    ("given", "pair"),
+    [
+        ({"account_sid": "AC17", "token": "s3cret"}, b"AC17:s3cret"),
+        ({"account_sid": "AC17", "key_sid": " SK5 ", "token": "s3cret\n"}, b"SK5:s3cret"),
+    ],
+)
+def test_basic_is_made_of_two_settings(provider: Callable[..., Provider], given: dict[str, str], pair: bytes) -> None:
+    """The first user that is given counts."""
+    found = Credentials(basic(provider), given, connection="voice")
+    assert found.headers() == {"Authorization": f"Basic {b64encode(pair).decode()}"}
+
+
+def test_basic_is_shown_nowhere(provider: Callable[..., Provider]) -> None:
+    """Neither its parts nor both together, as an echo would have them; the account is no secret."""
+    form, given = basic(provider), {"account_sid": "AC1700000000", "key_sid": "SK555666777", "token": "s3cretive"}
+    found = Credentials(form, given, connection="voice")
+    pair = b64encode(b"SK555666777:s3cretive").decode()
+    assert found.clean(f"no {pair} SK555666777 s3cretive") == "no [secret] [secret] [secret]"
+    assert found.without("/Accounts/AC1700000000/Calls") == "/Accounts/AC1700000000/Calls"
+    assert repr(found) == "Credentials(connections.voice.key_sid and connections.voice.token)".replace(" and ", ", ")
+
+
+@pytest.mark.parametrize("given", [{"token": "s3cret"}, {"account_sid": "AC17"}, {"account_sid": "A:C", "token": "s3cret"}])
+def test_basic_without_both_parts_is_refused(provider: Callable[..., Provider], given: dict[str, str]) -> None:
+    """And a colon in the user would move the border between them."""
+    with pytest.raises(UsageError) as raised:
+        Credentials(basic(provider), given, connection="voice")
+    assert "connections.voice." in str(raised.value) and "s3cret" not in str(raised.value)

@@ -622,3 +622,23 @@ def test_no_text_holds_a_credential(connect: Connect, clock: Any, token: str, pr
 
     assert [text for text in texts if any(part in text for part in (token, token.lower(), token[-10:]))] == []
     assert len(troubles) * 8 < len(texts)
+
+
+def test_a_body_is_sent_by_post_and_again_where_the_answer_fails(connect: Connect) -> None:
+    """As JSON, with the credentials, for a list and for one object."""
+    asked: list[tuple[str, str, Any]] = []
+    answers = [response(503), response(200, PAGE), response(200, {"id": 1})]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path, json.loads(request.content)))
+        assert request.headers["content-type"] == "application/json" and "authorization" in request.headers
+        return answers[len(asked) - 1]
+
+    client: Api = connect(handler)
+    assert client.get_list("/list", {}, ("data",), {"limit": 5}).records == (b'{"id": 1}', b'{"id": 2}')
+    assert client.get_one("/get", None, {"ids": ["é"]}).records == (b'{"id": 1}',)
+    assert asked == [
+        ("POST", "/v1/list", {"limit": 5}),
+        ("POST", "/v1/list", {"limit": 5}),
+        ("POST", "/v1/get", {"ids": ["é"]}),
+    ]

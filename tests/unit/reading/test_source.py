@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from etl import providers
 from etl.errors import NotFound, PagingBroken, ProviderRefused
 from etl.model import JSON, AgentRow
+from etl.provider import Ask
 from etl.reading.api import Answer
 from etl.reading.source import RELOOK, Capabilities, Pager, Source
 
@@ -24,23 +25,24 @@ class Desk:
     largest: int = 1_000
     details: Mapping[str, bytes] = field(default_factory=dict)
     agent_pages: int = 1
+    rows: tuple[bytes, ...] = ()
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     requests: int = 0
     retries: int = 0
 
-    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...]) -> Answer:
+    def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...], body: JSON = None) -> Answer:
         """Answer with no call, or with one agent a page."""
         self.asked.append((path, dict(params)))
         if int(params.get("per_page") or params["limit"]) > self.largest:
             raise ProviderRefused("too many", status=400)
-        rows: tuple[bytes, ...] = ()
+        rows = self.rows
         more = False
         if path.endswith("/agents"):
             number = int(params["page"])
             rows, more = (b'{"id": "agent-%d", "name": "n"}' % number,), number < self.agent_pages
         return Answer(records=rows, fields={"meta": {"has_next_page": more}}, headers={}, date=None, sent_at=NOW)
 
-    def get_one(self, path: str, record: str | None) -> Answer:
+    def get_one(self, path: str, record: str | None, body: JSON = None) -> Answer:
         """Answer with a known detail."""
         self.asked.append((path, {}))
         if path not in self.details:
@@ -153,3 +155,22 @@ def test_a_list_of_agents_that_does_not_end_is_an_error() -> None:
     """It ends the run with a sentence, not the memory."""
     with pytest.raises(PagingBroken, match="did not end"):
         Source(providers.get("bimpe"), Desk(agent_pages=10**9)).agents()
+
+
+def test_what_must_never_be_stored_is_gone_before_a_record_is_looked_at() -> None:
+    """Of a list and of a detail; a record without it stays the very text that arrived."""
+    provider = replace(providers.get("krosai"), never_stored=frozenset({"access_token"}))
+    plain = b'{"id": "a", "created_at": "2026-03-01T00:00:00Z"}'
+    told = b'{"id": "b", "created_at": "2026-03-01T00:00:00Z", "access_token": "made-up"}'
+    desk = Desk(details={"/calls/b": told}, rows=(plain, told))
+    source = Source(provider, desk)
+    page = source.page(stream="calls", style=provider.listing.styles[0], ask=Ask(number=1, size=10))
+    cut = b'{"created_at":"2026-03-01T00:00:00Z","id":"b"}'
+    assert [record.text for record in page.records] == [plain, cut]
+    assert source.detail(stream="calls", call_id="b")[0].text == cut
+
+
+def test_paths_hold_the_accounts_own_settings() -> None:
+    """Quoted like everything that stands in a path."""
+    source = Source(providers.get("krosai"), Desk(), {"account_sid": "A/C 17"})
+    assert source.path("/Accounts/{account_sid}/Calls/{call}.json", call="C?A") == "/Accounts/A%2FC%2017/Calls/C%3FA.json"

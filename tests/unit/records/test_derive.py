@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from etl import providers
 from etl.model import OPEN_STATUSES, Context, Derived, Drift, DriftNote, EventRow, MessageRow, Record, Rejection, Status
 from etl.provider import Field, Provider
+from etl.records.asking import late_parts_missing
 from etl.records.content import same_content
-from etl.records.derive import derive, late_parts_missing
+from etl.records.derive import derive
 from etl.records.identify import identify
 from etl.records.parse import whole
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from etl import providers
 from etl.model import LATER, Context
 from etl.provider import Provider
-from etl.records.compiled import TOGETHER
 from etl.records.derive import derive
 from etl.records.identify import identify, identify_all
+from etl.records.skim import TOGETHER
 
 PROVIDERS = [providers.get(name) for name in ("tuple", "bimpe", "salpre", "krosai")]
 INSTANTS = st.integers(0, 10**9).map(lambda second: f"2026-01-01T00:00:00.{second % 1000:03}Z")
