@@ -62,7 +62,16 @@ def configure(*, level: str = "info", secrets: Iterable[str] = (), stream: TextI
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
         )
     )
+    handler.addFilter(_in_one_line)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Leave the traceback out of what the queue's library tells: it logs one whenever the database goes away."""
+    if record.name.startswith("procrastinate"):
+        record.exc_info = record.exc_text = None
+        record.msg, record.args = " ".join(record.getMessage().split()), None
+    return True
 
 
 class Logger:

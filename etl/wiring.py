@@ -58,6 +58,15 @@ def settings_of(invocation: Invocation) -> Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Migrated:
+    """The versions before and after, and how many tables were newly spread over a cluster; None where there is none."""
+
+    before: str | None
+    after: str
+    spread: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """An open warehouse. `conninfo` is its address for psql, and `bin_dir` the folder of the embedded server's own psql."""
 
@@ -79,9 +88,23 @@ class Opened:
             schema.require_newest(self.database)
             return False
         self.database.check_server()
-        schema.migrate(self.database)
-        self.set_reporting_timezone(settings)
+        self.migrate(settings)
         return True
+
+    def migrate(self, settings: Settings) -> Migrated:
+        """Bring the schema to the newest version and, where that is asked for or was done before, spread its new tables."""
+        from etl.warehouse import schema
+        from etl.warehouse.distributing import distribute, is_distributed, require_citus
+
+        if settings.warehouse.distributed:
+            require_citus(self.database)
+        before, after = schema.migrate(self.database)
+        if before is None:
+            self.set_reporting_timezone(settings)
+        wanted = settings.warehouse.distributed or is_distributed(self.database)
+        # A newer program knows tables that this one does not.
+        spread = distribute(self.database) if wanted and after == schema.head() else None
+        return Migrated(before=before, after=after, spread=spread)
 
     def set_reporting_timezone(self, settings: Settings) -> None:
         """Set the configured time zone, whose midnight ends a day; the warehouse must be empty."""
@@ -150,7 +173,7 @@ def account(name: str, connection: ConnectionSettings) -> Account:
         provider=provider,
         lookback=connection.lookback or provider.lookback,
         start_date=connection.start_date,
-        retention=connection.retention,
+        retention=connection.retention or provider.retention,
         per_page=connection.per_page,
         max_delete_share=connection.max_delete_share,
         agents=connection.agents,
@@ -274,9 +297,10 @@ def on_each(
 
 def limits_of(connection: ConnectionSettings, provider: Provider) -> tuple[Limit, ...]:
     """Return the limits that all hold for a connection at once, besides its budget for the UTC day."""
-    limit, daily = connection.rate_limit or provider.limit, connection.daily_requests
-    by_day = Limit(requests=daily, per=timedelta(days=1)) if daily is not None and provider.any_day else None
-    return tuple(one for one in (limit, by_day) if one is not None)
+    limit, daily = connection.rate_limit or provider.limit or (), connection.daily_requests
+    limits = (limit,) if isinstance(limit, Limit) else limit
+    by_day = (Limit(requests=daily, per=timedelta(days=1)),) if daily is not None and provider.any_day else ()
+    return (*limits, *by_day)
 
 
 class Connector:

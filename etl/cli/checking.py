@@ -74,7 +74,7 @@ def _database_and_credentials(settings: Settings, chosen: Mapping[str, Connectio
 
 
 def _schema(opened: Opened, settings: Settings) -> str:
-    from etl.warehouse import jobs, schema
+    from etl.warehouse import distributing, jobs, schema
 
     found, due = schema.due(opened.database)
     opened.database.require_rights(to_change=bool(due))
@@ -84,6 +84,8 @@ def _schema(opened: Opened, settings: Settings) -> str:
     jobs.require(opened.database)
     wanted, kept = settings.warehouse.reporting_timezone, schema.reporting_timezone(opened.database)
     pending = f" ({zone_pending(wanted)})" if wanted != kept else ""
+    if settings.warehouse.distributed and distributing.due(opened.database):
+        pending += "; warehouse.distributed is true, which is taken on by: etl migrate"
     return f"version {found}, days end at midnight {kept}{pending}"
 
 

@@ -54,6 +54,7 @@ class WarehouseSettings(_Section):
 
     url: SecretStr | None = None
     reporting_timezone: Annotated[str, AfterValidator(values.zone)] = "UTC"
+    distributed: bool = False
     data_dir: Folder | None = None
     bin_dir: Folder | None = None
     run_as: Text | None = None

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
+from typing import NamedTuple
 
-from sqlalchemy import Connection, TextClause, delete, select, text
+from sqlalchemy import Connection, Text, TextClause, bindparam, delete, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.runs.terms import RunStatus
 from etl.warehouse.database import Database
@@ -33,32 +35,45 @@ LONGEST_LIMIT = timedelta(days=7)
 _IMPATIENT = text("SET LOCAL lock_timeout TO '3s'")
 
 
-def _oldest(table: str, condition: str, order: str) -> str:
-    # By their places in the table: joined by its key, the planner may choose to read the table through.
-    return f"""
-    DELETE FROM sync.{table}
-    WHERE connection = :connection AND ctid = ANY (ARRAY(
-        SELECT old.ctid FROM sync.{table} AS old
-        WHERE old.connection = :connection AND {condition}
-        ORDER BY {order}
-        LIMIT :limit
-        FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING 1
-    """  # noqa: S608 - words of ours
+class Old(NamedTuple):
+    """How the oldest rows of a table are found and locked, and then removed by their places in the table."""
+
+    find: TextClause
+    remove: TextClause
+
+
+def _oldest(table: str, condition: str, order: str) -> Old:
+    # By their places in the table: joined by its key, the planner may choose to read the table through. In two statements,
+    # because one that removes from a distributed table may lock no row of it.
+    return Old(
+        text(
+            f"""
+            SELECT CAST(old.ctid AS text) FROM sync.{table} AS old
+            WHERE old.connection = :connection AND {condition}
+            ORDER BY {order}
+            LIMIT :limit
+            FOR UPDATE SKIP LOCKED
+            """  # noqa: S608 - words of ours
+        ),
+        text(
+            f"""
+            DELETE FROM sync.{table}
+            WHERE connection = :connection AND ctid = ANY (ARRAY(SELECT CAST(place AS tid) FROM unnest(:found) AS place))
+            RETURNING 1
+            """  # noqa: S608 - words of ours
+        ).bindparams(bindparam("found", type_=ARRAY(Text))),
+    )
 
 
 # The newest audit of each stream says what was proven last, also where the stream is read no more.
-_AUDITS = text(
-    _oldest(
-        "audits",
-        "old.checked_at < :before AND old.checked_at < (SELECT max(newest.checked_at) FROM sync.audits AS newest "
-        "WHERE newest.connection = old.connection AND newest.stream = old.stream)",
-        "old.checked_at",
-    )
+_AUDITS = _oldest(
+    "audits",
+    "old.checked_at < :before AND old.checked_at < (SELECT max(newest.checked_at) FROM sync.audits AS newest "
+    "WHERE newest.connection = :connection AND newest.stream = old.stream)",
+    "old.checked_at",
 )
-_REJECTS = text(_oldest("rejected_records", "old.resolved_at < :before", "old.resolved_at"))
-_DRIFT = text(_oldest("schema_drift", "old.last_seen_at < :before", "old.last_seen_at"))
+_REJECTS = _oldest("rejected_records", "old.resolved_at < :before", "old.resolved_at")
+_DRIFT = _oldest("schema_drift", "old.last_seen_at < :before", "old.last_seen_at")
 _ALLOWANCES = text(
     """
     DELETE FROM sync.allowances
@@ -125,9 +140,9 @@ def prune(
     try:
         for name in names:
             removed["runs"] += _prune_runs(database, name, before=now - runs_after, stop=stop, batch=batch)
-            for table, statement in (("audits", _AUDITS), ("rejected_records", _REJECTS), ("schema_drift", _DRIFT)):
+            for table, old in (("audits", _AUDITS), ("rejected_records", _REJECTS), ("schema_drift", _DRIFT)):
                 given = {"connection": name, "before": now - older[table], "limit": batch}
-                removed[table] += _in_batches(database, statement, given, stop=stop)
+                removed[table] += _in_batches(database, old, given, stop=stop)
         if not stop.is_set():
             with _hasty(database) as session:
                 removed["allowances"] = len(session.execute(_ALLOWANCES, {"before": now - accounts_after}).all())
@@ -195,12 +210,14 @@ def _kept_runs(database: Database, name: str) -> frozenset[int]:
         return frozenset(run for statement in (owner, *latest) if (run := session.execute(statement).scalar()) is not None)
 
 
-def _in_batches(database: Database, statement: TextClause, given: Mapping[str, object], *, stop: Event) -> int:
+def _in_batches(database: Database, old: Old, given: Mapping[str, object], *, stop: Event) -> int:
     """Remove batch after batch, each in a transaction, until one is not full, and return the number of rows."""
     removed = 0
     while not stop.is_set():
         with _hasty(database) as session:
-            number = len(session.execute(statement, given).all())
+            found = list(session.execute(old.find, given).scalars())
+            gone = {"connection": given["connection"], "found": found}
+            number = len(session.execute(old.remove, gone).all()) if found else 0
         removed += number
         if number != given["limit"]:
             break

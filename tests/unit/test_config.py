@@ -182,7 +182,14 @@ def test_byte_order_mark(load: Load) -> None:
 def test_defaults() -> None:
     """With nothing given, the warehouse is the embedded server and no connection is there."""
     assert Settings().model_dump() == {
-        "warehouse": {"url": None, "reporting_timezone": "UTC", "data_dir": None, "bin_dir": None, "run_as": None},
+        "warehouse": {
+            "url": None,
+            "reporting_timezone": "UTC",
+            "distributed": False,
+            "data_dir": None,
+            "bin_dir": None,
+            "run_as": None,
+        },
         "http": {"timeout": 30, "max_attempts": 8, "backoff": 0.5, "max_backoff": 60, "max_response_mb": 64},
         "worker": {"concurrency": 8, "listen": ("127.0.0.1", 9464), "stop_after": timedelta(seconds=45)},
         "retention": {"runs": timedelta(days=400), "jobs": timedelta(days=7), "audits": timedelta(days=400)},

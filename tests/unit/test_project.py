@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from etl import config
+from etl import config, providers
 from etl.sandbox import Sandbox, demo_history
 from etl.sandbox import config as sandbox_config
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN_MODULES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
 LONGEST = 400
-OURS = ("tuple", "bimpe", "salpre", "krosai")
+OURS = providers.OURS
 
 
 def _files() -> list[Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from psycopg import sql
-from sqlalchemy import ColumnElement, DateTime, Executable, bindparam, column, func, literal_column, select, table, text
+from sqlalchemy import ColumnElement, DateTime, Executable, bindparam, case, column, literal_column, select, table, text
 from sqlalchemy.dialects.postgresql import insert
 
 from etl.model import CallRow
@@ -38,7 +38,7 @@ def _upsert_statement() -> Executable:
         index_elements=["connection", "call_id"],
         set_={name: new[name] for name in (*COLUMNS, "changed_at") if name not in KEPT}
         # Strictly increasing, so that versions in the history do not overlap.
-        | {"last_changed_at": func.greatest(new.last_changed_at, _RIGHT_AFTER)},
+        | {"last_changed_at": case((new.last_changed_at > calls.c.last_changed_at, new.last_changed_at), else_=_RIGHT_AFTER)},
         where=(calls.c.observed_at <= new.observed_at)
         & (calls.c.detail_observed_at.is_(None) | (calls.c.detail_observed_at <= new.detail_observed_at)),
     ).returning(calls.c.call_id)

@@ -64,7 +64,7 @@ _PENDING = text(
     SELECT sync.reporting_timezone() AS zone,
            ARRAY(
                SELECT c.connection FROM sync.connections c
-               WHERE EXISTS (SELECT FROM public.call_history h WHERE h.connection = c.connection AND h.occurred_at IS NULL)
+               WHERE EXISTS (SELECT 1 FROM public.call_history h WHERE h.connection = c.connection AND h.occurred_at IS NULL)
                ORDER BY 1
            ) AS unfilled
     """

@@ -17,7 +17,16 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import behind_fence, hold
-from etl.warehouse.rollups.remaking import TOUCHED, chunks_of, find_calls, store_calls
+from etl.warehouse.rollups.remaking import (
+    TOUCHED,
+    TOUCHED_WEEKS,
+    chunks_of,
+    find_calls,
+    find_people,
+    has_people,
+    store_calls,
+    store_people,
+)
 
 _DAYS_OF = bindparam("days", type_=ARRAY(Date))
 _ARE_BEING_MADE = text(
@@ -25,6 +34,22 @@ _ARE_BEING_MADE = text(
 ).bindparams(_DAYS_OF)
 _STILL_ARE = text(
     "SELECT day FROM sync.touched_days WHERE connection = :connection AND day = ANY(:days) AND being_made ORDER BY day"
+).bindparams(_DAYS_OF)
+_WEEKS_ARE_BEING_MADE = text(
+    """
+    UPDATE sync.touched_days SET being_made = true
+    WHERE connection = :connection AND date_trunc('week', day::timestamp)::date = ANY(:days) AND people_only
+    """
+).bindparams(_DAYS_OF)
+_WEEKS_STILL_ARE = text(
+    """
+    SELECT date_trunc('week', day::timestamp)::date AS week
+    FROM sync.touched_days
+    WHERE connection = :connection AND date_trunc('week', day::timestamp)::date = ANY(:days)
+    GROUP BY 1
+    HAVING bool_and(being_made AND people_only)
+    ORDER BY 1
+    """
 ).bindparams(_DAYS_OF)
 
 
@@ -59,3 +84,38 @@ def make_announced(database: Database, name: str, run_id: int, days: Sequence[da
         untouched = list(session.execute(_STILL_ARE, {"connection": name, "days": list(days)}).scalars())
         if untouched:
             store_calls(session, name, untouched, found=days)
+
+
+def make_people_beside(database: Database, name: str, run_id: int, *, written: int) -> int:
+    """
+    Make those of people and pairs again in the middle of a run, of weeks of which those of calls are made.
+
+    Returns of how many calls; of none if it were more than `written`. The first and the last touched week are left for later.
+    Raises FenceLost.
+    """
+    with database.begin() as session:
+        touched = list(session.execute(TOUCHED_WEEKS, {"connection": name}))[1:-1] if has_people(session, name) else []
+    weeks = [(row.week, row.calls) for row in touched if row.people_only]
+    held: int = sum(calls for _, calls in weeks)
+    if held > written:
+        return 0
+    for chunk in chunks_of(weeks):
+        announce_weeks(database, name, run_id, chunk)
+        make_announced_weeks(database, name, run_id, chunk)
+    return held
+
+
+def announce_weeks(database: Database, name: str, run_id: int, weeks: Sequence[date]) -> None:
+    """Write down that the roll-ups of people and pairs of these weeks are being made. Raises FenceLost."""
+    with behind_fence(database, name, run_id) as (session, _):
+        session.execute(_WEEKS_ARE_BEING_MADE, {"connection": name, "days": list(weeks)})
+
+
+def make_announced_weeks(database: Database, name: str, run_id: int, weeks: Sequence[date]) -> None:
+    """Work these weeks out, and store those of them that nothing has touched since they were announced. Raises FenceLost."""
+    with database.begin() as session:
+        find_people(session, name, weeks)
+        hold(session, name, run_id)
+        untouched = list(session.execute(_WEEKS_STILL_ARE, {"connection": name, "days": list(weeks)}).scalars())
+        if untouched:
+            store_people(session, name, untouched)
