@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
@@ -44,6 +46,14 @@ def pages(stage: Stage) -> Iterator[Pages]:
     """Give the pages over the stage's warehouse."""
     with pages_over(stage.database, stage.configured(), clock=stage.clock) as served:
         yield served
+
+
+def test_the_documentation_has_every_metric() -> None:
+    """And no other, by the name that it is asked for by."""
+    page = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text("utf-8")
+    rows = re.findall(r"(?m)^\| `(etl_\w+)` \| (\w+) \|", page)
+
+    assert sorted(name.removesuffix("_total") if kind == "counter" else name for name, kind in rows) == sorted(FAMILIES)
 
 
 def of_all(value: float, **others: float) -> Family:
