@@ -166,7 +166,7 @@ def test_an_outage_is_not_a_silence(scene: Scene) -> None:
 
 
 def test_each_gap_that_cannot_be_closed_is_told(scene: Scene) -> None:
-    """A list of the newest five calls no longer reaches what is held, twice; when it reaches everything again, that is told once."""
+    """A list of the newest five calls does not reach what is held, twice; when it does again, that is told once."""
     history, switches = scene.stage.history, scene.stage.sandbox.switches.salpre
     switches.recent_calls = 5
     assert scene.tick() == []
