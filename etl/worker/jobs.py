@@ -56,6 +56,10 @@ class Jobs:
         """Return what jobs that may not run at once have in common: the account of the connection."""
         return self.connector.account_of(account(name, self.chosen[name]))
 
+    def want(self, lock: str) -> None:
+        """Have whoever works with an account give way to the others after a while, at a page."""
+        self.syncs.warehouse.allowances.want(lock, now=self.syncs.clock.now())
+
 
 @contextmanager
 def jobs_of(settings: Settings, opened: Opened, *, effects: Effects, stop: Event, waited: Waited) -> Iterator[Jobs]:

@@ -22,7 +22,7 @@ from etl.effects import Effects
 from etl.errors import AccountBusy, AlreadyRunning, EtlError, WarehouseError
 from etl.log import Logger
 from etl.warehouse.pruning import prune
-from etl.warehouse.reports.queue import waiting
+from etl.warehouse.reports.queue import held_up, waiting
 from etl.wiring import Opened
 from etl.worker.jobs import Jobs, jobs_of
 from etl.worker.look import AfterTick, Look, look
@@ -182,6 +182,8 @@ class Service:
         await asyncio.to_thread(self._afterwards, seen)
 
     def _look_around(self, jobs: Jobs) -> tuple[Look, frozenset[str]]:
+        for lock in held_up(self.opened.database):
+            jobs.want(lock)
         return self._look(jobs, tuple(jobs.chosen)), waiting(self.opened.database)
 
     def _look(self, jobs: Jobs, names: Sequence[str]) -> Look:

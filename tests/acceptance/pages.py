@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from etl.audit.lifecycle import audit_connection
 from etl.config import Settings
 from etl.effects import Clock
-from etl.errors import WarehouseError
 from etl.system import SystemThreads
 from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.database import Database
@@ -26,32 +25,23 @@ Family = dict[tuple[str, ...], float]
 """Values by the labels' values, in the order of the labels' names; of a histogram, by the kind of sample first."""
 
 
-class Surroundings:
-    """What a test has in its hand: whether the warehouse is there, and how late the worker's loops are."""
+class Heart:
+    """A worker's heart that is as late as a test wants."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.is_away = False
+    def __init__(self) -> None:
         self.late = timedelta()
 
-    @contextmanager
-    def open(self) -> Iterator[Database]:
-        """Give the warehouse while it is there."""
-        if self.is_away:
-            raise WarehouseError("It is away.", safe="What is committed stays.", hint="Wait for it.")
-        yield self.database
-
-    def overdue(self) -> timedelta:
-        """Return how late the loops are."""
+    def silence(self) -> timedelta:
+        """Return how late the worker's loops are."""
         return self.late
 
 
 class Pages:
     """The pages at an address."""
 
-    def __init__(self, site: Site, around: Surroundings, address: str, client: httpx.Client) -> None:
+    def __init__(self, site: Site, heart: Heart, address: str, client: httpx.Client) -> None:
         self.site = site
-        self.around = around
+        self.heart = heart
         self.address = address
         self._client = client
 
@@ -59,11 +49,23 @@ class Pages:
         """Ask for a page."""
         return self._client.get(path, headers=headers)
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Take the warehouse away for a block."""
+        database, self.site._database = self.site._database, None
+        yield
+        self.site._database = database
+
     def families(self) -> dict[str, Family]:
         """Return what a Prometheus reads: every family."""
         answer = self.get("/metrics")
         assert answer.status_code == 200, answer.text
-        return {family.name: samples(family) for family in text_string_to_metric_families(answer.text)}
+        return parsed(answer.text)
+
+
+def parsed(text: str) -> dict[str, Family]:
+    """Return the families of an answer, as a Prometheus reads them."""
+    return {family.name: samples(family) for family in text_string_to_metric_families(text)}
 
 
 def samples(family: Any) -> Family:
@@ -88,11 +90,9 @@ def audit(stage: Stage, *providers: str) -> None:
 @contextmanager
 def pages_over(database: Database, settings: Settings, *, clock: Clock, due: Mapping[str, Next] | None = None) -> Iterator[Pages]:
     """Serve the pages over a warehouse."""
-    around = Surroundings(database)
-    site = Site(
-        settings=settings, clock=clock, overdue=around.overdue, open=around.open, next_due=lambda _, names: dict(due or {})
-    )
-    with served(site, ("127.0.0.1", 0), threads=SystemThreads()) as address:
+    heart = Heart()
+    site = Site(settings=settings, clock=clock, silence=heart.silence, next_due=lambda _, names: dict(due or {}))
+    with served(site, ("127.0.0.1", 0), threads=SystemThreads()) as address, site.over(database):
         assert address is not None
         with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
-            yield Pages(site, around, address, client)
+            yield Pages(site, heart, address, client)

@@ -123,7 +123,7 @@ def test_what_was_queued_and_is_not_due_any_more_is_not_done(stage: Stage) -> No
 
 
 def test_the_connections_of_one_account_are_worked_on_one_after_the_other(stage: Stage) -> None:
-    """Two of four have one token: while one waits for its provider the other waits in the queue, and nobody else."""
+    """Two of four have one token: while one waits for its provider the other waits in the queue, and it is known that it does."""
     stage.settings["krosai"] = {"provider": "tuple", "token": stage.sandbox.tokens["tuple"]}
     stage.settings["krosai"]["base_url"] = stage.sandbox.url("tuple")
     held, answer, stop = Event(), Event(), Event()
@@ -141,6 +141,7 @@ def test_the_connections_of_one_account_are_worked_on_one_after_the_other(stage:
         "running"
     ]
     wait_until(stage.url, "SELECT count(DISTINCT args) = 2 FROM jobs.procrastinate_jobs WHERE task_name = 'sync'")
+    wait_until(stage.url, "SELECT count(*) = 1 FROM sync.allowances WHERE wanted_at IS NOT NULL")
     answer.set()
     wait_until(stage.url, "SELECT count(*) = 4 FROM sync.runs WHERE status = 'succeeded'")
     ended(thread, stop)

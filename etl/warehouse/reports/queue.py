@@ -21,6 +21,14 @@ _WORKERS = text(
 
 _WAITING = text("SELECT queueing_lock FROM jobs.procrastinate_jobs WHERE status = 'todo' AND queueing_lock IS NOT NULL")
 
+_HELD_UP = text(
+    """
+    SELECT DISTINCT behind.lock
+    FROM jobs.procrastinate_jobs behind JOIN jobs.procrastinate_jobs ahead ON ahead.lock = behind.lock AND ahead.status = 'doing'
+    WHERE behind.status = 'todo' AND behind.task_name = 'sync' AND ahead.args ->> 'connection' <> behind.args ->> 'connection'
+    """
+)
+
 _JOBS = text(
     """
     WITH chosen AS (
@@ -42,6 +50,12 @@ def waiting(database: Database) -> frozenset[str]:
     """Return what tells the waiting jobs apart."""
     with database.begin() as session:
         return frozenset(session.execute(_WAITING).scalars())
+
+
+def held_up(database: Database) -> list[str]:
+    """Return the locks for which the sync of a connection waits while a job of another connection has them."""
+    with database.begin() as session:
+        return list(session.execute(_HELD_UP).scalars())
 
 
 def workers(database: Database) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ _REMAKE_MONTHS = tuple(
     )
 )
 
-TOUCHED = text(
+_TOUCHED = text(
     """
     SELECT touched.day, count(calls.day) AS calls
     FROM sync.touched_days AS touched
@@ -73,11 +73,9 @@ TOUCHED = text(
     ORDER BY touched.day
     """
 )
-TOUCHED_WEEKS = text(
+_TOUCHED_WEEKS = text(
     """
-    SELECT
-        date_trunc('week', touched.day::timestamp)::date AS week, count(calls.day) AS calls,
-        bool_and(touched.people_only) AS people_only
+    SELECT date_trunc('week', touched.day::timestamp)::date AS week, count(calls.day) AS calls
     FROM sync.touched_days AS touched
     LEFT JOIN public.calls ON calls.connection = touched.connection AND calls.day = touched.day
     WHERE touched.connection = :connection
@@ -121,8 +119,8 @@ def remake(database: Database, name: str, run_id: int, *, stop: Event) -> None:
 
 def parts_of(session: Connection, name: str) -> Iterator[Callable[[Connection], None]]:
     """Return what there is to do for the touched days of a connection, each part for a transaction of its own."""
-    days = [(row.day, row.calls) for row in session.execute(TOUCHED, {"connection": name})]
-    weeks = [(row.week, row.calls) for row in session.execute(TOUCHED_WEEKS, {"connection": name})]
+    days = [(row.day, row.calls) for row in session.execute(_TOUCHED, {"connection": name})]
+    weeks = [(row.week, row.calls) for row in session.execute(_TOUCHED_WEEKS, {"connection": name})]
     there_are_any = has_people(session, name)
     for chunk in chunks_of(days):
         yield partial(make_calls, name=name, days=chunk)

@@ -23,9 +23,9 @@ class Health(NamedTuple):
 
 def alive(site: Site) -> Health:
     """Say whether the worker's loops move."""
-    overdue = site.overdue()
-    if overdue >= SILENT:
-        return Health(False, f"A loop of the worker is {overdue.total_seconds():.0f} seconds late: it is stuck. Restart it.")
+    late = site.silence()
+    if late >= SILENT:
+        return Health(False, f"A loop of the worker is {late.total_seconds():.0f} seconds late: it is stuck. Restart it.")
     return Health(True, "The worker is alive.")
 
 

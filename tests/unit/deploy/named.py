@@ -28,6 +28,4 @@ def is_command(line: str) -> bool:
     word, *options = shlex.split(line)
     command: Any = typer.main.get_command(app)
     found = command.commands.get(word)
-    if found is None and word == "worker":  # another branch brings it
-        return True
     return found is not None and {*options} <= {option for parameter in found.params for option in parameter.opts}
