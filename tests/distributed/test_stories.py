@@ -163,7 +163,7 @@ def test_readers_see_what_they_were_given(program: Program) -> None:
 
 
 def test_an_export_and_a_backup_hold_all_of_it(program: Program, cluster: Cluster) -> None:
-    """A backup comes back into a plain database, and from there onto a cluster again."""
+    """A backup comes back into another warehouse on the cluster that holds nothing yet."""
     assert program.run("sync").code == 0
     before = rows(program.url, CONTENT)
     told = program.run("export", str(program.folder / "files"), "--json")
@@ -174,9 +174,9 @@ def test_an_export_and_a_backup_hold_all_of_it(program: Program, cluster: Cluste
     name = f"restored_{os.getpid()}"
     program.url = cluster.create(name)
     try:
+        assert program.run("migrate").code == 0
         told = program.run("restore", str(program.folder / "whole.backup"))
         assert told.code == 0, told.err
-        assert program.run("migrate").code == 0
         assert spread(program.url) == wanted()
         assert rows(program.url, CONTENT) == before
         assert program.run("sync").code == 0
