@@ -32,7 +32,13 @@ _INDEX = re.compile(r"(?i)create index (\w+) ")
 _NAMES = (("'telephony'", "'krosai-main'"), ("'pairing'", "'tuple-main'"), ("'+14155551050'", "'{number}'"))
 """What the pages name, and what the made-up calls have in its place."""
 
-_PUBLIC = (("masked.", "public."), ("person_a_key", "person_a"), ("person_b_key", "person_b"), ("person_key", "person"))
+_PUBLIC = (
+    ("masked.", "public."),
+    ("coalesce(agent_id, agent_key)", "agent_id"),
+    ("person_a_key", "person_a"),
+    ("person_b_key", "person_b"),
+    ("person_key", "person"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,11 +50,11 @@ class Asking:
         self._session.close()
 
     def cost(self, sql: str) -> Cost | None:
-        """Ask once for warming up, then five times; None where it takes longer than two minutes, or cannot be asked."""
+        """Ask once for warming up, then five times; None where it takes longer than two minutes. Raises what psycopg raises."""
         try:
             first, rows = self._once(sql)
             taken = [first] if first > SLOW_MS else [self._once(sql)[0] for _ in range(TIMES)]
-        except psycopg.Error:
+        except psycopg.errors.QueryCanceled:
             return None
         return Cost(least=min(taken), middle=median(taken), rows=rows)
 

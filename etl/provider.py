@@ -279,7 +279,8 @@ class Provider:
     detail: Detail | None = None
     agents: Agents | None = None
     counts: Counts | None = None
-    limit: Limit | None = None
+    limit: Limit | tuple[Limit, ...] | None = None  # of several, all hold at once
+    retention: timedelta | None = None  # how far back calls are served, where that is not for ever
     any_day: bool = False  # whether a day's requests may be counted in any 24 hours, so that `daily_requests` must hold there too
     participants: Children | None = None
     messages: Children | None = None

@@ -43,9 +43,6 @@ Invocation = tuple[Path | None, bool]
 CONNECTIONS_AT_ONCE = 8
 """The maximum number of connections synced at once; each waits for its provider most of the time."""
 
-SESSIONS = 3 * CONNECTIONS_AT_ONCE + 2
-"""The maximum number of pooled sessions: each connection may load a page, look something up and make roll-ups at once."""
-
 LOOK_AT_WAITS = timedelta(seconds=1)
 """How often it is asked, while sessions work, whether one waits for a lock; less than `etl migrate` waits for one."""
 
@@ -117,18 +114,19 @@ class Opened:
 
 
 @contextmanager
-def open_warehouse(settings: Settings, *, writes: bool = False) -> Iterator[Opened]:
+def open_warehouse(settings: Settings, *, writes: bool = False, at_once: int = CONNECTIONS_AT_ONCE) -> Iterator[Opened]:
     """
-    Open the configured database, or start (or join) the embedded server. Raises WarehouseError.
+    Open the configured database, or start (or join) the embedded server, for so many connections at once. Raises WarehouseError.
 
     Who writes says so, and is refused behind a proxy that shares sessions out, before anything is set or written through it.
     """
     from etl.warehouse.database import Database
 
     wanted = settings.warehouse
+    sessions = 3 * at_once + 2  # each connection may load a page, look something up and make roll-ups at once
     if wanted.url is not None:
         url = wanted.url.get_secret_value()
-        with Database(url, sessions=SESSIONS) as database:
+        with Database(url, sessions=sessions) as database:
             if writes:
                 database.refuse_shared_sessions()
             with _waits_are_seen(database):
@@ -138,7 +136,7 @@ def open_warehouse(settings: Settings, *, writes: bool = False) -> Iterator[Open
 
     with (
         embedded.server(data_dir=wanted.data_dir, bin_dir=wanted.bin_dir, run_as=wanted.run_as) as server,
-        Database(server.url, sessions=SESSIONS) as database,
+        Database(server.url, sessions=sessions, called=f"the embedded server in {server.data_dir}") as database,
         _waits_are_seen(database),
     ):
         yield Opened(database=database, conninfo=server.conninfo, bin_dir=server.bin_dir)
@@ -175,7 +173,7 @@ def account(name: str, connection: ConnectionSettings) -> Account:
         provider=provider,
         lookback=connection.lookback or provider.lookback,
         start_date=connection.start_date,
-        retention=connection.retention,
+        retention=connection.retention or provider.retention,
         per_page=connection.per_page,
         max_delete_share=connection.max_delete_share,
         agents=connection.agents,
@@ -299,9 +297,10 @@ def on_each(
 
 def limits_of(connection: ConnectionSettings, provider: Provider) -> tuple[Limit, ...]:
     """Return the limits that all hold for a connection at once, besides its budget for the UTC day."""
-    limit, daily = connection.rate_limit or provider.limit, connection.daily_requests
-    by_day = Limit(requests=daily, per=timedelta(days=1)) if daily is not None and provider.any_day else None
-    return tuple(one for one in (limit, by_day) if one is not None)
+    limit, daily = connection.rate_limit or provider.limit or (), connection.daily_requests
+    limits = (limit,) if isinstance(limit, Limit) else limit
+    by_day = (Limit(requests=daily, per=timedelta(days=1)),) if daily is not None and provider.any_day else ()
+    return (*limits, *by_day)
 
 
 class Connector:
@@ -333,7 +332,7 @@ class Connector:
     def reserved(self, account: Account) -> Iterator[None]:
         """See `Connect.reserved`."""
         connection, provider = self._chosen[account.connection], account.provider
-        token = connection.token.get_secret_value() if connection.token else ""
+        token = _token(connection)
         limits, daily = limits_of(connection, provider), connection.daily_requests
         with self._accounts.limiter(provider.name, token, limits=limits, daily=daily) as limiter:
             self._limiters[account.connection] = limiter
@@ -341,6 +340,10 @@ class Connector:
                 yield
             finally:
                 del self._limiters[account.connection]
+
+    def account_of(self, account: Account) -> str:
+        """Return what the connections of one account at their provider have in common. Raises WarehouseError."""
+        return self._accounts.account(account.provider.name, _token(self._chosen[account.connection]))
 
     def spent(self, account: Account) -> int:
         """Return how many requests of the UTC day are spent of a reserved account."""
@@ -369,3 +372,7 @@ class Connector:
             random=self._effects.random,
             allow_http=connection.allow_http,
         )
+
+
+def _token(connection: ConnectionSettings) -> str:
+    return connection.token.get_secret_value() if connection.token else ""

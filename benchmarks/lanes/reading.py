@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 
+import psycopg
+
 from benchmarks import synthetic
 from benchmarks.bench import Found, Sample
 from benchmarks.postgres import Lane, Postgres, postgres
@@ -112,8 +114,13 @@ def _ask_all(lane: Lane, found: Found, *, calls: int, touched: bool, say: Say) -
 def _answered(asking: Asking, question: Question, sql: str, *, reads: str, say: Say) -> Sample:
     """Return what an answer costs, nothing where there is none, and the plan of one that is slow."""
     sample: Sample = {"page": question.page, "title": question.title, "reads": reads, "pairs": question.is_of_pairs}
-    if (cost := asking.cost(sql)) is None:
-        say(f"  not answered: {question.page}: {question.title}")
+    try:
+        cost = asking.cost(sql)
+    except psycopg.Error as why:
+        say(f"  refused: {question.page}: {question.title} ({reads}): {why}")
+        return sample
+    if cost is None:
+        say(f"  not answered in two minutes: {question.page}: {question.title}")
         return sample
     sample |= {"cpu_ms": round(cost.middle, 2), "cpu_ms_least": round(cost.least, 2), "rows": cost.rows}
     if reads == ("masked" if question.is_chart else "public") and cost.middle > SLOW_MS:

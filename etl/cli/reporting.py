@@ -44,7 +44,7 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         streams = status.streams(opened.database)
         found = gaps.gaps(opened.database)
         lines = time_lines.time_lines(opened.database)
-        remarks = _remarks(settings, status.pending(opened.database))
+        remarks = _remarks(settings, status.pending(opened.database), {row["connection"] for row in rows})
     now = SystemClock().now()
     rows = [{**row, **expected(settings, row, now=now)} for row in rows]
     if as_json:
@@ -86,9 +86,11 @@ def show_status(invocation: Invocation, *, as_json: bool) -> None:
         say(remark)
 
 
-def _remarks(settings: Settings, pending: status.Row) -> list[str]:
+def _remarks(settings: Settings, pending: status.Row, synced: set[str]) -> list[str]:
     """Return what is left to be done in the warehouse as a whole."""
     remarks = []
+    if new := [name for name in settings.connections if name not in synced]:
+        remarks.append(f"Configured, and not synced yet: {', '.join(new)}. Run: etl sync {' '.join(new)}")
     if pending["zone"] != settings.warehouse.reporting_timezone:
         remarks.append(f"Days end at midnight {pending['zone']}: {zone_pending(settings.warehouse.reporting_timezone)}.")
     if pending["unfilled"]:

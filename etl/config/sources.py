@@ -25,7 +25,7 @@ CONTAINER_SECRETS = Path("/run/secrets")
 
 _TWICE = "This key or section stands in the file already: keep one of the two."
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z][A-Za-z0-9_]*)\s*=\s*(?=[^=\s])")
-_SECTION = re.compile(r"(warehouse|http|retention|notify|connections)__(.+)")
+_SECTION = re.compile(r"(warehouse|http|worker|retention|notify|connections)__(.+)")
 
 
 class Setting(NamedTuple):

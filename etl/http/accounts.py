@@ -41,6 +41,10 @@ class Accounts:
         self._guard = threading.Lock()
         self._used: dict[str, _Used] = {}
 
+    def account(self, provider: str, token: str) -> str:
+        """Return the name of an account, from which neither provider nor token can be found."""
+        return self._book.account(provider, token)
+
     @contextmanager
     def limiter(self, provider: str, token: str, *, limits: Iterable[Limit], daily: int | None) -> Iterator[Limiter]:
         """

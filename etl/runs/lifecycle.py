@@ -143,11 +143,12 @@ def connected(
     capabilities, pinned = given.warehouse.remembered(account.connection)
     organization = organization_of(account, pinned)
 
-    def remake(written: int) -> int:
-        return repeated(lambda: given.warehouse.remake_calls(account, run_id=run.run_id, written=written), clock=given.clock)
+    def repeating(make: Callable[..., int]) -> Callable[[int], int]:
+        return lambda written: repeated(lambda: make(account, run_id=run.run_id, written=written), clock=given.clock)
 
     with given.threads.pool("rollups", 1) as maker, connect(account) as api:
-        making = Making(remake, thread=maker)
+        kinds = (given.warehouse.remake_calls, given.warehouse.remake_people)
+        making = Making([repeating(kind) for kind in kinds], thread=maker)
         task = Task(
             account=account,
             source=Source(account.provider, api, account.own),

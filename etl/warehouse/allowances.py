@@ -62,9 +62,7 @@ class Allowances:
 
     def take(self, account: str, *, now: datetime) -> Found:
         if not self._locks.try_acquire(_lock(account)):
-            wanted = insert(allowances).values(account=account, wanted_at=now)
-            with self._database.begin() as session:
-                session.execute(wanted.on_conflict_do_update(index_elements=["account"], set_={"wanted_at": now}))
+            self.want(account, now=now)
             raise AccountBusy("another process is using the request allowance of its account.", safe=_SAFE, hint=_HINT)
         with self._database.begin() as session:
             row = session.execute(select(allowances).where(allowances.c.account == account)).one_or_none()
@@ -72,6 +70,12 @@ class Allowances:
             return NOTHING
         standing = Standing(row.memory, row.paused_until, row.day, row.day_requests, row.written_at)
         return Found(standing, is_orphan=row.owner is not None)
+
+    def want(self, account: str, *, now: datetime) -> None:
+        """Note that somebody waits for an account that is in use: whoever has it gives way after a while."""
+        wanted = insert(allowances).values(account=account, wanted_at=now)
+        with self._database.begin() as session:
+            session.execute(wanted.on_conflict_do_update(index_elements=["account"], set_={"wanted_at": now}))
 
     def claim(self, account: str, standing: Standing, *, owner: int) -> None:
         values = {**_columns(standing), "owner": owner, "wanted_at": None}

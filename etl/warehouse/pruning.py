@@ -82,6 +82,24 @@ _ALLOWANCES = text(
     """
 )
 
+_NAMES = {"jobs": "jobs.procrastinate_jobs"}
+_JOBS_THERE = text(
+    """
+    SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = 'jobs' AND relname = 'procrastinate_jobs'
+        AND has_schema_privilege(nspname, 'USAGE') AND has_table_privilege(pg_class.oid, 'DELETE')
+    """
+)
+_AMONG_JOBS = text("SET LOCAL search_path TO jobs")  # names in the library's triggers carry no schema
+_JOBS = text(
+    """
+    DELETE FROM jobs.procrastinate_jobs AS old
+    WHERE old.status NOT IN ('todo', 'doing')
+        AND NOT EXISTS (SELECT FROM jobs.procrastinate_events e WHERE e.job_id = old.id AND e.at >= :before)
+    RETURNING 1
+    """
+)
+
 # In the words of the partial indexes.
 _LATEST_OF_A_KIND = (text("true"), text("status = 'succeeded' AND kind = 'sync'"), text("error_code IS NOT NULL"))
 
@@ -96,22 +114,29 @@ class Removed:
 
 
 def prune(
-    database: Database, *, runs_after: timedelta, audits_after: timedelta, stop: Event, batch: int = BATCH
+    database: Database,
+    *,
+    runs_after: timedelta,
+    audits_after: timedelta,
+    jobs_after: timedelta,
+    stop: Event,
+    batch: int = BATCH,
 ) -> list[Removed]:
     """
     Remove what is older, connection by connection, configured or not, and return how much of what.
 
     With the runs go, after the same time, rejected records that became calls, departures from a provider's documentation that
     were not seen again, and accounts that were not used. Of runs each connection's owner, newest one, newest success and newest
-    error stay, of audits the newest of each stream, and every open reject. `stop` ends it between two transactions.
+    error stay, of audits the newest of each stream, and every open reject. Of the workers' queue jobs that ended go after a time
+    of their own: what is left of those that killed workers had. `stop` ends it between two transactions.
     Raises WarehouseError.
     """
     with database.begin() as session:
         now = session.execute(select(INSTANT)).scalar_one()
         names = list(session.execute(select(connections.c.connection).order_by(connections.c.connection)).scalars())
     accounts_after = max(runs_after, LONGEST_LIMIT)
-    removed = {"runs": 0, "audits": 0, "rejected_records": 0, "schema_drift": 0, "allowances": 0}
-    older = dict.fromkeys(removed, runs_after) | {"audits": audits_after, "allowances": accounts_after}
+    removed = {"runs": 0, "audits": 0, "rejected_records": 0, "schema_drift": 0, "allowances": 0, "jobs": 0}
+    older = dict.fromkeys(removed, runs_after) | {"audits": audits_after, "allowances": accounts_after, "jobs": jobs_after}
     try:
         for name in names:
             removed["runs"] += _prune_runs(database, name, before=now - runs_after, stop=stop, batch=batch)
@@ -121,11 +146,15 @@ def prune(
         if not stop.is_set():
             with _hasty(database) as session:
                 removed["allowances"] = len(session.execute(_ALLOWANCES, {"before": now - accounts_after}).all())
+            removed["jobs"] = _prune_jobs(database, before=now - jobs_after)
     except Locked as locked:
         locked.safe = "What was removed before stays removed; everything else is as it was."
         locked.hint = locked.hint.removesuffix(RETRY) + "Then run again: etl prune"
         raise
-    return [Removed(relation=f"sync.{table}", older_than=older[table], rows=rows) for table, rows in removed.items()]
+    return [
+        Removed(relation=_NAMES.get(table, f"sync.{table}"), older_than=older[table], rows=rows)
+        for table, rows in removed.items()
+    ]
 
 
 @contextmanager
@@ -160,6 +189,15 @@ def _prune_runs(database: Database, name: str, *, before: datetime, stop: Event,
             break
         after = found[-1].id
     return removed
+
+
+def _prune_jobs(database: Database, *, before: datetime) -> int:
+    """Remove old jobs of the workers' queue; none where there is no queue, or it is another role's."""
+    with _hasty(database) as session:
+        if not session.execute(_JOBS_THERE).scalar_one():
+            return 0
+        session.execute(_AMONG_JOBS)
+        return len(session.execute(_JOBS, {"before": before}).all())
 
 
 def _kept_runs(database: Database, name: str) -> frozenset[int]:

@@ -18,6 +18,7 @@ from sqlalchemy.sql.schema import SchemaItem
 
 from etl import __version__
 from etl.errors import SchemaOutdated, UsageError, WarehouseError
+from etl.warehouse import jobs
 from etl.warehouse.database import Database
 from etl.warehouse.failures import RETRY, Locked
 from etl.warehouse.tables import MACHINE, METADATA
@@ -49,9 +50,11 @@ def migrate(database: Database) -> tuple[str | None, str]:
     Raises WarehouseError if the database cannot be used, is newer than this program, or is held up by another session.
     """
     newest = head()
-    if (before := current(database)) == newest:
-        return before, newest
-    if before is not None and _is_newer(database, before):
+    before = current(database)
+    if before == newest or (before is not None and _is_newer(database, before)):
+        with database.begin() as connection:
+            connection.execute(_ONE_AT_A_TIME)
+            jobs.make(connection)
         return before, before
     for attempt in range(1, _TRIES + 1):
         try:
@@ -92,6 +95,7 @@ def _upgrade(database: Database) -> str | None:
         before = _known(_current(connection))
         with _ALEMBIC:
             command.upgrade(_config(connection), "head")
+        jobs.make(connection)
     return before
 
 
@@ -172,7 +176,8 @@ def require_newest(database: Database) -> None:
         raise WarehouseError(
             f"The database at {database.address} holds no warehouse yet.",
             safe="Nothing was changed.",
-            hint="Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.",
+            hint="Run: etl sync, which makes it. If calls were synced before, this is another database: check warehouse.url and "
+            "warehouse.data_dir.",
         )
     if found != head():
         raise SchemaOutdated(

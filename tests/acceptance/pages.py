@@ -26,14 +26,14 @@ Family = dict[tuple[str, ...], float]
 
 
 class Heart:
-    """A worker's heart that says what a test wants."""
+    """A worker's heart that is as late as a test wants."""
 
     def __init__(self) -> None:
-        self.silent = timedelta()
+        self.late = timedelta()
 
     def silence(self) -> timedelta:
-        """Return for how long the loops have not moved."""
-        return self.silent
+        """Return how late the worker's loops are."""
+        return self.late
 
 
 class Pages:
@@ -49,11 +49,23 @@ class Pages:
         """Ask for a page."""
         return self._client.get(path, headers=headers)
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Take the warehouse away for a block."""
+        database, self.site._database = self.site._database, None
+        yield
+        self.site._database = database
+
     def families(self) -> dict[str, Family]:
         """Return what a Prometheus reads: every family."""
         answer = self.get("/metrics")
         assert answer.status_code == 200, answer.text
-        return {family.name: samples(family) for family in text_string_to_metric_families(answer.text)}
+        return parsed(answer.text)
+
+
+def parsed(text: str) -> dict[str, Family]:
+    """Return the families of an answer, as a Prometheus reads them."""
+    return {family.name: samples(family) for family in text_string_to_metric_families(text)}
 
 
 def samples(family: Any) -> Family:

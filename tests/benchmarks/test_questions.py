@@ -48,6 +48,12 @@ def test_the_owner_asks_the_same_of_public() -> None:
     assert question.is_of_pairs
 
 
+def test_what_is_asked_of_public_names_no_key() -> None:
+    """There are none: the agents' charts could not be asked there."""
+    keys = re.compile(r"\b(agent|customer|person|person_a|person_b)_key\b")
+    assert [one.title for one in charts(TODAY) if keys.search(one.unmasked())] == []
+
+
 def test_the_queries_of_a_page_are_asked_and_what_changes_something_is_not(tmp_path: Path) -> None:
     """Each under the line that names it; a block may hold several."""
     for name in ("metrics.md", "for-analysts.md"):

@@ -82,6 +82,7 @@ def test_all_keys(load: Load) -> None:
         rate_limit = "60/min"
         daily_requests = 1000
         schedule = "*/15 * * * *"
+        audit_schedule = "0 4 * * 7"
         details = false
         max_open_age = "3d"
         currency = "EUR"
@@ -107,6 +108,7 @@ def test_all_keys(load: Load) -> None:
         "rate_limit": {"requests": 60, "per": timedelta(minutes=1)},
         "daily_requests": 1000,
         "schedule": "*/15 * * * *",
+        "audit_schedule": "0 4 * * 7",
         "details": False,
         "max_open_age": timedelta(days=3),
         "currency": "EUR",
@@ -189,8 +191,8 @@ def test_defaults() -> None:
             "run_as": None,
         },
         "http": {"timeout": 30, "max_attempts": 8, "backoff": 0.5, "max_backoff": 60, "max_response_mb": 64},
-        "worker": {"listen": ("127.0.0.1", 9464)},
-        "retention": {"runs": timedelta(days=400), "audits": timedelta(days=400)},
+        "worker": {"concurrency": 8, "listen": ("127.0.0.1", 9464), "stop_after": timedelta(seconds=45)},
+        "retention": {"runs": timedelta(days=400), "jobs": timedelta(days=7), "audits": timedelta(days=400)},
         "notify": {"url": None, "heartbeat_url": None, "alert_after": timedelta(hours=2)},
         "connections": {},
     }
@@ -199,7 +201,11 @@ def test_defaults() -> None:
 def test_retention_of_our_own_records(load: Load) -> None:
     """In the file or the environment, as durations like everywhere; another key is an error that names the nearest."""
     settings = load('[retention]\nruns = "90d"', {"ETL_RETENTION__AUDITS": "720d"})
-    assert settings.retention.model_dump() == {"runs": timedelta(days=90), "audits": timedelta(days=720)}
+    assert settings.retention.model_dump() == {
+        "runs": timedelta(days=90),
+        "jobs": timedelta(days=7),
+        "audits": timedelta(days=720),
+    }
 
     with pytest.raises(UsageError, match=r"retention\.run: unknown key; did you mean runs\?"):
         load('[retention]\nrun = "90d"')
@@ -340,7 +346,7 @@ def test_plain_http_where_it_is_harmless(load: Load) -> None:
 
 def test_no_connection_configured() -> None:
     """Without any connection the way to one is shown."""
-    with pytest.raises(UsageError, match=r"No connection is configured\..*etl init"):
+    with pytest.raises(UsageError, match=r"No connection is configured\..*take the # away.*etl init"):
         Settings().choose()
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from etl import config
+from etl import config, providers
 from etl.sandbox import Sandbox, demo_history
 from etl.sandbox import config as sandbox_config
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN_MODULES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
 LONGEST = 400
-OURS = ("tuple", "bimpe", "salpre", "krosai")
+OURS = providers.OURS
 
 
 def _files() -> list[Path]:
@@ -166,6 +166,12 @@ def test_locks_agree() -> None:
     for name, count in (("requirements-runtime.lock", len(runtime)), ("requirements.lock", len(everything))):
         blocks = re.split(r"(?m)^(?=\S)", (ROOT / name).read_text("utf-8"))
         assert sum("--hash=sha256:" in block for block in blocks) == count
+
+
+@pytest.mark.parametrize("example", ["dagster", "airflow"])
+def test_an_examples_lock_holds_what_we_need(example: str) -> None:
+    """An orchestrator runs beside our own versions: `make lock` has both files agree."""
+    assert _locked("requirements-runtime.lock").items() <= _locked(f"examples/{example}/requirements.lock").items()
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,10 @@ def test_an_empty_database_is_no_warehouse(empty_database: Database) -> None:
     assert schema.is_empty(empty_database)
     with pytest.raises(WarehouseError) as caught:
         schema.require_newest(empty_database)
-    assert caught.value.hint == ("Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.")
+    assert caught.value.hint == (
+        "Run: etl sync, which makes it. If calls were synced before, this is another database: check warehouse.url and "
+        "warehouse.data_dir."
+    )
 
 
 def test_the_newest_version_suits(database: Database) -> None:

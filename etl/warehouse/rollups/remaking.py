@@ -63,7 +63,7 @@ _REMAKE_MONTHS = tuple(
     )
 )
 
-TOUCHED = text(
+_TOUCHED = text(
     """
     SELECT touched.day, count(calls.day) AS calls
     FROM sync.touched_days AS touched
@@ -119,13 +119,13 @@ def remake(database: Database, name: str, run_id: int, *, stop: Event) -> None:
 
 def parts_of(session: Connection, name: str) -> Iterator[Callable[[Connection], None]]:
     """Return what there is to do for the touched days of a connection, each part for a transaction of its own."""
-    days = [(row.day, row.calls) for row in session.execute(TOUCHED, {"connection": name})]
+    days = [(row.day, row.calls) for row in session.execute(_TOUCHED, {"connection": name})]
     weeks = [(row.week, row.calls) for row in session.execute(_TOUCHED_WEEKS, {"connection": name})]
-    has_people = session.execute(_HAS_PEOPLE, {"connection": name}).scalar_one()
+    there_are_any = has_people(session, name)
     for chunk in chunks_of(days):
         yield partial(make_calls, name=name, days=chunk)
     for chunk in chunks_of(weeks):
-        yield partial(make_people, name=name, weeks=chunk, there_are_any=has_people)
+        yield partial(make_people, name=name, weeks=chunk, there_are_any=there_are_any)
 
 
 def make_calls(session: Connection, name: str, days: Sequence[date]) -> None:
@@ -151,11 +151,29 @@ def store_calls(session: Connection, name: str, days: Sequence[date], *, found: 
 
 def make_people(session: Connection, name: str, weeks: Sequence[date], *, there_are_any: bool) -> None:
     """Make the roll-ups of people and pairs of these weeks again, whose touched days are then touched no more."""
-    days = list(session.execute(_DAYS_OF_WEEKS, {"connection": name, "days": list(weeks)}).scalars())
-    session.execute(_ROOM)
     if there_are_any:
-        of_people.find(session, name, weeks)
-        of_people.store(session, name, weeks=weeks, days=days)
+        find_people(session, name, weeks)
+        store_people(session, name, weeks)
+    else:
+        days = list(session.execute(_DAYS_OF_WEEKS, {"connection": name, "days": list(weeks)}).scalars())
+        session.execute(_UNTOUCH, {"connection": name, "days": days})
+
+
+def has_people(session: Connection, name: str) -> bool:
+    """Whether anybody is known to be in a call of this connection, or was."""
+    return bool(session.execute(_HAS_PEOPLE, {"connection": name}).scalar_one())
+
+
+def find_people(session: Connection, name: str, weeks: Sequence[date]) -> None:
+    """Work out the roll-ups of people and pairs of these weeks, without writing anything that others see."""
+    session.execute(_ROOM)
+    of_people.find(session, name, weeks)
+
+
+def store_people(session: Connection, name: str, weeks: Sequence[date]) -> None:
+    """Store what was found of these weeks, whose touched days are then touched no more."""
+    days = list(session.execute(_DAYS_OF_WEEKS, {"connection": name, "days": list(weeks)}).scalars())
+    of_people.store(session, name, weeks=weeks, days=days)
     session.execute(_UNTOUCH, {"connection": name, "days": days})
 
 

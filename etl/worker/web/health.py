@@ -11,7 +11,7 @@ from etl.warehouse.reports import figures
 from etl.worker.web.site import Site
 
 SILENT = timedelta(seconds=30)
-"""A worker whose loops have not moved, or whose queue has heard of no worker, for so long is not well."""
+"""A worker whose loops are so late, or whose queue has heard of no worker for so long, is not well."""
 
 
 class Health(NamedTuple):
@@ -23,11 +23,9 @@ class Health(NamedTuple):
 
 def alive(site: Site) -> Health:
     """Say whether the worker's loops move."""
-    silence = site.silence()
-    if silence >= SILENT:
-        return Health(
-            False, f"The worker's loops have not moved for {silence.total_seconds():.0f} seconds: it is stuck. Restart it."
-        )
+    late = site.silence()
+    if late >= SILENT:
+        return Health(False, f"A loop of the worker is {late.total_seconds():.0f} seconds late: it is stuck. Restart it.")
     return Health(True, "The worker is alive.")
 
 
@@ -36,8 +34,9 @@ def ready(site: Site) -> Health:
     if not (health := alive(site)).well:
         return health
     try:
-        schema.require_newest(site.database)
-        heartbeat = figures.heartbeat_seconds(site.database)
+        with site.open() as database:
+            schema.require_newest(database)
+            heartbeat = figures.heartbeat_seconds(database)
     except WarehouseError as error:
         return Health(False, str(error))
     if heartbeat is None:

@@ -48,13 +48,14 @@ def exposition(site: Site, accept: str) -> tuple[bytes, str]:
     """Return all metrics and the content type that suits whoever asks. Raises WarehouseError."""
     encode, content_type = choose_encoder(accept)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Given(list(families(site))))
+    with site.open() as database:
+        registry.register(_Given(list(families(site, database))))
     return encode(registry), content_type
 
 
-def families(site: Site) -> Iterator[Metric]:
+def families(site: Site, database: Database) -> Iterator[Metric]:
     """Yield every family, in the order of their names in the documentation. Raises WarehouseError."""
-    database, connections = site.database, site.settings.connections
+    connections = site.settings.connections
     rows = {row["connection"]: row for row in figures.connections(database) if row["connection"] in connections}
     whole = figures.whole(database)
     yield from _freshness(connections, rows)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from etl.errors import EtlError
 from etl.printable import number_of, printable
+from etl.warehouse.database import Database
 from etl.warehouse.reports import figures, status, time_lines
 from etl.warehouse.reports.gaps import gaps
 from etl.wiring import expected
@@ -41,9 +42,10 @@ def render(site: Site) -> Rendered:
     """Return the page; where the warehouse cannot be read, one that says so."""
     now = site.clock.now()
     try:
-        cards = _cards(site, now)
-        whole = figures.whole(site.database)
-        queued = figures.queued(site.database)
+        with site.open() as database:
+            cards = _cards(site, database, now)
+            whole = figures.whole(database)
+            queued = figures.queued(database)
     except EtlError as error:
         html = _templates().get_template("trouble.html").render(error=error, now=now, headline="The warehouse cannot be read")
         return Rendered(html, 503)
@@ -64,9 +66,9 @@ def render(site: Site) -> Rendered:
     return Rendered(html, 200)
 
 
-def _cards(site: Site, now: datetime) -> list[Card]:
+def _cards(site: Site, database: Database, now: datetime) -> list[Card]:
     """Return the cards of all connections, configured or held, those that need somebody first."""
-    database, connections = site.database, site.settings.connections
+    connections = site.settings.connections
     rows = {row["connection"]: {**row, **expected(site.settings, row, now=now)} for row in status.connections(database)}
     lines = {line.connection: line for line in time_lines.time_lines(database)}
     missing = {name: list(found) for name, found in groupby(gaps(database), key=lambda gap: gap.connection)}

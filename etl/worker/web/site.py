@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import BoundedSemaphore
 from typing import NamedTuple
 
 from etl.config import Settings
@@ -14,6 +15,9 @@ from etl.errors import WarehouseError
 from etl.warehouse.database import Database
 from etl.warehouse.reports.tally import RunTally
 from etl.worker.web.meters import Meters
+
+AT_ONCE = 2
+"""So many answers are made at once, however many are asked for."""
 
 
 class Next(NamedTuple):
@@ -30,9 +34,9 @@ NextDue = Callable[[Database, Sequence[str]], Mapping[str, Next]]
 @dataclass(kw_only=True)
 class Site:
     """
-    What one worker's pages are made from. `silence` says for how long its loops have not moved.
+    What one worker's pages are made from. `silence` says how late the worker's loops are.
 
-    While the worker has no warehouse, the pages say so.
+    While the worker has no warehouse, the pages say so. At most `AT_ONCE` answers read it at once: its sessions are the work's.
     """
 
     settings: Settings
@@ -42,6 +46,7 @@ class Site:
     meters: Meters = field(default_factory=Meters)
     tally: RunTally = field(default_factory=RunTally)
     _database: Database | None = None
+    _places: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(AT_ONCE))
 
     @contextmanager
     def over(self, database: Database) -> Iterator[None]:
@@ -52,13 +57,14 @@ class Site:
         finally:
             self._database = None
 
-    @property
-    def database(self) -> Database:
-        """The warehouse. Raises WarehouseError while the worker has none."""
-        if self._database is None:
-            raise WarehouseError(
-                "The worker has no connection to its warehouse.",
-                safe="What is committed stays.",
-                hint="It tries again by itself; its log says what the database answered.",
-            )
-        return self._database
+    @contextmanager
+    def open(self) -> Iterator[Database]:
+        """Give the warehouse for an answer, once there is a place. Raises WarehouseError while the worker has none."""
+        with self._places:
+            if self._database is None:
+                raise WarehouseError(
+                    "The worker has no connection to its warehouse.",
+                    safe="What is committed stays.",
+                    hint="It tries again by itself; its log says what the database answered.",
+                )
+            yield self._database

@@ -15,7 +15,7 @@ from tests.acceptance.pages import Pages, audit, pages_over
 from tests.acceptance.stage import NAMES, Stage, quiet_history
 
 PERIOD = timedelta(minutes=15)
-RUNS = 14
+RUNS = 12
 """So often each connection was synced."""
 
 
@@ -26,7 +26,7 @@ def scene(database: Database, url: str, folder: Path) -> Iterator[Pages]:
     history = quiet_history(start=now - timedelta(days=24))
     with Sandbox(history, limits=NO_LIMITS) as sandbox:
         stage = Stage(sandbox=sandbox, database=database, url=url, folder=folder)
-        stage.settings = {"salpre": {"lookback": "24h"}, "krosai": {"daily_requests": 200}, "bimpe": {"rate_limit": "120/min"}}
+        stage.settings = {"salpre": {"lookback": "24h"}, "krosai": {"daily_requests": 150}, "bimpe": {"rate_limit": "120/min"}}
         stage.max_attempts = 1
         _live(stage, now)
         _at_their_times(stage, now)
@@ -41,7 +41,7 @@ def _live(stage: Stage, now: datetime) -> None:
     history = stage.history
     for days in range(23, 0, -1):
         history.advance(timedelta(days=24 - days) - (history.now - (now - timedelta(days=24))))
-        for hours in range(0, 20, 2):
+        for hours in range(0, 20, 5):
             for provider in NAMES:
                 history.add(provider, at=history.now - timedelta(hours=hours, minutes=7))
         if days in (23, 20, 16):

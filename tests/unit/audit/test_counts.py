@@ -123,7 +123,7 @@ def compared(
         threads=SystemThreads(),
         watcher=cast("Watcher", None),
         stop=threading.Event(),
-        rollups=Making(lambda written: written, thread=Inline()),
+        rollups=Making([], thread=Inline()),
         counters=Counters(),
         capabilities=Capabilities(),
         organization=None,

@@ -11,9 +11,6 @@ from etl.cli.app import app
 from etl.config.settings import ConnectionSettings, Settings
 from etl.config.sources import CONFIG, SECRETS_DIR
 
-TO_COME = {("worker", "listen")}
-"""What the design has and another branch brings."""
-
 
 def is_setting(variable: str) -> bool:
     """Return whether an environment variable is one of the program's."""
@@ -23,7 +20,7 @@ def is_setting(variable: str) -> bool:
     if section == "connections":
         return len(keys) == 2 and keys[1] in ConnectionSettings.model_fields
     model: Any = Settings.model_fields[section].annotation if section in Settings.model_fields else None
-    return len(keys) == 1 and ((model is not None and keys[0] in model.model_fields) or (section, keys[0]) in TO_COME)
+    return len(keys) == 1 and (model is not None and keys[0] in model.model_fields)
 
 
 def is_command(line: str) -> bool:
@@ -31,6 +28,4 @@ def is_command(line: str) -> bool:
     word, *options = shlex.split(line)
     command: Any = typer.main.get_command(app)
     found = command.commands.get(word)
-    if found is None and word == "worker":  # another branch brings it
-        return True
     return found is not None and {*options} <= {option for parameter in found.params for option in parameter.opts}

@@ -22,7 +22,7 @@ from etl.records.rows import Columns, Same
 
 SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CONTEXT = Context(connection="made_up", stream="agent-1", currency="EUR", run_id=7)
-TUPLE, BIMPE, SALPRE, KROSAI = (providers.get(name) for name in providers.OURS)
+TUPLE, BIMPE, SALPRE, KROSAI = (providers.get(name) for name in ("tuple", "bimpe", "salpre", "krosai"))
 RICH = replace(
     TUPLE,
     name="rich",

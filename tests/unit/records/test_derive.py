@@ -24,7 +24,7 @@ from etl.records.parse import whole
 SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 CONTEXT = Context(connection="made_up", stream="agent-1", currency="EUR", run_id=7)
-TUPLE, BIMPE, SALPRE, KROSAI = (providers.get(name) for name in providers.OURS)
+TUPLE, BIMPE, SALPRE, KROSAI = (providers.get(name) for name in ("tuple", "bimpe", "salpre", "krosai"))
 TYPE_NAMES = {"null", "boolean", "string", "number", "object", "array"}
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -23,7 +23,7 @@ from etl.records.rows import HeldCalls, Rewrite, Stored
 
 SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-TUPLE, BIMPE, SALPRE, KROSAI = EVERY = [providers.get(name) for name in providers.OURS]
+TUPLE, BIMPE, SALPRE, KROSAI = EVERY = [providers.get(name) for name in ("tuple", "bimpe", "salpre", "krosai")]
 MANY = 3 * FEWEST
 
 

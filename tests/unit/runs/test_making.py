@@ -35,7 +35,7 @@ def written_at(make: Callable[[int], int], *, pages: int) -> list[tuple[int, int
         asked.append((page, written))
         return make(written)
 
-    making = Making(remake, thread=Inline())
+    making = Making([remake], thread=Inline())
     for page in range(1, pages + 1):  # noqa: B007 - `remake` looks at it
         making.wrote(THIRD)
     making.wait()
@@ -53,6 +53,31 @@ def test_what_is_left_adds_up_until_it_is_made() -> None:
     assert asked == [(3, OFTEN), (6, 2 * OFTEN), (9, 3 * OFTEN), (12, OFTEN)]
 
 
+def test_each_kind_counts_for_itself() -> None:
+    """One after the other; what the first has made, the second may still have to make."""
+    asked: list[tuple[str, int]] = []
+
+    def calls(written: int) -> int:
+        asked.append(("calls", written))
+        return written
+
+    def people(written: int) -> int:
+        asked.append(("people", written))
+        return 2 * OFTEN if written >= 2 * OFTEN else 0
+
+    making = Making([calls, people], thread=Inline())
+    for _ in range(9):
+        making.wrote(THIRD)
+    assert asked == [
+        ("calls", OFTEN),
+        ("people", OFTEN),
+        ("calls", OFTEN),
+        ("people", 2 * OFTEN),
+        ("calls", OFTEN),
+        ("people", OFTEN),
+    ]
+
+
 def test_pages_go_on_meanwhile() -> None:
     """What is written while roll-ups are made counts for the next time; until then nobody waits."""
     asked: list[int] = []
@@ -62,7 +87,7 @@ def test_pages_go_on_meanwhile() -> None:
         return written - THIRD
 
     thread = Later()
-    making = Making(remake, thread=thread)
+    making = Making([remake], thread=thread)
     for _ in range(5):
         making.wrote(THIRD)
     assert (asked, len(thread.waiting)) == ([], 1)
@@ -76,7 +101,7 @@ def test_pages_go_on_meanwhile() -> None:
 def test_nothing_is_made_twice_at_once() -> None:
     """The next time waits for the one before."""
     thread = Later()
-    making = Making(lambda written: written, thread=thread)
+    making = Making([lambda written: written], thread=thread)
     making.wrote(OFTEN)
     first = thread.waiting.pop()
     first()
@@ -90,7 +115,7 @@ def test_what_went_wrong_is_raised_where_it_is_waited_for() -> None:
     def remake(written: int) -> int:
         raise FenceLost("another run has taken over.")
 
-    making = Making(remake, thread=Inline())
+    making = Making([remake], thread=Inline())
     making.wrote(OFTEN)
     making.wrote(THIRD)
     with pytest.raises(FenceLost):

@@ -15,8 +15,8 @@ import pytest
 
 from etl.sandbox import config, demo_history
 from etl.sandbox import serve as serve_for_ever
+from etl.sandbox.births import PROVIDERS
 
-PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
 WIDE = "/api/v2/call_usage?since=2026-01-01T00:00:00Z"
 
 

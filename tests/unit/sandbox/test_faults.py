@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from etl.sandbox import History
+from etl.sandbox.births import PROVIDERS
 
-PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
 WIDE = "/api/v2/call_usage?since=2026-01-01T00:00:00Z"
 LISTS = {"tuple": WIDE, "salpre": "/call/list", "krosai": "/calls"}
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.sandbox import History
+from etl.sandbox.births import PROVIDERS
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RATES = {"tuple": 150, "bimpe": 100, "salpre": 60, "krosai": 60}
-PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
 CURSORS = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at"}
 RANK = {
     "bimpe": {"queued": 0, "ringing": 1, "answered": 2, "ended": 3, "busy": 3, "failed": 3, "cancelled": 3},

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from etl.sandbox import History
+from etl.sandbox.births import PROVIDERS
 from etl.sandbox.lives.krosai import ORGANIZATIONS
-
-PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
 
 
 def test_a_list_has_data_total_page_limit_and_total_pages_newest_first(ask: Any) -> None:

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl.sandbox import TRUE_LIMITS, History, Quota, Sandbox, real_time
+from etl.sandbox.births import PROVIDERS
 
-PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
 SMALL = {"tuple": "/api/v2/call_usage?since=2026-01-01T00:00:00Z", "bimpe": "/agents", "salpre": "/call/list", "krosai": "/calls"}
 
 

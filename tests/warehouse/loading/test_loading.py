@@ -25,7 +25,7 @@ from etl.warehouse.loading.transaction import Page
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
 
-TUPLE, _, SALPRE, KROSAI = (providers.get(name) for name in providers.OURS)
+TUPLE, SALPRE, KROSAI = (providers.get(name) for name in ("tuple", "salpre", "krosai"))
 SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 NOWHERE = Spans()
