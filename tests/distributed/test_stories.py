@@ -199,3 +199,15 @@ def test_a_database_without_the_extension_is_left_as_it_is(program: Program, clu
         assert program.run("sync").code == 0
     finally:
         cluster.drop(name)
+
+
+def test_the_worker_does_what_is_due(program: Program) -> None:
+    """Its queue stays in plain tables of the coordinator; one round syncs every connection."""
+    assert program.run("migrate").code == 0
+    told = program.run("worker", "--once")
+    assert told.code == 0, told.err
+    held, true = held_and_true(program)
+    assert {name: true[name] - held[name] for name in true} == {name: set() for name in true}
+    queue = "SELECT count(*) FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid WHERE relnamespace = 'jobs'::regnamespace"
+    assert rows(program.url, queue) == [(0,)]
+    assert program.run("prune").code == 0
