@@ -25,6 +25,10 @@ CONTENT = """
 SELECT connection, call_id, to_jsonb(calls) - '{last_run_id,observed_at,detail_observed_at,changed_at}'::text[]
 FROM calls ORDER BY 1, 2
 """
+QUEUE = """
+SELECT count(*) FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid
+WHERE relnamespace = 'jobs'::regnamespace
+"""
 ROLL_UPS = ("calls_daily", "agent_daily", "calls_hourly", "lines_hourly", "talk_time_daily", "person_daily", "pair_weekly")
 VIEWS = """
 SELECT table_schema || '.' || table_name FROM information_schema.views
@@ -208,6 +212,5 @@ def test_the_worker_does_what_is_due(program: Program) -> None:
     assert told.code == 0, told.err
     held, true = held_and_true(program)
     assert {name: true[name] - held[name] for name in true} == {name: set() for name in true}
-    queue = "SELECT count(*) FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid WHERE relnamespace = 'jobs'::regnamespace"
-    assert rows(program.url, queue) == [(0,)]
+    assert rows(program.url, QUEUE) == [(0,)]
     assert program.run("prune").code == 0
