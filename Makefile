@@ -24,7 +24,7 @@ BENCHMARKS := $(wildcard benchmarks/__main__.py)
 HIDDEN := $(if $(BENCHMARKS),,bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboards test integrations lint markers format coverage bench lock clean
+.PHONY: help demo dashboards test simulate integrations lint markers format coverage bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / && $$1 != "$(HIDDEN)" { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,7 +38,10 @@ dashboards: $(INSTALLED) ## start Superset over the demo's warehouse, or over yo
 test: $(INSTALLED) ## set everything up and run all tests (some of them: make test ARGS="tests/unit -k durations")
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-integrations: $(INSTALLED) ## run what needs environments of its own: other pips, Pythons and versions of PostgreSQL
+simulate: $(INSTALLED) ## play made-up histories with faults, kills and rivals, and check what must hold: SEEDS=20000 (one: ARGS="--seed 1216")
+	@$(BIN)/python -m tests.simulation $(SEEDS) $(ARGS)
+
+integrations: $(INSTALLED) ## run what needs environments of its own: other pips, Pythons and PostgreSQLs, Superset, dbt, Dagster, Airflow
 	@$(BIN)/python -m pytest tests/integrations $(ARGS)
 
 lint: $(INSTALLED) markers ## check style, types, who imports whom, docker-compose.yml, and that no merge was left half done
@@ -71,8 +74,11 @@ endif
 lock: $(BIN)/uv ## resolve the dependencies again (take newer versions: make lock ARGS=--upgrade)
 	@$(COMPILE) -o requirements-runtime.lock
 	@$(COMPILE) --group dev -c requirements-runtime.lock -o requirements.lock
+	@$(COMPILE) -c requirements-runtime.lock examples/dagster/requirements.in -o examples/dagster/requirements.lock
+	@$(COMPILE) -c requirements-runtime.lock examples/airflow/requirements.in -o examples/airflow/requirements.lock
 	@$(APART) dashboards/serve/superset.in -o dashboards/serve/superset.lock
 	@$(APART) tests/integrations/dashboards/browser.in -o tests/integrations/dashboards/browser.lock
+	@$(APART) tests/integrations/kubernetes/validate.in -o tests/integrations/kubernetes/validate.lock
 
 # An environment that is there serves, also where pyproject.toml names what is in no lock yet.
 $(BIN)/uv:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -88,7 +89,7 @@ def _reading(*, touched: bool, pairs: bool) -> Callable[[Lanes], list[float]]:
             one for one in lanes.get("reading", ()) if _is_chart(one) and one["touched"] is touched and one["pairs"] is pairs
         ]
         most = max((one["calls"] for one in charts), default=0)
-        return [float(one["cpu_ms"]) for one in charts if one["calls"] == most]
+        return [float(one.get("cpu_ms", math.inf)) for one in charts if one["calls"] == most]
 
     return measured
 
@@ -104,7 +105,8 @@ def _growth(lanes: Lanes) -> list[float]:
     if len(sizes) < 2:
         return []
     few, many = (
-        {(one["page"], one["title"]): one["cpu_ms"] for one in charts if one["calls"] == size} for size in (sizes[0], sizes[-1])
+        {(one["page"], one["title"]): one.get("cpu_ms", math.inf) for one in charts if one["calls"] == size}
+        for size in (sizes[0], sizes[-1])
     )
     return [many[key] / few[key] for key in few if key in many]
 

@@ -25,7 +25,20 @@ _WITHOUT_TESTS = ("calls_daily", "agent_daily", "calls_hourly", "talk_time_daily
 
 _BLOCK = re.compile(r"^```sql\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TITLE = re.compile(r"^(?:#+ +(.+)|\*\*(.+?)\*\*.*)$")
-_PUBLIC = (("masked.", "public."), ("person_a_key", "person_a"), ("person_b_key", "person_b"), ("person_key", "person"))
+_QUERY = re.compile(r"(?i)(--.*\n\s*)*(select|with|table)\b")
+"""What is asked; a statement that is no query, such as a documented CREATE INDEX, is not."""
+
+_INDEX = re.compile(r"(?i)create index (\w+) ")
+_NAMES = (("'telephony'", "'krosai-main'"), ("'pairing'", "'tuple-main'"), ("'+14155551050'", "'{number}'"))
+"""What the pages name, and what the made-up calls have in its place."""
+
+_PUBLIC = (
+    ("masked.", "public."),
+    ("coalesce(agent_id, agent_key)", "agent_id"),
+    ("person_a_key", "person_a"),
+    ("person_b_key", "person_b"),
+    ("person_key", "person"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +48,8 @@ class Question:
     page: str
     title: str
     sql: str
+    indexes: tuple[str, ...] = ()
+    """The statements that make what the page says to make first."""
 
     @property
     def is_chart(self) -> bool:
@@ -52,6 +67,17 @@ class Question:
         for masked, public in _PUBLIC:
             sql = sql.replace(masked, public)
         return sql
+
+    def of_made_up(self, number: str) -> str:
+        """Return the same query of the connections that are made up (`synthetic.py`), and of a number that called there."""
+        sql = self.sql
+        for named, made_up in _NAMES:
+            sql = sql.replace(named, made_up.format(number=number))
+        return sql
+
+    def without_indexes(self) -> list[str]:
+        """Return the statements that remove what `indexes` made."""
+        return [f"DROP INDEX {found[1]}" for one in self.indexes if (found := _INDEX.match(one))]
 
 
 def charts(today: date) -> Iterator[Question]:
@@ -124,18 +150,19 @@ def documented(docs: Path) -> Iterator[Question]:
     ]
     for page in pages:
         text = page.read_text(encoding="utf-8")
+        indexes: dict[str, list[str]] = {}
         for number, block in enumerate(_BLOCK.finditer(text), 1):
             title = _title_before(text[: block.start()]) or str(number)
-            for part, sql in enumerate(_statements(block[1])):
+            statements = [part.strip() for part in re.split(r";\s*(?:\n|$)", block[1])]
+            first = indexes.setdefault(title, [])
+            first += [statement for statement in statements if _INDEX.match(statement)]
+            for part, sql in enumerate(filter(_QUERY.match, statements)):
                 yield Question(
-                    page=f"docs/{page.relative_to(docs)}", title=title if not part else f"{title} ({part + 1})", sql=sql
+                    page=f"docs/{page.relative_to(docs)}",
+                    title=title if not part else f"{title} ({part + 1})",
+                    sql=sql,
+                    indexes=tuple(first),
                 )
-
-
-def _statements(text: str) -> list[str]:
-    """Return the queries of a block: a statement that is none, such as a documented CREATE INDEX, is not asked."""
-    parts = (part.strip() for part in re.split(r";\s*(?:\n|$)", text))
-    return [part for part in parts if re.match(r"(?i)(--.*\n\s*)*(select|with|table)\b", part)]
 
 
 def _title_before(text: str) -> str:

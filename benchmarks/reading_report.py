@@ -17,6 +17,11 @@ def tables(lanes: Lanes) -> list[str]:
     charts = [sample for sample in samples if sample["page"].startswith("dashboard")]
     others = [sample for sample in samples if not sample["page"].startswith("dashboard")]
     found = [_table(one, sizes, reads) for one, reads in ((charts, "masked"), (others, "public")) if one]
+    if indexed := lanes.get("reading: with its index", ()):
+        titles = dict.fromkeys((sample["page"], sample["title"]) for sample in indexed)
+        costs = {(sample["page"], sample["title"], sample["calls"]): sample.get("cpu_ms") for sample in indexed}
+        rows = [[f"{page}: {title}", *(_shown(costs.get((page, title, size))) for size in sizes)] for page, title in titles]
+        found.append(_markdown(["with the index of the page", *(f"{size:,}" for size in sizes)], rows))
     computed = lanes.get("reading: a day computed", ())
     if computed:
         rows = [[sample["view"], f"{sample['calls']:,}", f"{sample['cpu_ms']:.1f}"] for sample in computed]
@@ -26,7 +31,7 @@ def tables(lanes: Lanes) -> list[str]:
 
 def _table(samples: Sequence[Mapping[str, Any]], sizes: Sequence[int], reads: str) -> str:
     by_key = {
-        (sample["page"], sample["title"], sample["reads"], sample["touched"], sample["calls"]): sample["cpu_ms"]
+        (sample["page"], sample["title"], sample["reads"], sample["touched"], sample["calls"]): sample.get("cpu_ms")
         for sample in samples
     }
     heads = ["query", *(f"{size:,}" for size in sizes), "ratio", *(f"{size:,}, today touched" for size in sizes)]

@@ -151,6 +151,34 @@ FROM generate_series(1000, 1, -1) AS number
 """
 
 
+_DIMENSIONS = """
+INSERT INTO people (email, name, team)
+SELECT 'person.' || number || '@example.com', 'Person ' || number, 'team ' || number / 10 FROM generate_series(0, 199) AS number
+ON CONFLICT DO NOTHING;
+INSERT INTO numbers (number, name, team, time_zone)
+SELECT
+    '+1415555' || lpad(number::text, 4, '0'), 'Line ' || number, 'team ' || number / 10,
+    (ARRAY['Europe/Berlin', 'America/New_York', 'UTC'])[number % 3 + 1]
+FROM generate_series(0, 39) AS number
+ON CONFLICT DO NOTHING;
+INSERT INTO provider_daily_totals (connection, day, calls, observed_at)
+SELECT connection, day, sum(calls), now() FROM sync.calls_daily GROUP BY connection, day
+ON CONFLICT DO NOTHING
+"""
+
+
+def dimensions(lane: Lane) -> None:
+    """Fill, once roll-ups are made, what the analyst and the provider say: names, teams, zones, and the calls of each day."""
+    for statement in _DIMENSIONS.split(";\n"):
+        lane.execute(statement)
+
+
+def caller(lane: Lane) -> str:
+    """Return a number that called, the same whatever the number of calls is."""
+    query = "SELECT from_address FROM calls WHERE connection = 'krosai-main' AND direction = 'inbound' ORDER BY call_id LIMIT 1"
+    return str(lane.ask(query)[0][0])
+
+
 def fill(lane: Lane, *, calls: int, say: Callable[[str], object]) -> None:
     """Fill a migrated, empty warehouse with so many calls and what belongs to them. `call_participants` are 0.36 a call."""
     with ThreadPoolExecutor(SESSIONS) as pool:

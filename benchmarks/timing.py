@@ -50,17 +50,18 @@ class Asking:
         self._session.close()
 
     def cost(self, sql: str) -> Cost | None:
-        """Ask once for warming up, then five times; None where it takes longer than two minutes, or cannot be asked."""
+        """Ask once for warming up, then five times; None where it takes longer than two minutes. Raises what psycopg raises."""
         try:
             first, rows = self._once(sql)
             taken = [first] if first > SLOW_MS else [self._once(sql)[0] for _ in range(TIMES)]
-        except psycopg.Error:
+        except psycopg.errors.QueryCanceled:
             return None
         return Cost(least=min(taken), middle=median(taken), rows=rows)
 
-    def plan(self, sql: str) -> str:
-        """Return the plan as it was carried out, without the time of each node."""
-        rows = self._ask(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, COSTS OFF) {sql}")
+    def plan(self, sql: str, *, carried_out: bool = True) -> str:
+        """Return the plan as it was carried out, without the time of each node, or as it would be."""
+        options = "ANALYZE, BUFFERS, TIMING OFF, COSTS OFF" if carried_out else "COSTS OFF"
+        rows = self._ask(f"EXPLAIN ({options}) {sql}")
         return "\n".join(row[0] for row in rows)
 
     def _once(self, sql: str) -> tuple[float, int]:

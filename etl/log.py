@@ -62,7 +62,16 @@ def configure(*, level: str = "info", secrets: Iterable[str] = (), stream: TextI
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
         )
     )
+    handler.addFilter(_in_one_line)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Leave the traceback out of what the queue's library tells: it logs one whenever the database goes away."""
+    if record.name.startswith("procrastinate"):
+        record.exc_info = record.exc_text = None
+        record.msg, record.args = " ".join(record.getMessage().split()), None
+    return True
 
 
 class Logger:
@@ -84,6 +93,14 @@ class Logger:
     def warning(self, event: str, **fields: object) -> None:
         """Tell something that somebody may have to look at."""
         self._tell(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Tell something that ends what was going on."""
+        self._tell(logging.ERROR, event, fields)
+
+    def fault(self, event: str, **fields: object) -> None:
+        """Tell a fault of our own that is being handled, with where it is."""
+        self._tell(logging.ERROR, event, {**fields, "exc_info": True})
 
     def _tell(self, level: int, event: str, fields: dict[str, object]) -> None:
         if _in_use:

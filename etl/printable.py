@@ -1,5 +1,5 @@
 """
-Escapes characters that must not reach a terminal unchanged.
+Writes numbers, instants and durations for people, and escapes characters that must not reach a terminal unchanged.
 
 Text from a provider, a database or a file may contain anything: sequences that clear the screen, a carriage return that lets text
 overwrite what was there, or marks that reverse the reading order.
@@ -8,6 +8,7 @@ overwrite what was there, or marks that reverse the reading order.
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 _UNFIT = (
     r"\x00-\x1f\x7f-\x9f"  # control characters, among them ESC, and the C1 ones that some terminals obey
@@ -16,6 +17,7 @@ _UNFIT = (
     r"\u200b\u2060-\u2064\ufeff"  # invisible: two names would look the same
     r"\ud800-\udfff"  # lone surrogates, which no encoding holds
 )
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 _IN_A_LINE = re.compile(f"[{_UNFIT}]")
 _IN_LINES = re.compile(f"(?!\n)[{_UNFIT}]")
 
@@ -38,6 +40,31 @@ def json_safe(document: str) -> str:
 def number_of(number: int, one: str, many: str = "") -> str:
     """Return a number with what it counts: `1 call`, `2,000 calls`; `many` is the plural unless an s makes it."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def instant_text(value: datetime) -> str:
+    """Return an instant by the second, or by the millisecond where it has a part of one."""
+    return value.strftime("%Y-%m-%d %H:%M:%S") if value.microsecond == 0 else f"{value:%Y-%m-%d %H:%M:%S}.{value:%f}"[:23]
+
+
+def duration(value: timedelta) -> str:
+    """Return a duration by its two largest units: `3d 4h`, `12s`."""
+    seconds = int(abs(value).total_seconds())
+    parts = []
+    for size, unit in _UNITS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return ("-" if value < timedelta() else "") + (" ".join(parts[:2]) or "0s")
+
+
+def age(value: timedelta) -> str:
+    """Return a duration by its largest unit, in words: `3 hours`; a negative one is `0 seconds`."""
+    seconds = max(int(value.total_seconds()), 0)
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return number_of(seconds // size, unit)
+    return number_of(seconds, "second")
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from random import Random
 from threading import Event, Thread
+from time import monotonic
 
 from etl.effects import Effects
 from etl.errors import Interrupted
@@ -55,6 +56,11 @@ class SystemThreads:
             thread.join()
 
         return end
+
+
+def steady_seconds() -> float:
+    """Return the seconds of a clock that nobody sets, since some instant."""
+    return monotonic()
 
 
 def system_effects(stop: Event | None = None) -> Effects:

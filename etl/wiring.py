@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,10 +23,11 @@ from etl.runs.account import Account
 from etl.runs.allowances import AllowanceBook
 from etl.runs.lifecycle import Surroundings
 from etl.runs.port import RunRegister, Watcher
-from etl.runs.terms import Trigger
+from etl.runs.terms import Trigger, Want
 from etl.system import SystemThreads
 
 if TYPE_CHECKING:
+    from etl.alerts.watch import Watch
     from etl.http.client import Client
     from etl.http.limits import Limiter
     from etl.warehouse.database import Database
@@ -42,9 +43,6 @@ Invocation = tuple[Path | None, bool]
 CONNECTIONS_AT_ONCE = 8
 """The maximum number of connections synced at once; each waits for its provider most of the time."""
 
-SESSIONS = 2 * CONNECTIONS_AT_ONCE + 2
-"""The maximum number of pooled sessions: each connection may load a page and look something up at once."""
-
 LOOK_AT_WAITS = timedelta(seconds=1)
 """How often it is asked, while sessions work, whether one waits for a lock; less than `etl migrate` waits for one."""
 
@@ -57,6 +55,15 @@ def settings_of(invocation: Invocation) -> Settings:
     settings = load(path, os.environ)
     configure(secrets=settings.secrets, level="info" if verbose else "warning")
     return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrated:
+    """The versions before and after, and how many tables were newly spread over a cluster; None where there is none."""
+
+    before: str | None
+    after: str
+    spread: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +88,23 @@ class Opened:
             schema.require_newest(self.database)
             return False
         self.database.check_server()
-        schema.migrate(self.database)
-        self.set_reporting_timezone(settings)
+        self.migrate(settings)
         return True
+
+    def migrate(self, settings: Settings) -> Migrated:
+        """Bring the schema to the newest version and, where that is asked for or was done before, spread its new tables."""
+        from etl.warehouse import schema
+        from etl.warehouse.distributing import distribute, is_distributed, require_citus
+
+        if settings.warehouse.distributed:
+            require_citus(self.database)
+        before, after = schema.migrate(self.database)
+        if before is None:
+            self.set_reporting_timezone(settings)
+        wanted = settings.warehouse.distributed or is_distributed(self.database)
+        # A newer program knows tables that this one does not.
+        spread = distribute(self.database) if wanted and after == schema.head() else None
+        return Migrated(before=before, after=after, spread=spread)
 
     def set_reporting_timezone(self, settings: Settings) -> None:
         """Set the configured time zone, whose midnight ends a day; the warehouse must be empty."""
@@ -93,18 +114,19 @@ class Opened:
 
 
 @contextmanager
-def open_warehouse(settings: Settings, *, writes: bool = False) -> Iterator[Opened]:
+def open_warehouse(settings: Settings, *, writes: bool = False, at_once: int = CONNECTIONS_AT_ONCE) -> Iterator[Opened]:
     """
-    Open the configured database, or start (or join) the embedded server. Raises WarehouseError.
+    Open the configured database, or start (or join) the embedded server, for so many connections at once. Raises WarehouseError.
 
     Who writes says so, and is refused behind a proxy that shares sessions out, before anything is set or written through it.
     """
     from etl.warehouse.database import Database
 
     wanted = settings.warehouse
+    sessions = 3 * at_once + 2  # each connection may load a page, look something up and make roll-ups at once
     if wanted.url is not None:
         url = wanted.url.get_secret_value()
-        with Database(url, sessions=SESSIONS) as database:
+        with Database(url, sessions=sessions) as database:
             if writes:
                 database.refuse_shared_sessions()
             with _waits_are_seen(database):
@@ -114,7 +136,7 @@ def open_warehouse(settings: Settings, *, writes: bool = False) -> Iterator[Open
 
     with (
         embedded.server(data_dir=wanted.data_dir, bin_dir=wanted.bin_dir, run_as=wanted.run_as) as server,
-        Database(server.url, sessions=SESSIONS) as database,
+        Database(server.url, sessions=sessions, called=f"the embedded server in {server.data_dir}") as database,
         _waits_are_seen(database),
     ):
         yield Opened(database=database, conninfo=server.conninfo, bin_dir=server.bin_dir)
@@ -167,6 +189,32 @@ def account(name: str, connection: ConnectionSettings) -> Account:
     )
 
 
+NEAR = 0.8
+"""Calls that come later than this share of the lookback lead to a warning."""
+
+
+def expected(settings: Settings, row: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+    """
+    Return what the configuration adds to how a connection stands (a row of `etl.warehouse.reports.status.connections`).
+
+    Its lookback, and whether calls come so late that this is nearly too short; why nothing is read yet (a start date in the
+    future), and whether the provider lists no call yet.
+    """
+    from etl.runs.streams import not_begun
+
+    connection = settings.connections.get(row["connection"])
+    one = account(row["connection"], connection) if connection is not None else None
+    lookback, late = one.lookback if one is not None else None, row["max_lateness"]
+    future = not_begun(one, Want(), now=now) if one is not None else None
+    seen_empty = row["last_success"] is not None and row["fresh_until"] is None and not row["calls"] and not row["rejects"]
+    return {
+        "lookback": lookback,
+        "near_lookback": bool(lookback and late and late > NEAR * lookback),
+        "not_begun": future,
+        "no_call_yet": seen_empty and future is None,
+    }
+
+
 @contextmanager
 def surroundings(
     warehouse: Callable[[Database, Locks], Warehouse],
@@ -199,6 +247,26 @@ def kept_allowances(opened: Opened, *, effects: Effects) -> Iterator[AllowanceBo
 
     with Locks(opened.database, effects.threads) as locks:
         yield Allowances(opened.database, locks)
+
+
+def watch_of(
+    settings: Settings, database: Database, *, due_after: Callable[[str, datetime], datetime], grace: timedelta = timedelta()
+) -> Watch:
+    """Return what tells somebody when a connection needs it; see `Watch`."""
+    from etl.alerts.watch import Watch
+    from etl.http.hook import WebHook
+    from etl.warehouse.alerts import Alerts
+
+    notify = settings.notify
+    return Watch(
+        book=Alerts(database),
+        connections=settings.connections,
+        due_after=due_after,
+        alert_after=notify.alert_after,
+        hook=WebHook(notify.url.get_secret_value()) if notify.url else None,
+        heartbeat=WebHook(notify.heartbeat_url.get_secret_value()) if notify.heartbeat_url else None,
+        grace=grace,
+    )
 
 
 def no_book() -> AllowanceBook:
@@ -240,24 +308,31 @@ class Connector:
     Opens the clients of chosen connections (`etl.runs.lifecycle.Connect`).
 
     Connections with the same provider and token share one limiter, so that together they keep to one allowance; `book` keeps it.
+    `waited` is told for how many seconds a request of a connection was held back for it.
     """
 
     def __init__(
-        self, settings: Settings, chosen: Mapping[str, ConnectionSettings], *, effects: Effects, book: AllowanceBook
+        self,
+        settings: Settings,
+        chosen: Mapping[str, ConnectionSettings],
+        *,
+        effects: Effects,
+        book: AllowanceBook,
+        waited: Callable[[str, float], object] = lambda _, __: None,
     ) -> None:
         from etl.http.accounts import Accounts
 
         self._settings = settings
         self._chosen = chosen
         self._effects = effects
-        self._accounts = Accounts(book, clock=effects.clock, random=effects.random)
+        self._accounts = Accounts(book, clock=effects.clock, random=effects.random, waited=waited)
         self._limiters: dict[str, Limiter] = {}
 
     @contextmanager
     def reserved(self, account: Account) -> Iterator[None]:
         """See `Connect.reserved`."""
         connection, provider = self._chosen[account.connection], account.provider
-        token = connection.token.get_secret_value() if connection.token else ""
+        token = _token(connection)
         limits, daily = limits_of(connection, provider), connection.daily_requests
         with self._accounts.limiter(provider.name, token, limits=limits, daily=daily) as limiter:
             self._limiters[account.connection] = limiter
@@ -265,6 +340,10 @@ class Connector:
                 yield
             finally:
                 del self._limiters[account.connection]
+
+    def account_of(self, account: Account) -> str:
+        """Return what the connections of one account at their provider have in common. Raises WarehouseError."""
+        return self._accounts.account(account.provider.name, _token(self._chosen[account.connection]))
 
     def spent(self, account: Account) -> int:
         """Return how many requests of the UTC day are spent of a reserved account."""
@@ -293,3 +372,7 @@ class Connector:
             random=self._effects.random,
             allow_http=connection.allow_http,
         )
+
+
+def _token(connection: ConnectionSettings) -> str:
+    return connection.token.get_secret_value() if connection.token else ""

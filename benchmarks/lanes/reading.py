@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 
+import psycopg
+
 from benchmarks import synthetic
 from benchmarks.bench import Found, Sample
 from benchmarks.postgres import Lane, Postgres, postgres
@@ -30,6 +32,12 @@ from etl.warehouse.rollups.rebuilding import extent, rebuild
 Say = Callable[[str], object]
 
 DATABASE = "reading"
+SLOW_MS = 50
+"""Milliseconds from which on a query's plan is kept."""
+
+CARRIED_OUT_MS = 2000
+"""Milliseconds up to which the plan is the one that was carried out; beyond, the one that would be."""
+
 _TOUCH = "INSERT INTO sync.touched_days (connection, day) SELECT connection, max(day) FROM sync.calls_daily GROUP BY connection"
 _UNTOUCH = "DELETE FROM sync.touched_days"
 _VIEWS = ("calls_daily", "agent_daily", "calls_hourly", "lines_hourly", "talk_time_daily", "person_daily", "pair_weekly")
@@ -65,6 +73,7 @@ def _filled(data: Path, calls: int, found: Found, say: Say) -> Iterator[Lane]:
             schema.migrate(database)
             if not lane.number("SELECT count(*) FROM sync.calls_daily"):
                 _make(lane, server, database, found, calls=calls, say=say)
+        synthetic.dimensions(lane)
         yield lane
 
 
@@ -82,34 +91,47 @@ def _make(lane: Lane, server: Postgres, database: Database, found: Found, *, cal
 
 
 def _ask_all(lane: Lane, found: Found, *, calls: int, touched: bool, say: Say) -> None:
-    today = datetime.now(UTC).date()
+    today, number = datetime.now(UTC).date(), synthetic.caller(lane)
     with Asking(lane.conninfo) as asking:
         # What docs ask may read calls themselves, for a minute; touched days are no matter to it.
-        for question in (*charts(today), *(() if touched else documented(ROOT / "docs"))):
-            for schema_read, sql in _forms(question):
-                if (cost := asking.cost(sql)) is None:
-                    say(f"  not answered: {question.page}: {question.title}")
-                    continue
-                sample: Sample = {
-                    "calls": calls,
-                    "touched": touched,
-                    "page": question.page,
-                    "title": question.title,
-                    "reads": schema_read,
-                    "pairs": question.is_of_pairs,
-                    "cpu_ms": round(cost.middle, 2),
-                    "cpu_ms_least": round(cost.least, 2),
-                    "rows": cost.rows,
-                }
-                found["reading"].append(sample)
-                if question.is_chart and schema_read == "masked" and cost.middle > 50:
-                    sample["plan"] = asking.plan(sql).splitlines()
+        asked = [*charts(today), *(() if touched else documented(ROOT / "docs"))]
+        for question in asked:
+            for schema_read, sql in _forms(question, number):
+                found["reading"].append(
+                    {"calls": calls, "touched": touched, **_answered(asking, question, sql, reads=schema_read, say=say)}
+                )
+        for question in (question for question in asked if question.indexes):
+            for statement in question.indexes:
+                lane.execute(statement)
+                lane.execute(f"ANALYZE {statement.split(' ON ')[1].split()[0]}")
+            sql = question.of_made_up(number)
+            sample = _answered(asking, question, sql, reads="public", say=say)
+            found["reading: with its index"].append({"calls": calls, **sample})
+            for statement in question.without_indexes():
+                lane.execute(statement)
 
 
-def _forms(question: Question) -> list[tuple[str, str]]:
+def _answered(asking: Asking, question: Question, sql: str, *, reads: str, say: Say) -> Sample:
+    """Return what an answer costs, nothing where there is none, and the plan of one that is slow."""
+    sample: Sample = {"page": question.page, "title": question.title, "reads": reads, "pairs": question.is_of_pairs}
+    try:
+        cost = asking.cost(sql)
+    except psycopg.Error as why:
+        say(f"  refused: {question.page}: {question.title} ({reads}): {why}")
+        return sample
+    if cost is None:
+        say(f"  not answered in two minutes: {question.page}: {question.title}")
+        return sample
+    sample |= {"cpu_ms": round(cost.middle, 2), "cpu_ms_least": round(cost.least, 2), "rows": cost.rows}
+    if reads == ("masked" if question.is_chart else "public") and cost.middle > SLOW_MS:
+        sample["plan"] = asking.plan(sql, carried_out=cost.middle < CARRIED_OUT_MS).splitlines()
+    return sample
+
+
+def _forms(question: Question, number: str) -> list[tuple[str, str]]:
     if question.is_chart:
         return [("masked", question.sql), ("public", question.unmasked())]
-    return [("public", question.sql)]
+    return [("public", question.of_made_up(number))]
 
 
 def _compute_days(lane: Lane, found: Found, *, calls: int) -> None:

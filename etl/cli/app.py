@@ -225,6 +225,26 @@ def grant(
     grant_rights(context.obj, role, masked=masked, editor=editor, revoke=revoke, as_json=as_json)
 
 
+@app.command(short_help="Keep every connection fresh, on as many machines as run it.")
+def worker(
+    context: typer.Context,
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Do what is due, and end.")] = False,
+) -> None:
+    """Sync and audit every connection on its schedule, until told to stop; several workers share the work."""
+    from etl.cli.working import run_worker
+
+    raise typer.Exit(run_worker(context.obj, once=once))
+
+
+@app.command(short_help="Show what the workers do now, what waits, what was rescued.")
+def queue(context: typer.Context, *, as_json: Json = False) -> None:
+    """Show the workers that are alive, what they do now, what waits, and what killed ones left."""
+    from etl.cli.working import show_queue
+
+    show_queue(context.obj, as_json=as_json)
+
+
 @app.command(short_help="Run a query on the warehouse, or open psql on it.")
 def sql(
     context: typer.Context,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from etl.cli.output import error_document, say, show_error, show_json, warn, worst_code
 from etl.cli.rebuilding import zone_pending
-from etl.config import ConnectionSettings, Settings
+from etl.config import ConnectionSettings, NotifySettings, Settings
 from etl.effects import Effects
 from etl.errors import EtlError
 from etl.reading.probe import probe
@@ -36,6 +36,7 @@ def check_everything(invocation: Invocation, *, as_json: bool) -> int:
     chosen = settings.choose()
     findings = [Finding("configuration", f"{len(chosen)} connection{'' if len(chosen) == 1 else 's'}")]
     findings += _database_and_credentials(settings, chosen)
+    findings.append(Finding("alerts", _told_to(settings.notify)))
     if as_json:
         show_json({"ok": not any(one.error for one in findings), "checks": [_document(one) for one in findings]})
     else:
@@ -46,6 +47,13 @@ def check_everything(invocation: Invocation, *, as_json: bool) -> int:
                 say(f"failed  {one.subject}")
                 show_error(one.error)
     return worst_code(one.error.exit_code for one in findings if one.error)
+
+
+def _told_to(notify: NotifySettings) -> str:
+    """Say who is told, without asking anybody: a message that nobody needs would be one."""
+    whom = "go to the webhook of notify.url" if notify.url else "are only logged, since notify.url is not set"
+    pulse = "there is a heartbeat" if notify.heartbeat_url else "there is no heartbeat"
+    return f"they {whom}; {pulse} (nothing was sent)"
 
 
 def _database_and_credentials(settings: Settings, chosen: Mapping[str, ConnectionSettings]) -> list[Finding]:
@@ -66,15 +74,18 @@ def _database_and_credentials(settings: Settings, chosen: Mapping[str, Connectio
 
 
 def _schema(opened: Opened, settings: Settings) -> str:
-    from etl.warehouse import schema
+    from etl.warehouse import distributing, jobs, schema
 
     found, due = schema.due(opened.database)
     opened.database.require_rights(to_change=bool(due))
     if found is None:
         return "the warehouse is empty; the first `etl sync` makes its schema"
     schema.require_newest(opened.database)
+    jobs.require(opened.database)
     wanted, kept = settings.warehouse.reporting_timezone, schema.reporting_timezone(opened.database)
     pending = f" ({zone_pending(wanted)})" if wanted != kept else ""
+    if settings.warehouse.distributed and distributing.due(opened.database):
+        pending += "; warehouse.distributed is true, which is taken on by: etl migrate"
     return f"version {found}, days end at midnight {kept}{pending}"
 
 

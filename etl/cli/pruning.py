@@ -17,7 +17,7 @@ def prune_records(invocation: Invocation, *, as_json: bool) -> None:
     kept = settings.retention
     with open_warehouse(settings, writes=True) as opened, interruptible() as stop:
         require_warehouse(opened)
-        removed = prune(opened.database, runs_after=kept.runs, audits_after=kept.audits, stop=stop)
+        removed = prune(opened.database, runs_after=kept.runs, audits_after=kept.audits, jobs_after=kept.jobs, stop=stop)
         stopped = stop.is_set()
     if as_json:
         rows = [{"relation": one.relation, "older_than": duration_text(one.older_than), "removed": one.rows} for one in removed]

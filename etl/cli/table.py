@@ -10,12 +10,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from etl.cli.output import plain, say
-from etl.printable import printable
+from etl.printable import duration, instant_text, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 GUTTER = 2
 NARROWEST = 16
 """The minimum width of a column with folded text. If the table is still too wide, its rows are shown one below the other."""
@@ -101,7 +100,7 @@ def shown(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S") if value.microsecond == 0 else f"{value:%Y-%m-%d %H:%M:%S}.{value:%f}"[:23]
+        return instant_text(value)
     if isinstance(value, timedelta):
         return duration(value)
     if isinstance(value, bool):
@@ -113,14 +112,3 @@ def shown(value: object) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=plain)
     return str(value)
-
-
-def duration(value: timedelta) -> str:
-    """Return a duration by its two largest units: `3d 4h`, `12s`."""
-    seconds = int(abs(value).total_seconds())
-    parts = []
-    for size, unit in UNITS:
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return ("-" if value < timedelta() else "") + (" ".join(parts[:2]) or "0s")

@@ -8,11 +8,20 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from etl.config.problems import describe
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, Settings, WarehouseSettings
+from etl.config.settings import ConnectionSettings, HttpSettings, NotifySettings, RetentionSettings, Settings, WarehouseSettings
 from etl.config.sources import CONTAINER_SECRETS, gather
 from etl.errors import UsageError
 
-__all__ = ["ConnectionSettings", "HttpSettings", "RetentionSettings", "Settings", "WarehouseSettings", "example", "load"]
+__all__ = [
+    "ConnectionSettings",
+    "HttpSettings",
+    "NotifySettings",
+    "RetentionSettings",
+    "Settings",
+    "WarehouseSettings",
+    "example",
+    "load",
+]
 
 
 def load(path: Path | None, environ: Mapping[str, str], *, container_secrets: Path = CONTAINER_SECRETS) -> Settings:

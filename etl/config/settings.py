@@ -32,6 +32,7 @@ Duration = Annotated[timedelta, BeforeValidator(values.duration)]
 Folder = Annotated[Path, AfterValidator(values.folder)]
 Seconds = Annotated[float, BeforeValidator(values.number), Field(allow_inf_nan=False, gt=0, le=86_400)]
 Share = Annotated[float, BeforeValidator(values.number), Field(allow_inf_nan=False, ge=0, le=1)]
+Schedule = Annotated[str, AfterValidator(values.schedule)]
 Text = Annotated[str, Field(min_length=1)]
 
 _PASSWORDS = (
@@ -53,6 +54,7 @@ class WarehouseSettings(_Section):
 
     url: SecretStr | None = None
     reporting_timezone: Annotated[str, AfterValidator(values.zone)] = "UTC"
+    distributed: bool = False
     data_dir: Folder | None = None
     bin_dir: Folder | None = None
     run_as: Text | None = None
@@ -73,11 +75,37 @@ class HttpSettings(_Section):
     max_response_mb: Annotated[Count, Field(le=4096)] = 64
 
 
+class WorkerSettings(_Section):
+    """
+    How `etl worker` works: so many jobs at once; `stop_after` is how long it may take to end when it is told to.
+
+    `listen` is where it serves metrics and its status page (host, port); None: nowhere.
+    """
+
+    concurrency: Annotated[Count, Field(le=64)] = 8
+    listen: Annotated[tuple[str, int] | None, BeforeValidator(values.listen)] = ("127.0.0.1", 9464)
+    stop_after: Duration = timedelta(seconds=45)
+
+
 class RetentionSettings(_Section):
-    """How long the program keeps its own records, for `etl prune`: runs (with what is as old as they) and audits."""
+    """How long the program keeps its own records: runs (with what is as old as they), ended jobs, and audits."""
 
     runs: Duration = timedelta(days=400)
+    jobs: Duration = timedelta(days=7)
     audits: Duration = timedelta(days=400)
+
+
+class NotifySettings(_Section):
+    """Who is told when a connection has been behind for `alert_after`, and when that is over; both addresses are secrets."""
+
+    url: SecretStr | None = None
+    heartbeat_url: SecretStr | None = None
+    alert_after: Duration = timedelta(hours=2)
+
+    @field_validator("url", "heartbeat_url")
+    @classmethod
+    def _can_be_told(cls, url: SecretStr | None) -> SecretStr | None:
+        return url and SecretStr(addresses.hook(url.get_secret_value().strip()))
 
 
 def _credential(value: SecretStr) -> SecretStr:
@@ -105,7 +133,8 @@ class ConnectionSettings(_Section):
     retention: Duration | None = None
     rate_limit: Annotated[Limit, BeforeValidator(values.rate)] | None = None
     daily_requests: Count | None = None
-    schedule: Annotated[str, AfterValidator(values.schedule)] | None = None
+    schedule: Schedule = "*/15 * * * *"
+    audit_schedule: Schedule = "17 3 * * *"
     details: bool = True
     max_open_age: Duration = timedelta(days=7)
     max_delete_share: Share = 0.2
@@ -204,7 +233,9 @@ class Settings(BaseSettings):
 
     warehouse: WarehouseSettings = WarehouseSettings()
     http: HttpSettings = HttpSettings()
+    worker: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
+    notify: NotifySettings = NotifySettings()
     connections: dict[Annotated[str, AfterValidator(values.name)], ConnectionSettings] = Field(default_factory=dict)
 
     @classmethod
@@ -221,8 +252,11 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> frozenset[str]:
-        """All configured secrets, to be masked in logs: tokens, database passwords, and the address that contains one."""
+        """All configured secrets, to be masked in logs: tokens, webhooks, database passwords, and the address that holds one."""
         known = {secret for one in self.connections.values() for secret in one.secrets}
+        for hook in (self.notify.url, self.notify.heartbeat_url):
+            if hook:
+                known |= {hook.get_secret_value(), addresses.beyond_host(hook.get_secret_value())}
         if self.warehouse.url:
             url = self.warehouse.url.get_secret_value()
             passwords = {found[1] for form in _PASSWORDS for found in form.finditer(url)} - {""}
@@ -251,7 +285,8 @@ class Settings(BaseSettings):
             raise UsageError(
                 "No connection is configured.",
                 safe="Nothing was started.",
-                hint="Run: etl init, and put a token into the config.toml that it writes. To see it work without one: etl demo",
+                hint="In config.toml, take the # away from the lines of a connection and put its token in. Where there is no "
+                "such file yet, run: etl init. To see it work without an account: etl demo",
             )
         chosen = self.named(names)
         problems = [problem for name, one in chosen.items() for problem in _missing(name, one)]

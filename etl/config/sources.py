@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from etl.config.settings import HttpSettings, RetentionSettings, WarehouseSettings, connection_keys
+from etl.config.settings import HttpSettings, NotifySettings, RetentionSettings, WarehouseSettings, connection_keys
 from etl.errors import UsageError
 from etl.model import JSON
 
@@ -23,8 +23,9 @@ DEFAULT_FILE = Path("config.toml")
 CONTAINER_SECRETS = Path("/run/secrets")
 """The directory where containers find their secrets by convention."""
 
+_TWICE = "This key or section stands in the file already: keep one of the two."
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z][A-Za-z0-9_]*)\s*=\s*(?=[^=\s])")
-_SECTION = re.compile(r"(warehouse|http|retention|connections)__(.+)")
+_SECTION = re.compile(r"(warehouse|http|worker|retention|notify|connections)__(.+)")
 
 
 class Setting(NamedTuple):
@@ -93,7 +94,7 @@ def _document(path: Path) -> dict[str, JSON]:
         raise UsageError(
             f"The configuration file {path} is not valid TOML: {exc}.",
             safe="Nothing was started.",
-            hint='Text stands in quotes: token = "…"',
+            hint=_TWICE if str(exc).startswith(("Cannot", "Duplicate")) else 'Text stands in quotes: token = "…"',
         ) from None  # the cause may hold the whole document, tokens included
     except ValueError:  # a number with thousands of digits
         raise UsageError(
@@ -190,6 +191,7 @@ def _meant(name: str) -> str | None:
         "WAREHOUSE": WarehouseSettings,
         "HTTP": HttpSettings,
         "RETENTION": RetentionSettings,
+        "NOTIFY": NotifySettings,
     }
     keys = {f"{PREFIX}{name}__{key}".upper() for name, section in sections.items() for key in section.model_fields}
     known = {CONFIG, SECRETS_DIR, "ETL_CONNECTIONS__NAME__TOKEN", *keys}

@@ -8,12 +8,19 @@ from difflib import get_close_matches
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
+from cronsim import CronSim, CronSimError
+
 from etl import addresses
 from etl.provider import Limit
 
 LONGEST = timedelta(days=36_500)
 """The longest duration. A longer one is a typing error, and date arithmetic with it could overflow."""
 
+CRON_FIELDS = 5
+
+HIGHEST_PORT = 65_535
+
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\[\]\s]+)):(?P<port>[0-9]{1,5})")
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _DURATION = re.compile(r"([0-9]{1,10})([smhd])")
 _PER = {
@@ -108,6 +115,19 @@ def token(value: str) -> str:
     return given
 
 
+def listen(value: object) -> object:
+    """Return the host and port that `127.0.0.1:9464` or `[::1]:9464` stands for, and None for `off`."""
+    if not isinstance(value, str):
+        return value
+    given = value.strip()
+    if given.lower() == "off":
+        return None
+    found = _LISTEN.fullmatch(given)
+    if found is None or int(found["port"]) > HIGHEST_PORT:
+        raise ValueError('must be an address and a port like "127.0.0.1:9464", or "off"')
+    return found["six"] or found["host"], int(found["port"])
+
+
 # ── Names ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -159,32 +179,14 @@ def agents(value: object) -> object:
 def schedule(value: str) -> str:
     """Return a valid cron expression of five fields (minute, hour, day of month, month, day of week)."""
     fields = value.split()
-    if len(fields) != len(_CRON):
+    if len(fields) != CRON_FIELDS:
         raise ValueError('must be a cron expression of five fields like "*/15 * * * *"')
-    for text, (name, first, last, words) in zip(fields, _CRON, strict=True):
-        if not all(_cron_part(part, first, last, words) for part in text.lower().split(",")):
-            raise ValueError(f'has a {name} that cron does not know; a schedule looks like "*/15 * * * *"')
-    return " ".join(fields)
-
-
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_CRON: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day of the month", 1, 31, ()),
-    ("month", 1, 12, _MONTHS),
-    ("day of the week", 0, 7, _DAYS),
-)
-
-
-def _cron_part(text: str, first: int, last: int, words: tuple[str, ...]) -> bool:
-    span, slash, step = text.partition("/")
-    if slash and not (re.fullmatch(r"[0-9]{1,2}", step) and int(step) > 0):
-        return False
-    if span == "*":
-        return True
-    start, dash, end = span.partition("-")
-    numbers = [first + words.index(bound) if bound in words else bound for bound in ((start, end) if dash else (start,))]
-    bounds = [int(number) for number in numbers if isinstance(number, int) or re.fullmatch(r"[0-9]{1,2}", number)]
-    return len(bounds) == len(numbers) and all(first <= bound <= last for bound in bounds) and bounds == sorted(bounds)
+    expression = " ".join(fields)
+    try:
+        next(CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        named = re.fullmatch(r"Bad ([a-z-]+)", str(error))
+        raise ValueError(
+            f'has a {named[1] if named else "field"} that cron does not know; a schedule looks like "*/15 * * * *"'
+        ) from None
+    return expression

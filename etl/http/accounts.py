@@ -16,7 +16,7 @@ from datetime import datetime
 from random import Random
 
 from etl.effects import Clock
-from etl.http.limits import Limiter
+from etl.http.limits import Limiter, Waited
 from etl.provider import Limit
 from etl.runs.allowances import NOTHING, AllowanceBook, Found, Standing
 
@@ -33,12 +33,17 @@ class _Used:
 class Accounts:
     """The accounts of one process; safe to share between threads."""
 
-    def __init__(self, book: AllowanceBook, *, clock: Clock, random: Random) -> None:
+    def __init__(self, book: AllowanceBook, *, clock: Clock, random: Random, waited: Waited = lambda _, __: None) -> None:
         self._book = book
+        self._waited = waited
         self._clock = clock
         self._random = random
         self._guard = threading.Lock()
         self._used: dict[str, _Used] = {}
+
+    def account(self, provider: str, token: str) -> str:
+        """Return the name of an account, from which neither provider nor token can be found."""
+        return self._book.account(provider, token)
 
     @contextmanager
     def limiter(self, provider: str, token: str, *, limits: Iterable[Limit], daily: int | None) -> Iterator[Limiter]:
@@ -71,7 +76,7 @@ class Accounts:
         def save(standing: Standing) -> bool:
             return self._book.save(account, standing, owner=owner)
 
-        limiter = Limiter(limits=limits, daily=daily, clock=self._clock, found=found, save=save)
+        limiter = Limiter(limits=limits, daily=daily, clock=self._clock, found=found, save=save, waited=self._waited)
         try:
             self._book.claim(account, limiter.standing(), owner=owner)
         except BaseException:

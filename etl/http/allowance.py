@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
 from etl.errors import EtlError
 from etl.http.quota import Quota
@@ -43,6 +44,14 @@ _SAME_WINDOW = timedelta(seconds=1)
 
 class DaySpent(EtlError):
     """The day's budget is spent. The caller knows the connection and turns this into an error for the user."""
+
+
+class Use(NamedTuple):
+    """How much of a limit is used: so many requests of those allowed in `per`; None: in the UTC day, a budget of the user's."""
+
+    per: timedelta | None
+    used: int
+    allowed: int
 
 
 class Allowance:
@@ -191,6 +200,17 @@ class Allowance:
         self.limits |= frozenset(limits)
         self._kept = max((limit.requests for limit in self.limits), default=0)
         self.daily = min((given for given in (self.daily, daily) if given is not None), default=None)
+
+    def use(self, now: datetime) -> tuple[Use, ...]:
+        """Return how much of each limit is used, the shortest first, and of the day's budget."""
+        self._look_at(now)
+        found = []
+        for limit in sorted(self.limits, key=lambda one: one.per):
+            recent = len(self._done) - bisect_right(self._done, now - limit.per * MARGIN)
+            found.append(Use(limit.per, min(recent + self._in_flight, limit.requests), limit.requests))
+        if self.daily is not None:
+            found.append(Use(None, min(self._count, self.daily), self.daily))
+        return tuple(found)
 
     # ── Bookkeeping ─────────────────────────────────────────────────────────────────────────────────────────────────
 

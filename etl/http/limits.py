@@ -24,6 +24,9 @@ OTHERS_WAIT = timedelta(minutes=10)
 Save = Callable[[Standing], bool]
 """Keeps a standing, and returns whether another process waits for the account."""
 
+Waited = Callable[[str, float], object]
+"""Is told for how many seconds a request of a connection was held back."""
+
 
 class Limiter:
     """
@@ -31,7 +34,7 @@ class Limiter:
 
     `limits` empty means that no limit is known (the server's headers still count); `daily` is the budget of a UTC day. `found` is
     what was kept of the account. `save` keeps it again: at most once a second while requests go out, and before the request
-    whose sending it counts; it was saved once when this limiter was made. Waiting is done by `clock.sleep`.
+    whose sending it counts; it was saved once when this limiter was made. Waiting is done by `clock.sleep`, and told to `waited`.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Limiter:
         clock: Clock,
         found: Found = NOTHING,
         save: Save = lambda _: False,
+        waited: Waited = lambda _, __: None,
     ) -> None:
         self._clock = clock
         self._turn = _Turn()
@@ -50,6 +54,7 @@ class Limiter:
         self._server = ServerClock()
         self._saving = threading.Lock()  # guards the three below
         self._save = save
+        self._waited = waited
         self._saved_at = now = clock.now()
         self._wanted_since: datetime | None = None
         self._allowance.remember(found, now)
@@ -75,6 +80,7 @@ class Limiter:
                         hint="Nothing needs to be done: a run after that goes on.",
                     )
                 self._clock.sleep(wait.total_seconds())
+                self._waited(connection, wait.total_seconds())
 
     def pause(self, wait: timedelta) -> None:
         """Send nothing for this long, in later runs too, because the server asked for it. A pause lasts at most a day."""

@@ -19,6 +19,7 @@ from etl.reading.walks import Step
 from etl.reading.walks.way import Access
 from etl.runs.account import Account
 from etl.runs.listed import Listed, Moves
+from etl.runs.making import Making
 from etl.runs.port import PageTransaction, RunWarehouse, Watcher
 from etl.runs.repeated import repeated
 from etl.runs.state import StreamState
@@ -33,10 +34,6 @@ UNTIL_THEN = (
 )
 
 log = Logger(__name__)
-
-
-OFTEN = 30_000
-"""After so many calls the roll-ups are made again during a run. By number, not by time, so that it costs a fixed share."""
 
 
 class Empty(NamedTuple):
@@ -60,6 +57,7 @@ class Task:
     threads: Threads
     watcher: Watcher
     stop: Event
+    rollups: Making
     counters: Counters
     capabilities: Capabilities
     organization: str | None  # every record must belong to it: the configured one, else the pinned one
@@ -69,8 +67,6 @@ class Task:
     latest: datetime | None = None  # the latest instant of the provider's clock seen so far
     telling: Lock = field(default_factory=Lock)  # guards `latest`: pages are fetched in another thread
     forbidden: dict[str, list[AuthenticationFailed]] = field(default_factory=lambda: defaultdict(list))  # details, by stream
-    unmade: int = 0  # how many calls were written whose roll-ups are not made again yet
-    left_unmade: int = 0  # how many that were when making them was last thought of
     open_seen: set[str] = field(default_factory=set)  # open calls that this run has already seen in a list
     agents_listed: frozenset[str] = frozenset()  # what the provider's list of agents showed
     listed: Listed = field(default_factory=Listed)
@@ -117,19 +113,7 @@ class Task:
 
         before = self.counters.written
         self.counters.become(repeated(transaction, clock=self.clock))
-        self._keep_rollups_near(self.counters.written - before)
-
-    def _keep_rollups_near(self, written: int) -> None:
-        """
-        Make the roll-ups of calls again at times during a long run, so that not all days are computed when they are read.
-
-        It is left alone where it would cost more than the writing did: where the run walks over the same days again and again.
-        """
-        self.unmade += written
-        if self.unmade - self.left_unmade >= OFTEN:
-            account, run_id = self.account, self.run_id
-            made = repeated(lambda: self.warehouse.remake_calls(account, run_id=run_id, written=self.unmade), clock=self.clock)
-            self.unmade = self.left_unmade = max(0, self.unmade - made)
+        self.rollups.wrote(self.counters.written - before)
 
     def check_organization(self, records: tuple[Record, ...], page: PageTransaction) -> None:
         """Pin the first organisation seen. Raises ForeignOrganization at the first record of another one."""

@@ -19,6 +19,7 @@ from etl.reading.api import Api
 from etl.reading.source import Capabilities, Source
 from etl.runs.account import Account
 from etl.runs.context import Task
+from etl.runs.making import Making
 from etl.runs.port import RunRegister, RunWarehouse, Watcher
 from etl.runs.repeated import repeated
 from etl.runs.terms import Outcome, RunKind, RunStatus, Trigger, Want
@@ -141,7 +142,13 @@ def connected(
     """Open the account's API for the block; however the block ends, keep the request counts."""
     capabilities, pinned = given.warehouse.remembered(account.connection)
     organization = organization_of(account, pinned)
-    with connect(account) as api:
+
+    def repeating(make: Callable[..., int]) -> Callable[[int], int]:
+        return lambda written: repeated(lambda: make(account, run_id=run.run_id, written=written), clock=given.clock)
+
+    with given.threads.pool("rollups", 1) as maker, connect(account) as api:
+        kinds = (given.warehouse.remake_calls, given.warehouse.remake_people)
+        making = Making([repeating(kind) for kind in kinds], thread=maker)
         task = Task(
             account=account,
             source=Source(account.provider, api, account.own),
@@ -152,6 +159,7 @@ def connected(
             threads=given.threads,
             watcher=given.watcher,
             stop=given.stop,
+            rollups=making,
             counters=outcome.counters,
             capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
             organization=organization,
@@ -163,6 +171,7 @@ def connected(
         finally:
             task.compare_clocks()
             outcome.counters.requests, outcome.counters.retries = api.requests, api.retries
+        making.wait()
 
 
 def organization_of(account: Account, pinned: str | None) -> str | None:

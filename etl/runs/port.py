@@ -178,7 +178,16 @@ class RunWarehouse(RunRegister, Protocol):
         """
         Make the roll-ups of calls again of the touched days but the first and the last, unless these hold more than `written`.
 
-        Returns how many calls they hold, 0 if none were made. Those of people and pairs are left to `remake`. Raises FenceLost.
+        May run in another thread than the one that writes pages: what a page touches meanwhile stays touched. Returns how many
+        calls the days hold, 0 if none were made. Raises FenceLost.
+        """
+        ...
+
+    def remake_people(self, account: Account, *, run_id: int, written: int) -> int:
+        """
+        Make those of people and pairs again, as `remake_calls` does, of the touched weeks of which those of calls are made.
+
+        The first and the last touched week are left to `remake`. Raises FenceLost.
         """
         ...
 

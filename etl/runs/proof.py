@@ -37,16 +37,17 @@ class Proof:
             return True
         return last and self._accounted_for(step, anchors)
 
-    def missing(self, asked: int) -> AnchorNotMet:
-        """Return the error for a stream whose walks show none of the `asked` anchors."""
+    def missing(self, step: Step, *, asked: int) -> AnchorNotMet:
+        """Return the error for a stream whose walks, of which `step` is the first one of the last, show none of the anchors."""
         known = "the newest call held" if asked == 1 else f"the {asked} newest calls held"
         name = self.task.connection
+        once = "" if step.records else " once the provider lists a call again; a list without one proves nothing"
         return AnchorNotMet(
             f"in stream {self.stream}, the provider's answer shows none of {known}.",
             safe="Nothing was stored or claimed.",
             hint="Either the provider has an outage (the next sync continues), or the token belongs to another account: "
             f"check connections.{name}.token, and give another account a connection name of its own. If all calls held were "
-            f"really deleted at the provider, set connections.{name}.max_delete_share = 1 and run: etl sync --full {name}",
+            f"really deleted at the provider, set connections.{name}.max_delete_share = 1 and run: etl sync --full {name}{once}",
         )
 
     def _meets(self, shown: Step | Page) -> bool:

@@ -139,7 +139,7 @@ class _Reading:
                 if index == 0 and not self.proof.given_by(step, attempt.anchors, last=last):
                     if not last:
                         return False
-                    raise self.proof.missing(len(attempt.anchors))
+                    raise self.proof.missing(step, asked=len(attempt.anchors))
                 if index == 0 and step.records and self.anew is not None:
                     self.state, before, self.anew = self.anew, self.anew, None
                 if step.takes_back:
@@ -156,7 +156,7 @@ class _Reading:
         records = step.records
         if self.floor is not None:
             records = tuple(record for record in records if record.cursor is None or record.cursor >= self.floor)
-            step = replace(step, read=step.read.above(self.floor))
+            step = replace(step, read=step.read.above(self.floor), read_so_far=step.read_so_far.above(self.floor))
         observed = Observed(stream=self.stream, records=records, observed_at=step.sent_at, due_at=task.details_due_at())
         if self.mostly_new:
             # Pages overlap at their seams, and a page may be requested again.

@@ -22,23 +22,47 @@ _HINT = (
 )
 
 
+class AccountNames:
+    """Names accounts: the same name for the same provider and token, from which neither can be found. Shared by threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._key: bytes | None = None
+
+    def name(self, provider: str, token: str) -> str:
+        """Return the name of an account. Raises WarehouseError."""
+        # The hash is made here and not by the server, so that a token stands in no statement, and so in no log of one.
+        return hmac.digest(self._secret(), f"{provider}\0{token.strip()}".encode(), "sha256").hex()
+
+    def _secret(self) -> bytes:
+        if self._key is None:
+            with self._database.begin() as session:
+                key = session.execute(select(account_key.c.key)).scalar_one_or_none()
+            if key is None:
+                raise WarehouseError(
+                    "The key by which accounts are told apart is missing from sync.account_key.",
+                    safe="Nothing was asked for.",
+                    hint="Restore the table's one row from a backup, or insert 32 random bytes: what is remembered of request "
+                    "allowances begins anew.",
+                )
+            self._key = bytes(key)
+        return self._key
+
+
 class Allowances:
     """Implements `AllowanceBook`, whose methods are documented there. Shared by the threads of a process."""
 
     def __init__(self, database: Database, locks: Locks) -> None:
         self._database = database
         self._locks = locks
-        self._key: bytes | None = None
+        self._names = AccountNames(database)
 
     def account(self, provider: str, token: str) -> str:
-        # The hash is made here and not by the server, so that a token stands in no statement, and so in no log of one.
-        return hmac.digest(self._secret(), f"{provider}\0{token.strip()}".encode(), "sha256").hex()
+        return self._names.name(provider, token)
 
     def take(self, account: str, *, now: datetime) -> Found:
         if not self._locks.try_acquire(_lock(account)):
-            wanted = insert(allowances).values(account=account, wanted_at=now)
-            with self._database.begin() as session:
-                session.execute(wanted.on_conflict_do_update(index_elements=["account"], set_={"wanted_at": now}))
+            self.want(account, now=now)
             raise AccountBusy("another process is using the request allowance of its account.", safe=_SAFE, hint=_HINT)
         with self._database.begin() as session:
             row = session.execute(select(allowances).where(allowances.c.account == account)).one_or_none()
@@ -46,6 +70,12 @@ class Allowances:
             return NOTHING
         standing = Standing(row.memory, row.paused_until, row.day, row.day_requests, row.written_at)
         return Found(standing, is_orphan=row.owner is not None)
+
+    def want(self, account: str, *, now: datetime) -> None:
+        """Note that somebody waits for an account that is in use: whoever has it gives way after a while."""
+        wanted = insert(allowances).values(account=account, wanted_at=now)
+        with self._database.begin() as session:
+            session.execute(wanted.on_conflict_do_update(index_elements=["account"], set_={"wanted_at": now}))
 
     def claim(self, account: str, standing: Standing, *, owner: int) -> None:
         values = {**_columns(standing), "owner": owner, "wanted_at": None}
@@ -70,20 +100,6 @@ class Allowances:
                 session.execute(_written(account, owner, **_columns(standing), owner=None, wanted_at=None))
         finally:
             self._locks.release(_lock(account))
-
-    def _secret(self) -> bytes:
-        if self._key is None:
-            with self._database.begin() as session:
-                key = session.execute(select(account_key.c.key)).scalar_one_or_none()
-            if key is None:
-                raise WarehouseError(
-                    "The key by which accounts are told apart is missing from sync.account_key.",
-                    safe="Nothing was asked for.",
-                    hint="Restore the table's one row from a backup, or insert 32 random bytes: what is remembered of request "
-                    "allowances begins anew.",
-                )
-            self._key = bytes(key)
-        return self._key
 
 
 def _lock(account: str) -> str:

@@ -55,9 +55,14 @@ class Database:
     The methods raise `WarehouseError`; whoever uses `engine` directly does so inside `translate()`.
     """
 
-    def __init__(self, url: str, *, sessions: int = 10, patience: timedelta = _PATIENCE) -> None:
-        """Nothing is connected yet. At most `sessions` are open at once; each may take `patience` to connect."""
+    def __init__(self, url: str, *, sessions: int = 10, patience: timedelta = _PATIENCE, called: str | None = None) -> None:
+        """
+        Nothing is connected yet. At most `sessions` are open at once; each may take `patience` to connect.
+
+        `called` is what messages say in the place of an address that nobody has written.
+        """
         self._url = parse_url(url)
+        self._called = called
         self._arguments = {"connect_timeout": str(max(2, round(patience.total_seconds()))), **_LIBPQ}
         for given in self._url.query:
             self._arguments.pop(given, None)
@@ -89,8 +94,8 @@ class Database:
 
     @property
     def address(self) -> str:
-        """The address without its password or anything else that may be one."""
-        return shown(self._url)
+        """How messages name it: the address without its password or anything else that may be one."""
+        return self._called or shown(self._url)
 
     @property
     def url(self) -> str:

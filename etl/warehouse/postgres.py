@@ -25,7 +25,8 @@ from etl.warehouse.loading.fence import INSTANT
 from etl.warehouse.loading.lookup import held_among
 from etl.warehouse.loading.transaction import Page, counted, page_transaction, spans_of
 from etl.warehouse.locks import Locks
-from etl.warehouse.rollups.remaking import remake, remake_calls
+from etl.warehouse.rollups.beside import make_calls_beside, make_people_beside
+from etl.warehouse.rollups.remaking import remake
 from etl.warehouse.tables import OPEN, calls, connections, rejected_records, runs, state
 
 
@@ -150,7 +151,10 @@ class PostgresWarehouse:
         remake(self._database, account.connection, run_id, stop=stop)
 
     def remake_calls(self, account: Account, *, run_id: int, written: int) -> int:
-        return remake_calls(self._database, account.connection, run_id, written=written)
+        return make_calls_beside(self._database, account.connection, run_id, written=written)
+
+    def remake_people(self, account: Account, *, run_id: int, written: int) -> int:
+        return make_people_beside(self._database, account.connection, run_id, written=written)
 
     def streams(self, connection: str) -> dict[str, StreamState]:
         with self._database.begin() as session:

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
+from typing import NamedTuple
 
-from sqlalchemy import Connection, TextClause, delete, select, text
+from sqlalchemy import Connection, Text, TextClause, bindparam, delete, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.runs.terms import RunStatus
 from etl.warehouse.database import Database
@@ -33,36 +35,67 @@ LONGEST_LIMIT = timedelta(days=7)
 _IMPATIENT = text("SET LOCAL lock_timeout TO '3s'")
 
 
-def _oldest(table: str, condition: str, order: str) -> str:
-    # By their places in the table: joined by its key, the planner may choose to read the table through.
-    return f"""
-    DELETE FROM sync.{table}
-    WHERE connection = :connection AND ctid = ANY (ARRAY(
-        SELECT old.ctid FROM sync.{table} AS old
-        WHERE old.connection = :connection AND {condition}
-        ORDER BY {order}
-        LIMIT :limit
-        FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING 1
-    """  # noqa: S608 - words of ours
+class Old(NamedTuple):
+    """How the oldest rows of a table are found and locked, and then removed by their places in the table."""
+
+    find: TextClause
+    remove: TextClause
+
+
+def _oldest(table: str, condition: str, order: str) -> Old:
+    # By their places in the table: joined by its key, the planner may choose to read the table through. In two statements,
+    # because one that removes from a distributed table may lock no row of it.
+    return Old(
+        text(
+            f"""
+            SELECT CAST(old.ctid AS text) FROM sync.{table} AS old
+            WHERE old.connection = :connection AND {condition}
+            ORDER BY {order}
+            LIMIT :limit
+            FOR UPDATE SKIP LOCKED
+            """  # noqa: S608 - words of ours
+        ),
+        text(
+            f"""
+            DELETE FROM sync.{table}
+            WHERE connection = :connection AND ctid = ANY (ARRAY(SELECT CAST(place AS tid) FROM unnest(:found) AS place))
+            RETURNING 1
+            """  # noqa: S608 - words of ours
+        ).bindparams(bindparam("found", type_=ARRAY(Text))),
+    )
 
 
 # The newest audit of each stream says what was proven last, also where the stream is read no more.
-_AUDITS = text(
-    _oldest(
-        "audits",
-        "old.checked_at < :before AND old.checked_at < (SELECT max(newest.checked_at) FROM sync.audits AS newest "
-        "WHERE newest.connection = old.connection AND newest.stream = old.stream)",
-        "old.checked_at",
-    )
+_AUDITS = _oldest(
+    "audits",
+    "old.checked_at < :before AND old.checked_at < (SELECT max(newest.checked_at) FROM sync.audits AS newest "
+    "WHERE newest.connection = :connection AND newest.stream = old.stream)",
+    "old.checked_at",
 )
-_REJECTS = text(_oldest("rejected_records", "old.resolved_at < :before", "old.resolved_at"))
-_DRIFT = text(_oldest("schema_drift", "old.last_seen_at < :before", "old.last_seen_at"))
+_REJECTS = _oldest("rejected_records", "old.resolved_at < :before", "old.resolved_at")
+_DRIFT = _oldest("schema_drift", "old.last_seen_at < :before", "old.last_seen_at")
 _ALLOWANCES = text(
     """
     DELETE FROM sync.allowances
     WHERE greatest(written_at, wanted_at, paused_until, CAST(day AS timestamp) AT TIME ZONE 'UTC') < :before
+    RETURNING 1
+    """
+)
+
+_NAMES = {"jobs": "jobs.procrastinate_jobs"}
+_JOBS_THERE = text(
+    """
+    SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = 'jobs' AND relname = 'procrastinate_jobs'
+        AND has_schema_privilege(nspname, 'USAGE') AND has_table_privilege(pg_class.oid, 'DELETE')
+    """
+)
+_AMONG_JOBS = text("SET LOCAL search_path TO jobs")  # names in the library's triggers carry no schema
+_JOBS = text(
+    """
+    DELETE FROM jobs.procrastinate_jobs AS old
+    WHERE old.status NOT IN ('todo', 'doing')
+        AND NOT EXISTS (SELECT FROM jobs.procrastinate_events e WHERE e.job_id = old.id AND e.at >= :before)
     RETURNING 1
     """
 )
@@ -81,36 +114,47 @@ class Removed:
 
 
 def prune(
-    database: Database, *, runs_after: timedelta, audits_after: timedelta, stop: Event, batch: int = BATCH
+    database: Database,
+    *,
+    runs_after: timedelta,
+    audits_after: timedelta,
+    jobs_after: timedelta,
+    stop: Event,
+    batch: int = BATCH,
 ) -> list[Removed]:
     """
     Remove what is older, connection by connection, configured or not, and return how much of what.
 
     With the runs go, after the same time, rejected records that became calls, departures from a provider's documentation that
     were not seen again, and accounts that were not used. Of runs each connection's owner, newest one, newest success and newest
-    error stay, of audits the newest of each stream, and every open reject. `stop` ends it between two transactions.
+    error stay, of audits the newest of each stream, and every open reject. Of the workers' queue jobs that ended go after a time
+    of their own: what is left of those that killed workers had. `stop` ends it between two transactions.
     Raises WarehouseError.
     """
     with database.begin() as session:
         now = session.execute(select(INSTANT)).scalar_one()
         names = list(session.execute(select(connections.c.connection).order_by(connections.c.connection)).scalars())
     accounts_after = max(runs_after, LONGEST_LIMIT)
-    removed = {"runs": 0, "audits": 0, "rejected_records": 0, "schema_drift": 0, "allowances": 0}
-    older = dict.fromkeys(removed, runs_after) | {"audits": audits_after, "allowances": accounts_after}
+    removed = {"runs": 0, "audits": 0, "rejected_records": 0, "schema_drift": 0, "allowances": 0, "jobs": 0}
+    older = dict.fromkeys(removed, runs_after) | {"audits": audits_after, "allowances": accounts_after, "jobs": jobs_after}
     try:
         for name in names:
             removed["runs"] += _prune_runs(database, name, before=now - runs_after, stop=stop, batch=batch)
-            for table, statement in (("audits", _AUDITS), ("rejected_records", _REJECTS), ("schema_drift", _DRIFT)):
+            for table, old in (("audits", _AUDITS), ("rejected_records", _REJECTS), ("schema_drift", _DRIFT)):
                 given = {"connection": name, "before": now - older[table], "limit": batch}
-                removed[table] += _in_batches(database, statement, given, stop=stop)
+                removed[table] += _in_batches(database, old, given, stop=stop)
         if not stop.is_set():
             with _hasty(database) as session:
                 removed["allowances"] = len(session.execute(_ALLOWANCES, {"before": now - accounts_after}).all())
+            removed["jobs"] = _prune_jobs(database, before=now - jobs_after)
     except Locked as locked:
         locked.safe = "What was removed before stays removed; everything else is as it was."
         locked.hint = locked.hint.removesuffix(RETRY) + "Then run again: etl prune"
         raise
-    return [Removed(relation=f"sync.{table}", older_than=older[table], rows=rows) for table, rows in removed.items()]
+    return [
+        Removed(relation=_NAMES.get(table, f"sync.{table}"), older_than=older[table], rows=rows)
+        for table, rows in removed.items()
+    ]
 
 
 @contextmanager
@@ -147,6 +191,15 @@ def _prune_runs(database: Database, name: str, *, before: datetime, stop: Event,
     return removed
 
 
+def _prune_jobs(database: Database, *, before: datetime) -> int:
+    """Remove old jobs of the workers' queue; none where there is no queue, or it is another role's."""
+    with _hasty(database) as session:
+        if not session.execute(_JOBS_THERE).scalar_one():
+            return 0
+        session.execute(_AMONG_JOBS)
+        return len(session.execute(_JOBS, {"before": before}).all())
+
+
 def _kept_runs(database: Database, name: str) -> frozenset[int]:
     """Return the runs that are looked for by name or as the latest of their kind; a later one can only take their place."""
     owner = select(connections.c.owner_run).where(connections.c.connection == name)
@@ -157,12 +210,14 @@ def _kept_runs(database: Database, name: str) -> frozenset[int]:
         return frozenset(run for statement in (owner, *latest) if (run := session.execute(statement).scalar()) is not None)
 
 
-def _in_batches(database: Database, statement: TextClause, given: Mapping[str, object], *, stop: Event) -> int:
+def _in_batches(database: Database, old: Old, given: Mapping[str, object], *, stop: Event) -> int:
     """Remove batch after batch, each in a transaction, until one is not full, and return the number of rows."""
     removed = 0
     while not stop.is_set():
         with _hasty(database) as session:
-            number = len(session.execute(statement, given).all())
+            found = list(session.execute(old.find, given).scalars())
+            gone = {"connection": given["connection"], "found": found}
+            number = len(session.execute(old.remove, gone).all()) if found else 0
         removed += number
         if number != given["limit"]:
             break

@@ -41,6 +41,10 @@ class Rehearsal(PostgresWarehouse):
         """Make nothing, and say so."""
         return 0
 
+    def remake_people(self, account: Account, *, run_id: int, written: int) -> int:
+        """Make nothing, and say so."""
+        return 0
+
     def remembered(self, connection: str) -> tuple[JSON, str | None]:
         """Return what is stored, or nothing if the connection was never synced."""
         return super().remembered(connection) if self.is_known(connection) else ({}, None)

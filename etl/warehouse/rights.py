@@ -60,7 +60,7 @@ UNION ALL
 SELECT format('GRANT %%s ON DATABASE %%I TO %%I;', string_agg(wanted, ', '), current_database(), current_user)
 FROM unnest('{CREATE,TEMPORARY}'::text[]) AS wanted
 WHERE NOT has_database_privilege(current_database(), wanted)
-  AND (wanted = 'TEMPORARY' OR NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = %(machine)s))
+  AND (wanted = 'TEMPORARY' OR (SELECT count(*) FROM pg_namespace WHERE nspname IN (%(machine)s, 'jobs')) < 2)
 HAVING count(*) > 0
 UNION ALL
 SELECT format('GRANT %%s ON SCHEMA %%I TO %%I;', string_agg(wanted, ', '), nspname, current_user)

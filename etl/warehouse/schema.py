@@ -18,6 +18,7 @@ from sqlalchemy.sql.schema import SchemaItem
 
 from etl import __version__
 from etl.errors import SchemaOutdated, UsageError, WarehouseError
+from etl.warehouse import jobs
 from etl.warehouse.database import Database
 from etl.warehouse.failures import RETRY, Locked
 from etl.warehouse.tables import MACHINE, METADATA
@@ -28,6 +29,11 @@ if TYPE_CHECKING:  # Alembic is slow to import, and only migrations need it
 _REVISION = re.compile(r'^revision = "(?P<revision>\w+)"$.^down_revision = (?:None|"(?P<before>\w+)")$', re.MULTILINE | re.DOTALL)
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('call-warehouse migration', 0))")
 _IMPATIENT = text("SET LOCAL lock_timeout TO '3s'")
+_IN_SEQUENCE = text("SET LOCAL citus.multi_shard_modify_mode TO 'sequential'")
+"""
+On a cluster, what changes a table or a function after rows were read or written may not follow what went over several sessions
+of a node at once. A server without Citus takes the setting and does nothing with it.
+"""
 _PAUSE = text("SELECT pg_sleep(1)")
 _TRIES = 5
 _ALEMBIC = Lock()
@@ -44,9 +50,11 @@ def migrate(database: Database) -> tuple[str | None, str]:
     Raises WarehouseError if the database cannot be used, is newer than this program, or is held up by another session.
     """
     newest = head()
-    if (before := current(database)) == newest:
-        return before, newest
-    if before is not None and _is_newer(database, before):
+    before = current(database)
+    if before == newest or (before is not None and _is_newer(database, before)):
+        with database.begin() as connection:
+            connection.execute(_ONE_AT_A_TIME)
+            jobs.make(connection)
         return before, before
     for attempt in range(1, _TRIES + 1):
         try:
@@ -82,10 +90,12 @@ def _upgrade(database: Database) -> str | None:
 
     with database.begin() as connection:
         connection.execute(_IMPATIENT)
+        in_sequence(connection)
         connection.execute(_ONE_AT_A_TIME)
         before = _known(_current(connection))
         with _ALEMBIC:
             command.upgrade(_config(connection), "head")
+        jobs.make(connection)
     return before
 
 
@@ -166,7 +176,8 @@ def require_newest(database: Database) -> None:
         raise WarehouseError(
             f"The database at {database.address} holds no warehouse yet.",
             safe="Nothing was changed.",
-            hint="Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.",
+            hint="Run: etl sync, which makes it. If calls were synced before, this is another database: check warehouse.url and "
+            "warehouse.data_dir.",
         )
     if found != head():
         raise SchemaOutdated(
@@ -220,16 +231,22 @@ def take_on_timezone(connection: Connection, zone: str) -> None:
     """Do what `set_reporting_timezone` says, inside a transaction of somebody else's, who has seen to the zone's being one."""
     if zone_of(connection) == zone:
         return
+    in_sequence(connection)
     connection.execute(text("LOCK TABLE calls IN SHARE ROW EXCLUSIVE MODE"))  # no page may commit meanwhile
     present = zone_of(connection)
     require_zone(connection, zone)
-    if connection.execute(text("SELECT EXISTS (SELECT FROM calls)")).scalar_one():
+    if connection.execute(text("SELECT EXISTS (SELECT 1 FROM calls)")).scalar_one():
         raise UsageError(
             f"The warehouse holds calls already, whose days are those of {present}, not of {zone}.",
             safe="Nothing was changed.",
             hint="Set warehouse.reporting_timezone back, or have all days and roll-ups made anew: etl rollups rebuild",
         )
     _replace(connection, zone)
+
+
+def in_sequence(connection: Connection) -> None:
+    """Let this transaction reach each node of a cluster over one session, so that it may change tables, rows and functions."""
+    connection.execute(_IN_SEQUENCE)
 
 
 def replace_reporting_timezone(connection: Connection, zone: str) -> None:

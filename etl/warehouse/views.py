@@ -270,6 +270,67 @@ occupied = Table(
     schema=MACHINE,
 )
 
+occupying_calls = Table(
+    "occupying_calls",
+    _VIEWS,
+    Column("connection", Text),
+    Column("day", Date),
+    Column("direction", Text),
+    Column("is_test", Boolean),
+    Column("is_long", Boolean),
+    Column("began", DateTime(timezone=True)),
+    Column("ended", DateTime(timezone=True)),
+    Column("occurred_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+    schema=MACHINE,
+)
+
+agents_by_day = Table(
+    "agents_by_day",
+    _VIEWS,
+    Column("connection", Text),
+    Column("day", Date),
+    Column("direction", Text),
+    Column("is_test", Boolean),
+    Column("currency", Text),
+    Column("agent_id", Text),
+    Column("agent_key", Text),
+    Column("provider", Text),
+    *(Column(name, BigInteger) for name in COUNTED),
+    Column("cost", Numeric(38, 6)),
+    schema=MACHINE,
+)
+
+people_by_day = Table(
+    "people_by_day",
+    _VIEWS,
+    Column("connection", Text),
+    Column("day", Date),
+    Column("person", Text),
+    Column("person_key", Text),
+    Column("calls", BigInteger),
+    Column("in_call_seconds", BigInteger),
+    Column("paired_seconds", BigInteger),
+    Column("solo_seconds", BigInteger),
+    Column("first_joined_at", DateTime(timezone=True)),
+    Column("last_left_at", DateTime(timezone=True)),
+    schema=MACHINE,
+)
+
+pairs_by_week = Table(
+    "pairs_by_week",
+    _VIEWS,
+    Column("connection", Text),
+    Column("week", Date),
+    Column("person_a", Text),
+    Column("person_b", Text),
+    Column("person_a_key", Text),
+    Column("person_b_key", Text),
+    Column("calls", BigInteger),
+    Column("seconds_together", BigInteger),
+    schema=MACHINE,
+)
+
 VIEWS = (
     data_freshness,
     call_facts,
@@ -285,6 +346,10 @@ VIEWS = (
     call_versions,
     deleted_calls,
     occupied,
+    occupying_calls,
     hourly,
+    agents_by_day,
+    people_by_day,
+    pairs_by_week,
 )
 """Every view of the warehouse."""

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -93,7 +94,8 @@ class OwnServer:
         listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
         pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
         for pid in [self._process.pid, *(pid for pid, parent in pairs if parent == self._process.pid)]:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # a client has left meanwhile
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
     def _program(self, name: str) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.hook import LoopbackHook
 from tests.acceptance.process import Program, content, held_and_true, hourly, rows
 from tests.acceptance.stage import NAMES, quiet_history
 
@@ -88,6 +89,7 @@ def test_check_of_an_empty_database_is_a_note(unmigrated: Program) -> None:
             "ok      connection voice: BimpeAI accepts the credential and counts 1 agent",
             "ok      connection devices: Salpre accepts the credential",
             "ok      connection telephony: KrosAI accepts the credential and counts 12 calls",
+            "ok      alerts: they are only logged, since notify.url is not set; there is no heartbeat (nothing was sent)",
         ],
     )
     assert len(unmigrated.sandbox.requests()) == 6
@@ -109,6 +111,7 @@ def test_check_as_a_document(program: Program) -> None:
         ("connection voice", True),
         ("connection devices", True),
         ("connection telephony", True),
+        ("alerts", True),
     ]
     error = document["checks"][3]["error"]
     assert (sorted(error), error["code"]) == (["code", "happened", "hint", "safe"], "authentication")
@@ -207,3 +210,16 @@ def test_sync_status_and_runs_as_documents(program: Program) -> None:
     (run,) = runs["runs"]
     assert {"id", "connection", "trigger", "status", "started_at", "finished_at", *COUNTERS, "error_code"} <= set(run)
     assert (run["trigger"], run["status"], run["inserted"]) == ("cli", "succeeded", 12)
+
+
+def test_check_says_who_is_told_and_tells_nobody(unmigrated: Program) -> None:
+    """Neither the webhook nor the heartbeat is asked for, and neither address is shown."""
+    with LoopbackHook() as hook:
+        hook.answers = [500]
+        unmigrated.environment |= {"ETL_NOTIFY__URL": hook.url, "ETL_NOTIFY__HEARTBEAT_URL": hook.heartbeat_url}
+        ended = unmigrated.run("check")
+
+    assert ended.out.splitlines()[-1] == (
+        "ok      alerts: they go to the webhook of notify.url; there is a heartbeat (nothing was sent)"
+    )
+    assert (hook.answers, hook.beats, "made-up" in ended.out + ended.err) == ([500], 0, False)

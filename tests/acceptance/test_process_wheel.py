@@ -22,8 +22,28 @@ print(outcomes[0].nothing)
 """Well typed for who knows the library's types, but for the last line."""
 
 
+PAGES = """import os
+from datetime import timedelta
+import httpx
+from etl.library import load_settings
+from etl.system import SystemClock, SystemThreads
+from etl.warehouse.database import Database
+from etl.worker.web.server import served
+from etl.worker.web.site import Site
+settings = load_settings()
+site = Site(settings=settings, clock=SystemClock(), silence=timedelta, next_due=lambda database, names: {})
+with Database(os.environ["ETL_WAREHOUSE__URL"]) as database, site.over(database):
+    with served(site, ("127.0.0.1", 0), threads=SystemThreads()) as address:
+        with httpx.Client(base_url=address, trust_env=False) as client:
+            for path in ("/", "/style.css", "/icon.svg", "/metrics"):
+                answer = client.get(path)
+                print(path, answer.status_code, answer.headers["content-type"].split(";")[0], len(answer.content) > 100)
+"""
+"""Serves the worker's pages and asks for them."""
+
+
 def test_an_installed_wheel_makes_the_schema(empty_database_url: str, tmp_path: Path) -> None:
-    """The migrations are inside, and so is the configuration that `etl init` writes."""
+    """The migrations are inside, the configuration that `etl init` writes, and what the worker's pages are made of."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
     subprocess.run(build, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     (wheel,) = (tmp_path / "dist").glob("call_warehouse-*.whl")
@@ -51,7 +71,17 @@ def test_an_installed_wheel_makes_the_schema(empty_database_url: str, tmp_path: 
     check = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "program.py"]
     typed = subprocess.run(check, check=False, env=kept, cwd=tmp_path, capture_output=True, text=True)
 
+    (tmp_path / "pages.py").write_text(PAGES, encoding="utf-8")
+    serve = [str(python), "pages.py"]
+    pages = subprocess.run(serve, check=True, env=surroundings, cwd=tmp_path, capture_output=True, text=True).stdout
+
     assert found.startswith(str(home))
+    assert pages.splitlines() == [
+        "/ 200 text/html True",
+        "/style.css 200 text/css True",
+        "/icon.svg 200 image/svg+xml True",
+        "/metrics 200 text/plain True",
+    ]
     assert (typed.stdout.splitlines()[:-1], typed.stdout.splitlines()[-1:]) == (
         ['program.py:5: error: "Outcome" has no attribute "nothing"  [attr-defined]'],
         ["Found 1 error in 1 file (checked 1 source file)"],

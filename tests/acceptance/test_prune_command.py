@@ -32,7 +32,7 @@ def program(database_url: str, tmp_path: Path) -> Iterator[Program]:
 def test_old_records_go_and_everything_works_on(program: Program, database_url: str) -> None:
     """The newest run and audit stay, no call is touched, the next sync has nothing to do; a longer retention keeps all."""
     program.environment.update(ETL_RETENTION__RUNS="900d", ETL_RETENTION__AUDITS="900d")
-    assert [row["removed"] for row in program.run("prune", "--json").json["relations"]] == [0, 0, 0, 0, 0]
+    assert [row["removed"] for row in program.run("prune", "--json").json["relations"]] == [0, 0, 0, 0, 0, 0]
     program.environment.clear()
 
     told = program.run("prune")
@@ -44,6 +44,7 @@ def test_old_records_go_and_everything_works_on(program: Program, database_url: 
         ["sync.rejected_records", "400d", "0"],
         ["sync.schema_drift", "400d", "0"],
         ["sync.allowances", "400d", "0"],
+        ["jobs.procrastinate_jobs", "7d", "0"],
     ]
     counts = "SELECT (SELECT count(*) FROM calls), (SELECT max(id) FROM sync.runs), (SELECT count(*) FROM sync.runs), count(*) "
     assert rows(database_url, counts + "FROM sync.audits") == [(12, 3, 1, 1)]
@@ -52,7 +53,8 @@ def test_old_records_go_and_everything_works_on(program: Program, database_url: 
         "relations": [
             {"relation": f"sync.{name}", "older_than": "400d", "removed": 0}
             for name in ("runs", "audits", "rejected_records", "schema_drift", "allowances")
-        ],
+        ]
+        + [{"relation": "jobs.procrastinate_jobs", "older_than": "7d", "removed": 0}],
     }
     assert program.run("status").code == 0
     (again,) = program.run("sync", "--json").json["connections"]

@@ -12,7 +12,7 @@ import pytest
 from etl import providers
 from etl.audit.lifecycle import repair_connection
 from etl.cli.progress import Silence
-from etl.runs import context
+from etl.runs import making
 from etl.runs.replay import replay_connection
 from etl.runs.sync import sync_connection
 from etl.runs.terms import RunStatus, Want
@@ -23,6 +23,7 @@ from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.replay import PostgresReplay
 from etl.wiring import account
 from tests.acceptance.stage import NAMES, PROVIDERS, Stage, opened
+from tests.inline import NoThreads
 from tests.warehouse.rollups.expected import facts
 from tests.warehouse.rollups.looking import assert_exact, ordered, touched, world
 
@@ -56,20 +57,24 @@ class Looking(Silence):
         assert_exact(self.database, f"connection = '{connection}'")
 
 
+@pytest.mark.parametrize("beside", [False, True], ids=["between pages", "beside pages"])
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_they_are_exact_after_every_page_of_a_backfill(stage: Stage, monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
+def test_they_are_exact_after_every_page_of_a_backfill(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, provider: str, *, beside: bool
+) -> None:
     """Whether made again during the run, or computed since they were not; in the end no day is touched any more."""
-    monkeypatch.setattr(context, "OFTEN", 50)
+    monkeypatch.setattr(making, "OFTEN", 50)
     settings = stage.configured()
     watcher = Looking(stage.database)
     name = NAMES[provider]
-    with stage.surroundings(PostgresWarehouse, watcher=watcher) as given:
+    with stage.surroundings(PostgresWarehouse, watcher=watcher) as surroundings:
+        given = surroundings if beside else replace(surroundings, threads=NoThreads())
         chosen = settings.choose((name,))
         connect = stage.connect(settings, chosen, given)
         outcome = sync_connection(account(name, chosen[name]), want=Want(), connect=connect, given=given)
     assert outcome.status is RunStatus.SUCCEEDED
     assert watcher.looked > 4 and watcher.touched > 0
-    assert watcher.made > 0
+    assert beside or watcher.made > 0  # beside pages, how soon they are made is the machine's affair
     held = assert_exact(stage.database, f"connection = '{name}'")
     assert len(held.calls) > 150
     assert touched(stage.database, name) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,40 @@ def test_a_warehouse_without_gaps_shows_none(stage: Stage, tmp_path: Path) -> No
 
     assert gaps(stage, tmp_path) == []
     assert "not read" not in program(stage, tmp_path).run("status").out
+
+
+def test_connections_that_were_not_synced_yet_are_named(stage: Stage, tmp_path: Path) -> None:
+    """The table has a row for each that was; the others are what is left to be done."""
+    stage.sync("krosai")
+
+    told = "Configured, and not synced yet: pairing, voice, devices. Run: etl sync pairing voice devices"
+    assert program(stage, tmp_path).run("status", "--json").json["remarks"] == [told]
+    assert program(stage, tmp_path).run("status").out.splitlines()[-1] == told
+
+
+def test_the_embedded_server_is_named_by_its_folder(stage: Stage) -> None:
+    """Nobody has written its address; before the first sync the hint is what makes the warehouse."""
+    with tempfile.TemporaryDirectory(prefix="etl-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)  # root's server runs under another account
+        home = Path(name).resolve() / "home"
+        embedded = program(stage, Path(name))
+        embedded.url, embedded.environment["ETL_WAREHOUSE__DATA_DIR"] = None, str(home)
+
+        ended, checked = embedded.run("status"), embedded.run("check")
+
+    assert (ended.code, ended.out, ended.lines) == (
+        1,
+        "",
+        [
+            f"The database at the embedded server in {home} holds no warehouse yet.",
+            "Nothing was changed.",
+            (
+                "Run: etl sync, which makes it. If calls were synced before, this is another database: check warehouse.url and "
+                "warehouse.data_dir."
+            ),
+        ],
+    )
+    assert f"ok      database: the embedded server in {home}, by a socket of this machine" in checked.out.splitlines()
 
 
 def test_a_gap_below_the_horizon_cannot_be_closed(stage: Stage, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.questions import charts, documented
 from etl.superset.definitions import read
+from tests.acceptance.cookbook.asking import questions
 
 TODAY = date(2026, 11, 26)
 
@@ -47,6 +48,12 @@ def test_the_owner_asks_the_same_of_public() -> None:
     assert question.is_of_pairs
 
 
+def test_what_is_asked_of_public_names_no_key() -> None:
+    """There are none: the agents' charts could not be asked there."""
+    keys = re.compile(r"\b(agent|customer|person|person_a|person_b)_key\b")
+    assert [one.title for one in charts(TODAY) if keys.search(one.unmasked())] == []
+
+
 def test_the_queries_of_a_page_are_asked_and_what_changes_something_is_not(tmp_path: Path) -> None:
     """Each under the line that names it; a block may hold several."""
     for name in ("metrics.md", "for-analysts.md"):
@@ -63,3 +70,29 @@ def test_the_queries_of_a_page_are_asked_and_what_changes_something_is_not(tmp_p
         ("docs/cookbook.md", "Who called? (2)", "-- and\nSELECT 2"),
         ("docs/cookbook.md", "Later", "WITH one AS (SELECT 3) SELECT * FROM one"),
     ]
+
+
+def test_a_query_is_asked_again_with_the_indexes_that_its_page_makes_first(tmp_path: Path) -> None:
+    """They are made, and dropped again; another question of the page has none."""
+    for name in ("metrics.md", "for-analysts.md"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    (tmp_path / "cookbook.md").write_text(
+        "## One\n\n```sql\nSELECT 1;\n```\n\n## Two\n\n```sql\nCREATE INDEX here ON calls (day);\n```\n\n"
+        "```sql\nSELECT 2 WHERE 'telephony' <> '+14155551050';\n```\n",
+        encoding="utf-8",
+    )
+
+    one, two = documented(tmp_path)
+
+    assert (one.indexes, two.indexes) == ((), ("CREATE INDEX here ON calls (day)",))
+    assert two.without_indexes() == ["DROP INDEX here"]
+    assert two.of_made_up("+14155550007") == "SELECT 2 WHERE 'krosai-main' <> '+14155550007'"
+
+
+def test_every_question_of_the_cookbook_is_asked() -> None:
+    """Each once, by its heading."""
+    docs = Path(__file__).parents[2] / "docs"
+    asked = [(one.page, one.title, one.sql) for one in documented(docs) if one.page.startswith("docs/cookbook/")]
+
+    assert asked == [(f"docs/cookbook/{one.page}", one.title, one.query.strip().removesuffix(";")) for one in questions()]
+    assert len(asked) == 48

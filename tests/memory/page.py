@@ -23,7 +23,7 @@ TICK = timedelta(microseconds=1)
 SIGHTING = timedelta(days=1)
 """An agent that is listed as it was is written again once in so long."""
 
-_HUGE = re.compile(r"[eE]\+?[0-9]{6,}")
+_HUGE = re.compile(r"[:\[,]\s*-?[0-9.]+[eE]\+?[0-9]{6,}")
 
 
 def stored(value: JSON) -> JSON:

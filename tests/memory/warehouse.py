@@ -85,6 +85,11 @@ class MemoryWarehouse:
         self._owned(account, run_id)
         return written
 
+    def remake_people(self, account: Account, *, run_id: int, written: int) -> int:
+        """See `RunWarehouse.remake_people`; there are no roll-ups here."""
+        self._owned(account, run_id)
+        return written
+
     def remembered(self, connection: str) -> tuple[JSON, str | None]:
         """See `RunWarehouse.remembered`."""
         if connection not in self.connections:

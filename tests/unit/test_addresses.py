@@ -2,7 +2,7 @@
 
 import pytest
 
-from etl.addresses import base_url, check_private, is_credential, is_loopback, next_link
+from etl.addresses import base_url, beyond_host, check_private, hook, is_credential, is_loopback, next_link
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,46 @@ def test_credentials_that_a_header_can_carry() -> None:
     texts = ("sk-1", "", "a b", "a\n", "sk-tuple-…", "a\x7f")
 
     assert [is_credential(text) for text in texts] == [True, False, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["https://hooks.example.com/services/1a2b3c", "https://example.com?token=1a2b3c", "http://localhost:8080/", "http://[::1]/x"],
+)
+def test_a_hook_is_kept_as_it_is(value: str) -> None:
+    """With its path, its query and its last slash."""
+    assert hook(value) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "hooks.example.com/x",
+        "http://hooks.example.com/x",
+        "http://10.0.0.1/x",
+        "https://example.com/x#y",
+        "https://user:secret@example.com/x",
+        "https://example.com/a b",
+        "https://example.com/…",
+        "https://b\u00fccher.example/x",
+    ],
+)
+def test_a_hook_that_cannot_be_used(value: str) -> None:
+    """Unencrypted beyond this machine, or no address; the value is not in the error."""
+    with pytest.raises(ValueError, match=r"must|holds characters") as caught:
+        hook(value)
+    assert not value or value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("https://hooks.example.com/services/1a2b3c", "/services/1a2b3c"),
+        ("https://hooks.example.com?token=1a2b3c", "?token=1a2b3c"),
+        ("https://hooks.example.com/in", ""),
+    ],
+)
+def test_what_of_an_address_is_secret(url: str, secret: str) -> None:
+    """Path and query, unless they are so short that any path would be masked."""
+    assert beyond_host(url) == secret

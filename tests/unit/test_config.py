@@ -11,7 +11,15 @@ import pytest
 
 from etl import config
 from etl.config import Settings
-from etl.config.settings import ConnectionSettings, HttpSettings, RetentionSettings, WarehouseSettings, connection_keys
+from etl.config.settings import (
+    ConnectionSettings,
+    HttpSettings,
+    NotifySettings,
+    RetentionSettings,
+    WarehouseSettings,
+    WorkerSettings,
+    connection_keys,
+)
 from etl.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +82,7 @@ def test_all_keys(load: Load) -> None:
         rate_limit = "60/min"
         daily_requests = 1000
         schedule = "*/15 * * * *"
+        audit_schedule = "0 4 * * 7"
         details = false
         max_open_age = "3d"
         currency = "EUR"
@@ -99,6 +108,7 @@ def test_all_keys(load: Load) -> None:
         "rate_limit": {"requests": 60, "per": timedelta(minutes=1)},
         "daily_requests": 1000,
         "schedule": "*/15 * * * *",
+        "audit_schedule": "0 4 * * 7",
         "details": False,
         "max_open_age": timedelta(days=3),
         "currency": "EUR",
@@ -172,9 +182,18 @@ def test_byte_order_mark(load: Load) -> None:
 def test_defaults() -> None:
     """With nothing given, the warehouse is the embedded server and no connection is there."""
     assert Settings().model_dump() == {
-        "warehouse": {"url": None, "reporting_timezone": "UTC", "data_dir": None, "bin_dir": None, "run_as": None},
+        "warehouse": {
+            "url": None,
+            "reporting_timezone": "UTC",
+            "distributed": False,
+            "data_dir": None,
+            "bin_dir": None,
+            "run_as": None,
+        },
         "http": {"timeout": 30, "max_attempts": 8, "backoff": 0.5, "max_backoff": 60, "max_response_mb": 64},
-        "retention": {"runs": timedelta(days=400), "audits": timedelta(days=400)},
+        "worker": {"concurrency": 8, "listen": ("127.0.0.1", 9464), "stop_after": timedelta(seconds=45)},
+        "retention": {"runs": timedelta(days=400), "jobs": timedelta(days=7), "audits": timedelta(days=400)},
+        "notify": {"url": None, "heartbeat_url": None, "alert_after": timedelta(hours=2)},
         "connections": {},
     }
 
@@ -182,7 +201,11 @@ def test_defaults() -> None:
 def test_retention_of_our_own_records(load: Load) -> None:
     """In the file or the environment, as durations like everywhere; another key is an error that names the nearest."""
     settings = load('[retention]\nruns = "90d"', {"ETL_RETENTION__AUDITS": "720d"})
-    assert settings.retention.model_dump() == {"runs": timedelta(days=90), "audits": timedelta(days=720)}
+    assert settings.retention.model_dump() == {
+        "runs": timedelta(days=90),
+        "jobs": timedelta(days=7),
+        "audits": timedelta(days=720),
+    }
 
     with pytest.raises(UsageError, match=r"retention\.run: unknown key; did you mean runs\?"):
         load('[retention]\nrun = "90d"')
@@ -190,6 +213,26 @@ def test_retention_of_our_own_records(load: Load) -> None:
         load("", {"ETL_RETENTIONS__RUNS": "90d"})
     with pytest.raises(UsageError, match=r"retention\.audits: must be a duration like 90s, 15m, 24h or 8d"):
         load('[retention]\naudits = "1 year"')
+
+
+def test_who_is_told(load: Load, tmp_path: Path) -> None:
+    """The two addresses may come from a secrets directory, and are shown nowhere; on this machine http:// will do."""
+    (tmp_path / "notify__url").write_text("https://hooks.example.com/services/1a2b3c?x=y\n", encoding="utf-8")
+    given = {"ETL_NOTIFY__HEARTBEAT_URL": "http://127.0.0.1:9/beat/4d5e6f"}
+    settings = load('[notify]\nalert_after = "30m"', given, secrets=tmp_path)
+
+    assert settings.notify.url is not None
+    assert settings.notify.url.get_secret_value() == "https://hooks.example.com/services/1a2b3c?x=y"
+    assert settings.notify.heartbeat_url is not None
+    assert settings.notify.heartbeat_url.get_secret_value() == "http://127.0.0.1:9/beat/4d5e6f"
+    assert settings.notify.alert_after == timedelta(minutes=30)
+    assert settings.secrets == {
+        "https://hooks.example.com/services/1a2b3c?x=y",
+        "/services/1a2b3c?x=y",
+        "http://127.0.0.1:9/beat/4d5e6f",
+        "/beat/4d5e6f",
+    }
+    assert "1a2b3c" not in f"{settings!r}{settings}"
 
 
 # ── What is refused ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -232,8 +275,16 @@ def test_retention_of_our_own_records(load: Load) -> None:
         ('[connections.p]\nprovider = "tuple"\ntoken = "sk-tuple-…"', "connections.p.token: holds blanks or characters"),
         ('[connections.p]\nprovider = "tuple"\ntoken = " "', "connections.p.token: is empty"),
         ('[connections.p]\nprovider = "tuple"\ntoken = 3', "connections.p.token: must be text in quotes"),
+        ('[notify]\nurl = "http://hooks.example.com/1a2b3c4d"', "notify.url: must begin with https://: over http:// anybody"),
+        ('[notify]\nurl = "hooks.example.com"', "notify.url: must be an address like https://hooks.example.com/"),
+        ('[notify]\nheartbeat_url = "https://u:p@example.com"', "notify.heartbeat_url: must hold no user and no password"),
+        ('[notify]\nurl = "https://hooks.example.com/…"', "notify.url: holds characters that no address has"),
+        ('[notify]\nalert_after = "soon"', "notify.alert_after: must be a duration like 90s, 15m, 24h or 8d"),
+        ("[notify]\nurl = 3", "notify.url: must be text in quotes"),
         ('[http]\ntimeout = "30', "is not valid TOML: "),
         ("[http]\n[http]", "(at line 2, column 6)"),
+        (PAIRING + PAIRING, "This key or section stands in the file already: keep one of the two."),
+        ("[http]\ntimeout = 30\ntimeout = 60", "This key or section stands in the file already: keep one of the two."),
     ],
 )
 def test_refused(refusal: Callable[..., str], document: str, told: str) -> None:
@@ -295,7 +346,7 @@ def test_plain_http_where_it_is_harmless(load: Load) -> None:
 
 def test_no_connection_configured() -> None:
     """Without any connection the way to one is shown."""
-    with pytest.raises(UsageError, match=r"No connection is configured\..*etl init"):
+    with pytest.raises(UsageError, match=r"No connection is configured\..*take the # away.*etl init"):
         Settings().choose()
 
 
@@ -324,7 +375,9 @@ def _keys() -> dict[str, list[str]]:
     return {
         "warehouse": list(WarehouseSettings.model_fields),
         "http": list(HttpSettings.model_fields),
+        "worker": list(WorkerSettings.model_fields),
         "retention": list(RetentionSettings.model_fields),
+        "notify": list(NotifySettings.model_fields),
         "connections": connection_keys(),
     }
 

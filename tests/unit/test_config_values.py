@@ -124,20 +124,30 @@ _PLACES = st.sampled_from(
         "CONNECTIONS__PAIRING__AGENTS",
         "CONNECTIONS__PAIRING__MAX_DELETE_SHARE",
         "WAREHOUSE__URL",
+        "NOTIFY__URL",
+        "NOTIFY__HEARTBEAT_URL",
+        "NOTIFY__ALERT_AFTER",
         "WAREHOUSE__REPORTING_TIMEZONE",
         "HTTP__TIMEOUT",
         "HTTP__MAX_ATTEMPTS",
         "UNKNOWN",
     ]
 )
-_WRAPPED = st.sampled_from(["{}", "{} with blanks", "{}…", "postgresql://etl:{}@db/warehouse", "https://etl:{}@example.com"])
+_WRAPPED = st.sampled_from(
+    ["{}", "{} with blanks", "{}…", "postgresql://etl:{}@db/warehouse", "https://etl:{}@example.com", "https://h.example.com/{}"]
+)
 
 
 @given(secret=_SECRETS, place=_PLACES, wrapped=_WRAPPED, provider=st.sampled_from(["tuple", "tupel"]))
 def test_no_secret_in_any_error_or_repr(secret: str, place: str, wrapped: str, provider: str) -> None:
     """A secret, wherever it was put, is in no error and in no repr or str of the settings."""
     environ = {"ETL_CONNECTIONS__PAIRING__PROVIDER": provider, f"ETL_{place}": wrapped.format(secret)}
-    secret_places = ("CONNECTIONS__PAIRING__TOKEN", "WAREHOUSE__URL")  # what is put elsewhere and accepted is no secret
+    secret_places = (
+        "CONNECTIONS__PAIRING__TOKEN",
+        "WAREHOUSE__URL",
+        "NOTIFY__URL",
+        "NOTIFY__HEARTBEAT_URL",
+    )  # what is put elsewhere and accepted is no secret
     try:
         settings = _load(environ)
         told = f"{settings!r}{settings}{settings.model_dump()}" if place in secret_places else ""
@@ -169,3 +179,29 @@ def test_secrets_are_listed() -> None:
     )
 
     assert settings.secrets == {"sk-made-up", "postgresql://etl:p%40ss@db.example.com/warehouse", "p%40ss", "p@ss"}
+
+
+# ── worker.listen ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        (" localhost:80 ", ("localhost", 80)),
+        ("[::1]:9464", ("::1", 9464)),
+        ("0.0.0.0:0", ("0.0.0.0", 0)),
+        ("off", None),
+        ("Off", None),
+    ],
+)
+def test_where_to_listen(text: str, meant: tuple[str, int] | None) -> None:
+    """An address with a port, that of IPv6 in brackets; or nowhere."""
+    assert values.listen(text) == meant
+
+
+@pytest.mark.parametrize("text", ["", "9464", ":9464", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "::1:9464"])
+def test_nowhere_to_listen(text: str) -> None:
+    """Anything else is told what it must be."""
+    with pytest.raises(ValueError, match=r'must be an address and a port like "127\.0\.0\.1:9464", or "off"'):
+        values.listen(text)

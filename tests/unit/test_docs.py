@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import re
 import shlex
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,14 @@ import typer.main
 
 import etl
 from etl.cli.app import app
-from etl.config.settings import HttpSettings, RetentionSettings, WarehouseSettings, connection_keys
+from etl.config.settings import (
+    HttpSettings,
+    NotifySettings,
+    RetentionSettings,
+    WarehouseSettings,
+    WorkerSettings,
+    connection_keys,
+)
 from etl.errors import EtlError
 from etl.reading.walks import Note
 
@@ -25,7 +33,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SECTIONS: dict[str, set[str]] = {
     "warehouse": set(WarehouseSettings.model_fields),
     "http": set(HttpSettings.model_fields),
+    "worker": set(WorkerSettings.model_fields),
     "retention": set(RetentionSettings.model_fields),
+    "notify": set(NotifySettings.model_fields),
     "connections": set(connection_keys()),
 }
 NOT_SETTINGS = {"ETL_CONFIG", "ETL_SECRETS_DIR", "ETL_TEST_SERVER", "ETL_TEST_POSTGRES", "ETL_TEST_PICTURES"}
@@ -105,10 +115,23 @@ def test_files_that_are_named_exist() -> None:
         (_name(page), span)
         for page in PAGES
         for span in _spans(_text(page))
-        if re.fullmatch(r"(etl|docs|tests|migrations)/[\w./-]*", span) and "acme" not in span
+        if re.fullmatch(r"(etl|docs|tests|migrations|examples)/[\w./-]*", span) and "acme" not in span
     }
 
     assert [f"{page}: {path}" for page, path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_passages_of_files_are_in_them() -> None:
+    """A block of Python whose first line names a file shows a passage of it as it stands, but for the indentation."""
+    blocks = [block.partition("\n") for page in PAGES for block in _blocks(_text(page), "python")]
+    passages = [(first[2:], passage) for first, _, passage in blocks if re.fullmatch(r"# [\w./-]+/[\w.-]+\.py", first)]
+    texts = {name: (ROOT / name).read_text("utf-8") for name, _ in passages}
+    strange = [
+        name for name, passage in passages if not any(textwrap.indent(passage, " " * depth) in texts[name] for depth in (0, 4, 8))
+    ]
+
+    assert {name for name, _ in passages} == {"examples/dagster/calls.py", "examples/airflow/calls.py"}
+    assert strange == []
 
 
 # ── The command line ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,6 +228,13 @@ def test_every_command_is_documented() -> None:
     assert set(CLI.commands) - named == set()
 
 
+def test_the_readme_names_every_command() -> None:
+    """Its list is whole: whoever reads no other page knows what there is."""
+    named = {words[0] for words, _ in _invocations(_text(ROOT / "README.md")) if words}
+
+    assert set(CLI.commands) - named == set()
+
+
 # ── The configuration ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -225,7 +255,7 @@ def _named_keys(text: str) -> Iterator[tuple[str, str]]:
         if "[project." not in block:  # a distribution's own pyproject.toml
             yield from _keys(tomllib.loads(block.replace("…", "")))
     for span in _spans(text):
-        if found := re.fullmatch(r"(warehouse|http|retention)(?:\.|__)([a-z_]+)", span):
+        if found := re.fullmatch(r"(warehouse|http|worker|retention|notify)(?:\.|__)([a-z_]+)", span):
             yield found[1], found[2]
         elif found := re.fullmatch(r"connections(?:\.|__)[a-zA-Z0-9]+(?:\.|__)([a-z_]+)", span):
             yield "connections", found[1]
@@ -250,7 +280,9 @@ def test_every_setting_is_documented() -> None:
     assert {
         "warehouse": set(_codes(text, "## [warehouse]")),
         "http": set(_codes(text, "## [http]")),
+        "worker": set(_codes(text, "## [worker]")),
         "retention": set(_codes(text, "## [retention]")),
+        "notify": set(_codes(text, "## [notify]")),
         "connections": set(_codes(text, "## [connections.NAME]")),
     } == SECTIONS
 

@@ -83,6 +83,19 @@ def test_other_libraries() -> None:
     assert (event["event"], event["level"], event["logger"]) == ("refused ***", "warning", "elsewhere")
 
 
+def test_the_queues_library_tells_no_traceback() -> None:
+    """It logs one whenever the database goes away: its message stays, in one line."""
+    out = io.StringIO()
+    log.configure(stream=out)
+    try:
+        raise ValueError("a cause")
+    except ValueError:
+        logging.getLogger("procrastinate.utils").exception("listener error: %s", "\n    Database error.\n    ")
+    (line,) = out.getvalue().splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["level"], "exception" in told) == ("listener error: Database error.", "error", False)
+
+
 def test_secrets_everywhere() -> None:
     """A known secret is masked in values, keys, nested values, other objects and tracebacks; a named one by its name."""
     out = io.StringIO()

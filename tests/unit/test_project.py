@@ -168,6 +168,12 @@ def test_locks_agree() -> None:
         assert sum("--hash=sha256:" in block for block in blocks) == count
 
 
+@pytest.mark.parametrize("example", ["dagster", "airflow"])
+def test_an_examples_lock_holds_what_we_need(example: str) -> None:
+    """An orchestrator runs beside our own versions: `make lock` has both files agree."""
+    assert _locked("requirements-runtime.lock").items() <= _locked(f"examples/{example}/requirements.lock").items()
+
+
 @pytest.mark.parametrize(
     ("text", "code", "found"),
     [

@@ -14,6 +14,7 @@ from etl.warehouse.pruning import Removed, prune
 
 YEAR = timedelta(days=365)
 RELATIONS = ("runs", "audits", "rejected_records", "schema_drift", "allowances")
+JOBS = "jobs.procrastinate_jobs"
 
 LEFT = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'call-warehouse'"
 READ = """
@@ -35,7 +36,7 @@ def execute(database: Database, *statements: str) -> None:
 
 def pruned(database: Database, *, batch: int = 1_000) -> dict[str, int]:
     """Prune what is older than a year, and return how many rows were removed of each relation."""
-    removed = prune(database, runs_after=YEAR, audits_after=YEAR, stop=Event(), batch=batch)
+    removed = prune(database, runs_after=YEAR, audits_after=YEAR, jobs_after=YEAR, stop=Event(), batch=batch)
     return {one.relation.removeprefix("sync."): one.rows for one in removed}
 
 
@@ -65,10 +66,13 @@ def voice(database: Database) -> Database:
 
 def test_an_empty_warehouse(database: Database) -> None:
     """There is nothing to remove, and every relation is told, with the age in question; an account's limits are kept a week."""
-    removed = prune(database, runs_after=timedelta(hours=1), audits_after=YEAR, stop=Event())
+    removed = prune(database, runs_after=timedelta(hours=1), audits_after=YEAR, jobs_after=timedelta(days=7), stop=Event())
     hour = timedelta(hours=1)
     ages = dict.fromkeys(RELATIONS, hour) | {"audits": YEAR, "allowances": timedelta(days=7)}
-    assert removed == [Removed(relation=f"sync.{name}", older_than=ages[name], rows=0) for name in RELATIONS]
+    assert removed == [
+        *(Removed(relation=f"sync.{name}", older_than=ages[name], rows=0) for name in RELATIONS),
+        Removed(relation=JOBS, older_than=timedelta(days=7), rows=0),
+    ]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 1_000])
@@ -151,6 +155,31 @@ def test_departures_that_were_not_seen_again_and_accounts_that_are_not_used_go(v
     assert rows(voice, "SELECT account FROM sync.allowances ORDER BY 1") == [("claimed",), ("paused",), ("used",)]
 
 
+def test_jobs_that_ended_long_ago_go(voice: Database) -> None:
+    """One that waits or is at work stays however old, and one that ended lately however early it was queued."""
+    execute(
+        voice,
+        """
+        SET LOCAL search_path TO jobs;
+        INSERT INTO jobs.procrastinate_jobs (queue_name, task_name, status)
+        VALUES ('calls', 'old', 'failed'), ('calls', 'new', 'failed'), ('calls', 'waits', 'todo'), ('calls', 'at work', 'doing')
+        """,
+        "UPDATE jobs.procrastinate_events SET at = now() - interval '2 years'",
+        """
+        INSERT INTO jobs.procrastinate_events (job_id, type, at)
+        SELECT id, 'failed', now() - interval '1 day' FROM jobs.procrastinate_jobs WHERE task_name = 'new'
+        """,
+    )
+    assert pruned(voice)[JOBS] == 1
+    assert rows(voice, "SELECT task_name FROM jobs.procrastinate_jobs ORDER BY 1") == [("at work",), ("new",), ("waits",)]
+
+
+def test_a_warehouse_without_a_queue_is_pruned_as_well(voice: Database) -> None:
+    """Nobody has migrated it since the queue came."""
+    execute(voice, "DROP SCHEMA jobs CASCADE", run(900, "succeeded"), run(800, "succeeded"))
+    assert pruned(voice)["runs"] == 1
+
+
 def test_what_somebody_holds_is_left_for_the_next_time(voice: Database, database_url: str) -> None:
     """A reject that a page is writing is not waited for, so that neither waits for the other."""
     execute(
@@ -187,7 +216,7 @@ def test_it_stops_between_two_transactions(voice: Database) -> None:
     execute(voice, *(run(900 - n) for n in range(3)), audit(900), audit(800))
     stop = Event()
     stop.set()
-    assert {one.rows for one in prune(voice, runs_after=YEAR, audits_after=YEAR, stop=stop)} == {0}
+    assert {one.rows for one in prune(voice, runs_after=YEAR, audits_after=YEAR, jobs_after=YEAR, stop=stop)} == {0}
 
 
 def test_what_it_reads_depends_on_what_it_removes_alone(voice: Database, database_url: str) -> None:
@@ -219,7 +248,7 @@ def test_what_it_reads_depends_on_what_it_removes_alone(voice: Database, databas
     before = read(voice, database_url)
     removed = pruned(voice)
     after = read(voice, database_url)
-    assert removed == dict.fromkeys(RELATIONS, 0) | {"runs": old, "audits": old, "rejected_records": old}
+    assert removed == dict.fromkeys(RELATIONS, 0) | {"runs": old, "audits": old, "rejected_records": old, JOBS: 0}
     assert (after[0] - before[0], after[1] - before[1] < 5 * 3 * old) == (0, True), after[1] - before[1]
 
 

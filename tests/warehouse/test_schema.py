@@ -33,6 +33,8 @@ INSERT INTO provider_daily_totals (connection, day, calls, observed_at) VALUES (
 INSERT INTO agents (connection, agent_id, first_seen_at, last_seen_at) VALUES ('pairing', 'a1', now(), now());
 INSERT INTO sync.connections (connection, provider) VALUES ('pairing', 'acme');
 INSERT INTO sync.allowances (account) VALUES ('0123');
+INSERT INTO sync.alerts (connection, kind, state, since, number, looked_at)
+VALUES ('pairing', 'behind', 'open', now(), 1, now());
 INSERT INTO sync.state (connection, stream, updated_at) VALUES ('pairing', 'calls', now());
 INSERT INTO sync.runs (connection, trigger, status, started_at) VALUES ('pairing', 'cli', 'running', now());
 INSERT INTO sync.rejected_records (connection, stream, record_key, reason, raw_text, first_seen_at, last_seen_at)
@@ -160,7 +162,7 @@ def test_one_version_down_and_up_again_with_data(database: Database) -> None:
     assert schema.migrate(database) == ("0001", schema.head())
     assert schema.differences(database) == []
     brought = {"call_events", "call_history", "call_messages", "provider_daily_totals", "sync.allowances", "sync.audits"}
-    brought |= {"people", "numbers", *(f"sync.{name}" for name in ROLLUPS)}
+    brought |= {"people", "numbers", "sync.alerts", *(f"sync.{name}" for name in ROLLUPS)}
     found = {name.removeprefix("public."): number for name, number in held(database).items()}
     assert {name for name, number in found.items() if number == 0} == brought
     assert {number for name, number in found.items() if name not in brought} == {1}  # the day of the call that stayed is touched
@@ -257,7 +259,10 @@ def test_an_empty_database_is_no_warehouse(empty_database: Database) -> None:
     assert schema.is_empty(empty_database)
     with pytest.raises(WarehouseError) as caught:
         schema.require_newest(empty_database)
-    assert caught.value.hint == ("Run: etl migrate. If calls were synced before, this is another database: check warehouse.url.")
+    assert caught.value.hint == (
+        "Run: etl sync, which makes it. If calls were synced before, this is another database: check warehouse.url and "
+        "warehouse.data_dir."
+    )
 
 
 def test_the_newest_version_suits(database: Database) -> None:

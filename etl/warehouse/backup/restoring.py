@@ -81,7 +81,7 @@ def _refuse_what_holds_data(writing: Connection, address: str) -> None:
         table.label.removeprefix("public.")
         for table in tables(session)
         if (table.schema == "public" or table.name == rejected_records.name)
-        and session.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table.quoted)).fetchone() == (True,)
+        and session.execute(sql.SQL("SELECT EXISTS (SELECT 1 FROM {})").format(table.quoted)).fetchone() == (True,)
     ]
     if holding:
         raise UsageError(

@@ -39,12 +39,12 @@ _SUPERSEDE = text(
 
 _BURY = text(
     f"""
-    INSERT INTO public.call_history (connection, call_id, version, changed_at, valid_from, valid_to, deleted, {_KEPT})
+    INSERT INTO public.call_history AS buried (connection, call_id, version, changed_at, valid_from, valid_to, deleted, {_KEPT})
     SELECT c.connection, c.call_id, {_NEXT_VERSION}, CAST(:now AS timestamptz), c.last_changed_at,
            greatest(CAST(:gone_at AS timestamptz), c.last_changed_at + interval '1 microsecond'), true, {_TAKEN}
     FROM public.calls c
     WHERE c.connection = :connection AND c.call_id = ANY(:call_ids)
-    RETURNING call_id
+    RETURNING buried.call_id
     """  # noqa: S608 - column names of ours
 ).bindparams(bindparam("call_ids", type_=ARRAY(Text)))
 

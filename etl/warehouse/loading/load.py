@@ -35,6 +35,10 @@ REFUSALS = (
 """The errors that mean that a row cannot be stored; others are not the row's fault."""
 
 
+_UNTOLD = psycopg.errors.InternalError_
+"""What a COPY into a distributed table says of whatever the node with the rows refuses; another statement tells what it was."""
+
+
 class Loader:
     """Writes the calls of one connection inside one transaction; for its methods see `PageTransaction`, `MendingPage`."""
 
@@ -52,7 +56,7 @@ class Loader:
             with self._savepoint():
                 for rows in ready.blocks:
                     self._copy(rows)
-        except (*REFUSALS, psycopg.errors.UniqueViolation):
+        except (*REFUSALS, psycopg.errors.UniqueViolation, _UNTOLD):
             return False
         self.traces = joined(self.traces, ready.traces)
         return True
@@ -79,7 +83,7 @@ class Loader:
                 write(entries)
         except (psycopg.Error, DBAPIError) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            if isinstance(cause, psycopg.errors.UniqueViolation) and write == self._insert:
+            if isinstance(cause, psycopg.errors.UniqueViolation | _UNTOLD) and write == self._insert:
                 return self._write(entries, self._upsert)
             if not isinstance(cause, REFUSALS):
                 raise

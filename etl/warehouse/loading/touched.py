@@ -30,7 +30,10 @@ REACH = 7 * 24
 STRIDE = 12
 """No day is shorter, so that one hour in so many is enough to meet every day of a long call."""
 
-TAKEN = "ON CONFLICT (connection, day) DO UPDATE SET people_only = false WHERE touched_days.people_only"
+TAKEN = (
+    "ON CONFLICT (connection, day) DO UPDATE SET people_only = false, being_made = false "
+    "WHERE touched_days.people_only OR touched_days.being_made"
+)
 
 _MARK_HOURS = text(
     f"""

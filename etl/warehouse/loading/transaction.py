@@ -234,14 +234,23 @@ def behind_fence(database: Database, name: str, run_id: int) -> Iterator[Fenced]
     Raises FenceLost where another run has become the connection's owner, WarehouseError where the database fails.
     """
     with database.begin() as connection:
-        now = take(connection, name, run_id)
-        if now is None:
-            raise FenceLost(
-                "another run has taken over.",
-                safe="This run stopped writing; what it had committed stays, and the other run continues from there.",
-                hint="Nothing needs to be done.",
-            )
-        yield Fenced(connection, now)
+        yield Fenced(connection, hold(connection, name, run_id))
+
+
+def hold(connection: Connection, name: str, run_id: int) -> datetime:
+    """
+    Keep everybody else from writing to the connection until the transaction ends; return its instant by the database's clock.
+
+    Raises FenceLost where another run has become the connection's owner.
+    """
+    now = take(connection, name, run_id)
+    if now is None:
+        raise FenceLost(
+            "another run has taken over.",
+            safe="This run stopped writing; what it had committed stays, and the other run continues from there.",
+            hint="Nothing needs to be done.",
+        )
+    return now
 
 
 PageKind = TypeVar("PageKind", bound=Page)

@@ -6,10 +6,10 @@ The statements that replace held rows by those in the session's temporary table 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime
 
 from psycopg import sql
-from sqlalchemy import DateTime, Executable, bindparam, column, func, select, table, text
+from sqlalchemy import ColumnElement, DateTime, Executable, bindparam, case, column, literal_column, select, table, text
 from sqlalchemy.dialects.postgresql import insert
 
 from etl.model import CallRow
@@ -19,6 +19,14 @@ from etl.warehouse.tables import calls
 COLUMNS = CallRow._fields
 KEPT = frozenset({"connection", "call_id", "first_seen_at"})
 """The columns that an update does not touch."""
+
+_RIGHT_AFTER: ColumnElement[datetime] = literal_column(
+    "timezone('UTC', timezone('UTC', calls.last_changed_at) + interval '1 microsecond')"
+)
+"""
+The next instant. By way of UTC, where what is added depends on no setting, and without a parameter: in what a conflict does, a
+distributed table takes nothing else.
+"""
 
 
 def _upsert_statement() -> Executable:
@@ -30,7 +38,7 @@ def _upsert_statement() -> Executable:
         index_elements=["connection", "call_id"],
         set_={name: new[name] for name in (*COLUMNS, "changed_at") if name not in KEPT}
         # Strictly increasing, so that versions in the history do not overlap.
-        | {"last_changed_at": func.greatest(new.last_changed_at, calls.c.last_changed_at + timedelta(microseconds=1))},
+        | {"last_changed_at": case((new.last_changed_at > calls.c.last_changed_at, new.last_changed_at), else_=_RIGHT_AFTER)},
         where=(calls.c.observed_at <= new.observed_at)
         & (calls.c.detail_observed_at.is_(None) | (calls.c.detail_observed_at <= new.detail_observed_at)),
     ).returning(calls.c.call_id)

@@ -77,6 +77,20 @@ GROUP BY 1
 ORDER BY 1
 """
 
+_IS_A_CLUSTER = "SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
+_IS_DISTRIBUTED = "SELECT EXISTS (SELECT 1 FROM pg_dist_partition WHERE logicalrelid = 'public.calls'::regclass)"
+# What the views in `public` are made of, and stands in `sync`: the salt too, since some of them leave out keys that others show.
+_BEHIND = """
+WITH RECURSIVE known (relation) AS (
+    SELECT oid FROM pg_class WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace AND relname = ANY (%s)
+    UNION
+    SELECT refobjid FROM known
+    JOIN pg_rewrite ON ev_class = relation
+    JOIN pg_depend ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid AND refclassid = 'pg_class'::regclass
+)
+SELECT relname FROM known JOIN pg_class ON pg_class.oid = relation AND relnamespace = 'sync'::regnamespace ORDER BY relname
+"""
+
 
 def grant(database: Database, role: str, rights: Rights) -> list[Inherited]:
     """
@@ -99,6 +113,11 @@ def give(session: Session, role: str, rights: Rights) -> list[Inherited]:
         if place == schema:
             _run(session, "GRANT SELECT ON {relation} TO {role}", role, relation=(place, name))
     _for_later(session, "GRANT SELECT ON TABLES TO {role}", role, owner, schema)
+    if not rights.masked and _is_distributed(session):
+        # A shard is asked as the reader, and not as the owner of the view that leads to it.
+        _run(session, "GRANT USAGE ON SCHEMA {schema} TO {role}", role, schema=MACHINE)
+        for (name,) in session.execute(_BEHIND, (_ours(),)).fetchall():
+            _run(session, "GRANT SELECT ON {relation} TO {role}", role, relation=(MACHINE, name))
     if rights.editor:
         _let_edit(session, role)
     return _inherited(session, role)
@@ -146,6 +165,10 @@ def _take_all(session: Session, role: str, owner: str, relations: Sequence[tuple
     for schema in SCHEMAS:
         _run(session, "REVOKE ALL ON SCHEMA {schema} FROM {role}", role, schema=schema)
         _for_later(session, "REVOKE ALL ON TABLES FROM {role}", role, owner, schema)
+
+
+def _is_distributed(session: Session) -> bool:
+    return session.execute(_IS_A_CLUSTER).fetchone() == (True,) and session.execute(_IS_DISTRIBUTED).fetchone() == (True,)
 
 
 def _let_edit(session: Session, role: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, text
 
 from etl.coverage import BEGINNING
+from etl.printable import instant_text
 from etl.runs.state import StreamState
 from etl.runs.terms import RunStatus
 from etl.warehouse.database import Database
@@ -42,6 +43,19 @@ class Gap(NamedTuple):
     def closable(self) -> bool:
         """Whether a later run can close it."""
         return self.why is not Why.BELOW_HORIZON
+
+
+WHY = {
+    Why.NOT_READ_YET: "no run has come so far; the next ones go on.",
+    Why.NOT_REACHED: "the last run could not reach it; every run tries again.",
+    Why.BELOW_HORIZON: "the provider's list ends above it; it can be had no more.",
+}
+
+
+def told(gap: Gap) -> str:
+    """Say what was not read, and why."""
+    start = f"from {instant_text(gap.start)}" if gap.start is not None else "from the beginning"
+    return f"not read {start} to {instant_text(gap.end)}: {WHY[gap.why]}"
 
 
 _STREAMS = text(

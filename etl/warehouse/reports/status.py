@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import desc, select, text
 
+from etl.printable import age, number_of
 from etl.warehouse.database import Database
 from etl.warehouse.tables import runs
 
@@ -48,13 +50,21 @@ _STATUS = text(
 
 _STREAMS = text("SELECT connection, stream, high_water_mark, horizon, closed_at FROM sync.state ORDER BY connection, stream")
 
+_RECENT = text(
+    """
+    SELECT r.*
+    FROM sync.connections c
+    CROSS JOIN LATERAL (SELECT * FROM sync.runs r WHERE r.connection = c.connection ORDER BY r.id DESC LIMIT :each) r
+    ORDER BY r.connection, r.id DESC
+    """
+)
 
 _PENDING = text(
     """
     SELECT sync.reporting_timezone() AS zone,
            ARRAY(
                SELECT c.connection FROM sync.connections c
-               WHERE EXISTS (SELECT FROM public.call_history h WHERE h.connection = c.connection AND h.occurred_at IS NULL)
+               WHERE EXISTS (SELECT 1 FROM public.call_history h WHERE h.connection = c.connection AND h.occurred_at IS NULL)
                ORDER BY 1
            ) AS unfilled
     """
@@ -86,3 +96,25 @@ def run_history(database: Database, connection: str | None, *, limit: int) -> li
         statement = statement.where(runs.c.connection == connection)
     with database.begin() as session:
         return [dict(row) for row in session.execute(statement).mappings()]
+
+
+def recent_runs(database: Database, *, each: int) -> dict[str, list[Row]]:
+    """Return the newest runs of each connection, so many at most, newest first."""
+    found: dict[str, list[Row]] = {}
+    with database.begin() as session:
+        for row in session.execute(_RECENT, {"each": each}).mappings():
+            found.setdefault(row["connection"], []).append(dict(row))
+    return found
+
+
+def proof(row: Row, *, now: datetime) -> str | None:
+    """Return how a connection's last audit reads: what is held, and rejected, of what the provider counts, and how long ago."""
+    if row["audited_at"] is None:
+        return None
+    ago = f"{age(now - row['audited_at'])} ago"
+    if row["audit_provider_count"] is None:
+        return f"{row['audit_verdict']}, {ago}"
+    rejected = row["audit_known_count"] - row["audit_held_count"]
+    beside = f"{rejected:,} rejected, " if rejected else ""
+    counts = f"{row['audit_held_count']:,} of {number_of(row['audit_provider_count'], 'call')}, {beside}{ago}"
+    return counts if row["audit_verdict"] in ("complete", "repaired") else f"{row['audit_verdict']}: {counts}"

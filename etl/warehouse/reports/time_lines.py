@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, text
 
-from etl.coverage import BEGINNING, Spans
+from etl.coverage import BEGINNING, ORIGIN, Spans
+from etl.printable import instant_text
 from etl.runs.state import StreamState
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import spans_of
@@ -39,6 +40,74 @@ class TimeLine(NamedTuple):
     connection: str
     stretches: tuple[Stretch, ...]
     oldest_call: datetime | None
+
+
+WORDS = {Part.SETTLED: "settled", Part.READ: "read, may still change", Part.GAP: "gap", Part.LOST: "lost"}
+"""What a legend calls them."""
+
+WORST = (Part.LOST, Part.GAP, Part.READ, Part.SETTLED)
+
+SHORT = timedelta(days=3)
+"""Below this length the ends of a line are named by their minute, else by their day."""
+
+TOLD = 3
+"""The maximum number of stretches of one kind that a sentence names."""
+
+
+class Drawing:
+    """
+    A line that has stretches as a picture: the times of its cells, what each shows, and the names of its ends (`labels`).
+
+    It begins at the oldest call if all before was read, else where the oldest gap begins.
+    """
+
+    def __init__(self, line: TimeLine) -> None:
+        self.line = line
+        self.open = line.stretches[0].start is None
+        bounds = [bound for stretch in line.stretches for bound in (stretch.start, stretch.end) if bound is not None]
+        missing = [stretch.start or stretch.end for stretch in line.stretches if stretch.part in (Part.GAP, Part.LOST)]
+        self.end = bounds[-1]
+        self.start = bounds[0]
+        if line.oldest_call is not None and bounds[0] < line.oldest_call < self.end:
+            self.start = min([line.oldest_call, *missing])
+        form = "%Y-%m-%d" if self.end - self.start >= SHORT else "%m-%d %H:%M"
+        self.labels = ("beginning" if self.open else f"{self.start:{form}}", f"{self.end:{form}}")
+
+    def bounds(self, room: int) -> list[tuple[datetime, datetime]]:
+        """Return the time of each of so many cells."""
+        edges = [self.start + number * (self.end - self.start) / room for number in range(room + 1)]
+        return list(pairwise(edges))
+
+    def cells(self, room: int) -> list[Part | None]:
+        """Return what each cell shows: the worst of its time; of a gap without a lower bound a tenth of them."""
+        before = room // 10 if self.open else 0
+        return [self.line.stretches[0].part] * before + [self._worst(*bounds) for bounds in self.bounds(room - before)]
+
+    def _worst(self, start: datetime, end: datetime) -> Part | None:
+        there = {
+            stretch.part
+            for stretch in self.line.stretches
+            if (stretch.start is None or stretch.start < end) and start < stretch.end
+        }
+        return next((part for part in WORST if part in there), None)
+
+
+def in_words(line: TimeLine) -> str:
+    """Return what a line shows: `settled from … to …; gap from … to …`; of a kind with many stretches the first ones."""
+    parts = [_sentence(part, [stretch for stretch in line.stretches if stretch.part is part]) for part in Part]
+    return "; ".join(filter(None, parts))
+
+
+def _sentence(part: Part, stretches: Sequence[Stretch]) -> str:
+    if not stretches:
+        return ""
+    more = f" and {len(stretches) - TOLD:,} more" if len(stretches) > TOLD else ""
+    return f"{part} {', '.join(map(_span, stretches[:TOLD]))}{more}"
+
+
+def _span(stretch: Stretch) -> str:
+    start = "the beginning" if stretch.start is None or stretch.start <= ORIGIN else instant_text(stretch.start)
+    return f"from {start} to {instant_text(stretch.end)}"
 
 
 _STREAMS = text(

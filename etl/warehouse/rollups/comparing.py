@@ -44,7 +44,7 @@ _TOUCH = text(
     """
     INSERT INTO sync.touched_days AS touched_days (connection, day)
     SELECT CAST(:connection AS text), day FROM unnest(:days) AS day
-    ON CONFLICT (connection, day) DO UPDATE SET people_only = false
+    ON CONFLICT (connection, day) DO UPDATE SET people_only = false, being_made = false
     """
 ).bindparams(_DAYS)
 

@@ -232,11 +232,19 @@ def _prepared(statement: str) -> TextClause:
     return text(statement).bindparams(*(bindparam(name, type_=ARRAY(Date)) for name in names))
 
 
-_STATEMENTS = tuple(map(_prepared, (_COUNT, _SWEEP, *_REMOVE, *_STORE, *_LEAVE)))
+_FIND = tuple(map(_prepared, (_COUNT, _SWEEP)))
+_FORGET = tuple(
+    map(_prepared, (f"DELETE FROM pg_temp.{found} WHERE day <> ALL(:days)" for found in ("counted_calls", "swept_hours")))  # noqa: S608
+)
+_REPLACE = tuple(map(_prepared, (*_REMOVE, *_STORE, *_LEAVE)))
 
 
-def make(session: Connection, name: str, days: Sequence[date]) -> None:
-    """Replace the stored roll-ups of calls of these days of a connection; the days are at most `SPAN` apart."""
+def find(session: Connection, name: str, days: Sequence[date]) -> None:
+    """
+    Work out the roll-ups of calls of these days of a connection, and keep them in the session's temporary tables.
+
+    The days are at most `SPAN` apart. Nothing is written that others see.
+    """
     near = {day - timedelta(days=back) for day in days for back in (0, 1) if day.toordinal() > back}
     far = {day - timedelta(days=back) for day in days for back in range(2, LONGEST + 1) if day.toordinal() > back} - near
     values = {
@@ -246,5 +254,12 @@ def make(session: Connection, name: str, days: Sequence[date]) -> None:
         "far": sorted(far),
         "base": datetime.combine(min(days), time(), UTC),
     }
-    for statement in _STATEMENTS:
+    for statement in _FIND:
         session.execute(statement, values)
+
+
+def store(session: Connection, name: str, days: Sequence[date], *, found: Sequence[date]) -> None:
+    """Replace what is stored of these days by what was found, which was more days or the same."""
+    forgotten = _FORGET if len(days) < len(found) else ()
+    for statement in (*forgotten, *_REPLACE):
+        session.execute(statement, {"connection": name, "days": list(days)})

@@ -150,6 +150,7 @@ def _take_on(database: Database, warehouse: PostgresWarehouse, holders: tuple[Ho
         error: EtlError | None = None
         try:
             with database.begin() as session:
+                schema.in_sequence(session)
                 session.execute(text("LOCK TABLE public.calls IN SHARE ROW EXCLUSIVE MODE"))
                 now = max(_require_fence(session, outcome) for outcome in outcomes) if outcomes else None
                 schema.replace_reporting_timezone(session, zone)

@@ -1,9 +1,8 @@
 """
 Makes the roll-ups of touched days again, in transactions behind the fence.
 
-A reading view computes touched days, so making a day again is copying what the view says of it into the stored rows: the
-definition stands in the view alone. The stored rows of a touched day are never shown, and if a run is killed its days stay
-touched.
+A reading view computes touched days; making a day again is storing what the view says of it, by statements that find it quicker
+(`in_passes`, `of_people`). The stored rows of a touched day are never shown, and if a run is killed its days stay touched.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import behind_fence
-from etl.warehouse.rollups import in_passes
-from etl.warehouse.tables.rollups import KEYED, calls_hourly, keyed, pair_weekly, person_daily, talk_time_monthly
+from etl.warehouse.rollups import in_passes, of_people
+from etl.warehouse.tables.rollups import KEYED, calls_hourly, keyed, talk_time_monthly
 
 CHUNK = 100_000
 """The number of calls whose days are made again in one transaction, a single day of more excepted."""
@@ -48,19 +47,6 @@ def _taken(name: str) -> str:
     return f"coalesce({name}, '')" if name in NULLABLE else name
 
 
-def _copied(table: Table, unit: str) -> tuple[str, str]:
-    """Return the statements that delete the stored rows of some days (or weeks), and store what the view says of them."""
-    columns = ", ".join(column.name for column in table.columns)
-    taken = taken_from_view(table)
-    where = f"WHERE connection = :connection AND {unit} = ANY(:days)"
-    return (
-        f"DELETE FROM sync.{table.name} {where}",  # noqa: S608 - names of ours
-        f"INSERT INTO sync.{table.name} ({columns}) SELECT {taken} FROM {source_of(table)} {where}",  # noqa: S608
-    )
-
-
-_REMAKE_PEOPLE = tuple(text(part).bindparams(_DAYS_OF) for part in _copied(person_daily, "day"))
-_REMAKE_PAIRS = tuple(text(part).bindparams(_DAYS_OF) for part in _copied(pair_weekly, "week"))
 _REMAKE_MONTHS = tuple(
     text(part).bindparams(_DAYS_OF)
     for part in (
@@ -98,15 +84,16 @@ _TOUCHED_WEEKS = text(
     """
 )
 _ROOM = text("SET LOCAL work_mem TO '64MB'")  # a chunk is sorted in memory
-_HAS_TOUCHED = text("SELECT EXISTS (SELECT FROM sync.touched_days WHERE connection = :connection)")
+_HAS_TOUCHED = text("SELECT EXISTS (SELECT 1 FROM sync.touched_days WHERE connection = :connection)")
 _HAS_PEOPLE = text(
     """
-    SELECT EXISTS (SELECT FROM public.call_participants WHERE connection = :connection)
-        OR EXISTS (SELECT FROM sync.person_daily WHERE connection = :connection)
+    SELECT EXISTS (SELECT 1 FROM public.call_participants WHERE connection = :connection)
+        OR EXISTS (SELECT 1 FROM sync.person_daily WHERE connection = :connection)
     """
 )
 _PEOPLE_ARE_LEFT = text(
-    "UPDATE sync.touched_days SET people_only = true WHERE connection = :connection AND day = ANY(:days) AND NOT people_only"
+    "UPDATE sync.touched_days SET people_only = true, being_made = false "
+    "WHERE connection = :connection AND day = ANY(:days) AND NOT people_only"
 ).bindparams(_DAYS_OF)
 _UNTOUCH = text("DELETE FROM sync.touched_days WHERE connection = :connection AND day = ANY(:days)").bindparams(_DAYS_OF)
 _DAYS_OF_WEEKS = text(
@@ -134,34 +121,28 @@ def parts_of(session: Connection, name: str) -> Iterator[Callable[[Connection], 
     """Return what there is to do for the touched days of a connection, each part for a transaction of its own."""
     days = [(row.day, row.calls) for row in session.execute(_TOUCHED, {"connection": name})]
     weeks = [(row.week, row.calls) for row in session.execute(_TOUCHED_WEEKS, {"connection": name})]
-    has_people = session.execute(_HAS_PEOPLE, {"connection": name}).scalar_one()
+    there_are_any = has_people(session, name)
     for chunk in chunks_of(days):
         yield partial(make_calls, name=name, days=chunk)
     for chunk in chunks_of(weeks):
-        yield partial(make_people, name=name, weeks=chunk, there_are_any=has_people)
-
-
-def remake_calls(database: Database, name: str, run_id: int, *, written: int) -> int:
-    """
-    Make those of calls again in the middle of a run, and return of how many calls; of none if it were more than `written`.
-
-    The first and the last touched day are left for later: at one of them the run goes on writing. Raises FenceLost.
-    """
-    with database.begin() as session:
-        days = [(row.day, row.calls) for row in session.execute(_TOUCHED, {"connection": name})][1:-1]
-    held: int = sum(calls for _, calls in days)
-    if held > written:
-        return 0
-    for chunk in chunks_of(days):
-        with behind_fence(database, name, run_id) as (session, _):
-            make_calls(session, name, chunk)
-    return held
+        yield partial(make_people, name=name, weeks=chunk, there_are_any=there_are_any)
 
 
 def make_calls(session: Connection, name: str, days: Sequence[date]) -> None:
     """Make the roll-ups of calls of these touched days again; what is left to be made of them are people and pairs."""
+    find_calls(session, name, days)
+    store_calls(session, name, days, found=days)
+
+
+def find_calls(session: Connection, name: str, days: Sequence[date]) -> None:
+    """Work out the roll-ups of calls of these days, without writing anything that others see."""
     session.execute(_ROOM)
-    in_passes.make(session, name, days)
+    in_passes.find(session, name, days)
+
+
+def store_calls(session: Connection, name: str, days: Sequence[date], *, found: Sequence[date]) -> None:
+    """Store what was found, as far as it is of these days."""
+    in_passes.store(session, name, days, found=found)
     session.execute(_PEOPLE_ARE_LEFT, {"connection": name, "days": list(days)})
     months = [month for month, _ in groupby(sorted(day.replace(day=1) for day in days))]
     for statement in _REMAKE_MONTHS:
@@ -170,13 +151,29 @@ def make_calls(session: Connection, name: str, days: Sequence[date]) -> None:
 
 def make_people(session: Connection, name: str, weeks: Sequence[date], *, there_are_any: bool) -> None:
     """Make the roll-ups of people and pairs of these weeks again, whose touched days are then touched no more."""
-    days = list(session.execute(_DAYS_OF_WEEKS, {"connection": name, "days": list(weeks)}).scalars())
-    session.execute(_ROOM)
     if there_are_any:
-        for statement in _REMAKE_PEOPLE:
-            session.execute(statement, {"connection": name, "days": days})
-        for statement in _REMAKE_PAIRS:
-            session.execute(statement, {"connection": name, "days": list(weeks)})
+        find_people(session, name, weeks)
+        store_people(session, name, weeks)
+    else:
+        days = list(session.execute(_DAYS_OF_WEEKS, {"connection": name, "days": list(weeks)}).scalars())
+        session.execute(_UNTOUCH, {"connection": name, "days": days})
+
+
+def has_people(session: Connection, name: str) -> bool:
+    """Whether anybody is known to be in a call of this connection, or was."""
+    return bool(session.execute(_HAS_PEOPLE, {"connection": name}).scalar_one())
+
+
+def find_people(session: Connection, name: str, weeks: Sequence[date]) -> None:
+    """Work out the roll-ups of people and pairs of these weeks, without writing anything that others see."""
+    session.execute(_ROOM)
+    of_people.find(session, name, weeks)
+
+
+def store_people(session: Connection, name: str, weeks: Sequence[date]) -> None:
+    """Store what was found of these weeks, whose touched days are then touched no more."""
+    days = list(session.execute(_DAYS_OF_WEEKS, {"connection": name, "days": list(weeks)}).scalars())
+    of_people.store(session, name, weeks=weeks, days=days)
     session.execute(_UNTOUCH, {"connection": name, "days": days})
 
 

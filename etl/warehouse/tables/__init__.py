@@ -16,6 +16,7 @@ from etl.warehouse.tables.public import (
 from etl.warehouse.tables.rollups import touched_days
 from etl.warehouse.tables.sync import (
     account_key,
+    alerts,
     allowances,
     audits,
     connections,
@@ -31,6 +32,7 @@ __all__ = [
     "OPEN",
     "account_key",
     "agents",
+    "alerts",
     "allowances",
     "audits",
     "call_events",

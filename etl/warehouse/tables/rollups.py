@@ -68,6 +68,13 @@ touched_days = Table(
         "Whether those of calls are made again already, and only those of people and pairs are not",
         default="false",
     ),
+    required(
+        "being_made",
+        Boolean,
+        "Whether its roll-ups are being made beside the pages of a run: they are stored only if it still says so then, "
+        "since a write that touches the day takes it back",
+        default="false",
+    ),
     schema=MACHINE,
     comment="One row per day that a write has touched and whose roll-ups were not made again since: it is computed when read",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Date, Identity, Index, Integer, Interval, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
+from etl.alerts.changes import Kind, State
 from etl.model import Drift, Rejection, Verdict
 from etl.runs.terms import RunKind, RunStatus, Trigger
 from etl.warehouse.tables.metadata import MACHINE, METADATA, instant, key, one_of, optional, required
@@ -229,3 +230,28 @@ audits = Table(
 
 Index("audits_latest", audits.c.connection, audits.c.checked_at.desc())
 Index("audits_of_stream", audits.c.connection, audits.c.stream, audits.c.checked_at.desc())
+
+alerts = Table(
+    "alerts",
+    METADATA,
+    key("connection", "The configured account that the alert is about"),
+    Column(
+        "kind",
+        Text,
+        primary_key=True,
+        comment="What it is about: behind (no sync got through for longer than notify.alert_after after one was due), "
+        "proof_failed (the newest audit found what does not agree), gap_lost (a stretch of time can be read no more) or "
+        "no_new_calls (for longer than the longest pause of the 28 days before)",
+    ),
+    required("state", Text, "open, or closed: it is over, and that was told as well"),
+    required("since", instant(), "When this state began"),
+    optional("notified_at", instant(), "When this state was told; null while it is still to be told"),
+    required("number", BigInteger, "How many there are: gaps that cannot be closed; 1 for the other kinds"),
+    required(
+        "looked_at", instant(), "When a worker that has the connection configured last looked at it, give or take some minutes"
+    ),
+    one_of("kind", Kind),
+    one_of("state", State),
+    schema=MACHINE,
+    comment="One row per connection and thing that somebody was told of, or is to be told of",
+)

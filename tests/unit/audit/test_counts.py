@@ -22,9 +22,11 @@ from etl.reading.source import Capabilities, Source
 from etl.reading.walks.way import Uncountable
 from etl.runs.account import Account
 from etl.runs.context import Task
+from etl.runs.making import Making
 from etl.runs.port import Watcher
 from etl.runs.terms import Counters, Want
 from etl.system import SystemThreads
+from tests.inline import Inline
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MILLION = 1_000_000
@@ -121,6 +123,7 @@ def compared(
         threads=SystemThreads(),
         watcher=cast("Watcher", None),
         stop=threading.Event(),
+        rollups=Making([], thread=Inline()),
         counters=Counters(),
         capabilities=Capabilities(),
         organization=None,

@@ -97,6 +97,8 @@ class Responder(BaseHTTPRequestHandler):
         self.server.heard.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
         self.server.respond(self)
 
+    do_POST = do_GET  # noqa: N815 - the base class names it so
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         pass
 

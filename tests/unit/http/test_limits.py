@@ -593,3 +593,36 @@ def test_the_days_budget_is_that_of_the_utc_day_wherever_the_machine_stands(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_what_is_used_of_each_limit_is_told() -> None:
+    """Of rolling windows what lies in them, requests in flight included; of the budget what the UTC day has had."""
+    day = Limit(requests=500, per=timedelta(days=1))
+    allowance = Allowance(limits=[day, SIXTY], daily=400)
+    for second in (0, 30, 50):
+        allowance.sent(START + seconds(second))
+        allowance.answered(START + seconds(second), None)
+    allowance.sent(START + seconds(61))
+
+    assert allowance.use(START + seconds(61)) == (
+        (timedelta(minutes=1), 3, 60),
+        (timedelta(days=1), 4, 500),
+        (None, 4, 400),
+    )
+    later = allowance.use(START + timedelta(days=1))
+    assert later == ((timedelta(minutes=1), 1, 60), (timedelta(days=1), 4, 500), (None, 1, 400))
+
+
+def test_how_long_a_request_was_held_back_is_told(make_clock: Callable[[], Any]) -> None:
+    """With the connection that it is for; one that goes out at once is not told."""
+    told: list[tuple[str, float]] = []
+    limiter = Limiter(
+        limits=[Limit(requests=1, per=timedelta(seconds=10))],
+        daily=None,
+        clock=make_clock(),
+        waited=lambda connection, wait: told.append((connection, wait)),
+    )
+    for connection in ("pairing", "voice"):
+        limiter.acquire(connection).answered({}, None)
+
+    assert told == [("voice", pytest.approx(10.01))]

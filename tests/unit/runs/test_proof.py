@@ -80,11 +80,14 @@ def test_however_many_were_held_all_of_them_are_buried(provider: Provider) -> No
 
 @ALL
 def test_a_share_of_one_does_not_believe_an_empty_list(provider: Provider) -> None:
-    """Nothing that is listed speaks for the account."""
+    """Nothing that is listed speaks for the account; the error names a way on that works."""
     scene = replaced(provider, max_delete_share=1)
     scene.api.lists = {"calls": []}
 
-    assert codes(scene.sync(full=True)) == ["anchor_not_met"]
+    outcome = scene.sync(full=True)
+
+    assert outcome.error is not None
+    assert (codes(outcome), "once the provider lists a call again" in outcome.error.hint) == (["anchor_not_met"], True)
     assert (scene.ids, scene.deleted) == (named(*range(30)), set())
 
 

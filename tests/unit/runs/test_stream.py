@@ -325,6 +325,20 @@ def test_a_range_that_is_asked_for_may_begin_before_the_start_date(provider: Pro
     assert (codes(scene.sync()), scene.ids, scene.deleted) == ([], named(*range(16)), set())
 
 
+def test_what_lies_between_the_calls_held_and_a_later_start_date_is_read_when_the_date_is_set_back() -> None:
+    """A window begins at the newest call held, however old: what it showed of the time before the date was not loaded."""
+    scene = scene_of(WINDOWED, number=25)
+    scene.sync(until=at(-24 * 60 - 20))
+    scene.settings["start_date"] = at(-12 * 60)
+    scene.sync()
+
+    assert (scene.state().settled - scene.covered(), scene.ids) == (Spans(), named(*range(11, 25)))
+    scene.settings["start_date"] = None
+    scene.later(HOUR)
+    scene.sync()
+    assert scene.ids == named(*range(25))
+
+
 @ALL
 def test_a_start_date_after_all_calls_leaves_nothing_to_load(provider: Provider) -> None:
     """The list is read down to it; calls that come then are loaded."""

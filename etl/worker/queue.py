@@ -1,0 +1,169 @@
+"""
+The queue of jobs in the warehouse: one job is one attempt at one connection, and no job is ever tried again by the queue.
+
+Jobs of one account run one after the other, on whichever machine, and of one connection no job waits twice. Whatever goes wrong
+in a job is in `sync.runs` or in the log; the next tick is the retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.jobs import Status
+
+SESSIONS = 4
+"""The maximum number of the queue's own sessions; one more listens."""
+
+QUEUE = "calls"
+
+_PINNED = (
+    "SET search_path TO jobs; SET TimeZone TO 'UTC'; SET DateStyle TO 'ISO, MDY'; SET statement_timeout TO '60s'; "
+    "SET lock_timeout TO '30s'; SET idle_in_transaction_session_timeout TO '60s'; "
+    "SET default_transaction_isolation TO 'read committed'; SET application_name TO 'etl worker: queue'"
+)
+"""What the queue's sessions rely on, whatever the database or the role sets. All of its statements are short."""
+
+
+class JobKind(StrEnum):
+    """What a job does for a connection."""
+
+    SYNC = "sync"
+    AUDIT = "audit"
+
+
+PRIORITY = {JobKind.SYNC: 0, JobKind.AUDIT: -1}
+"""What is taken first: fresh calls before proofs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be done, and for which connection. Of the jobs that have one `lock` in common, one at a time is at work."""
+
+    kind: JobKind
+    connection: str
+    lock: str
+
+    @property
+    def queueing_lock(self) -> str:
+        """What tells waiting jobs apart: of one connection, one of a kind waits."""
+        return f"{self.kind} {self.connection}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """
+    How often a worker shows that it is alive, and after how long it is taken for dead; how often it looks for jobs and what is
+    due; and the first pause before a database that went away is tried again.
+    """
+
+    heartbeat: timedelta = timedelta(seconds=5)
+    dead_after: timedelta = timedelta(seconds=15)
+    rescue: timedelta = timedelta(seconds=15)
+    poll: timedelta = timedelta(seconds=5)
+    tick: timedelta = timedelta(seconds=15)
+    again: timedelta = timedelta(seconds=1)
+
+
+Work = Callable[[JobKind, str], Awaitable[None]]
+
+
+class Queue:
+    """The queue as one worker process sees it. What it cannot do raises ConnectorException, which is the library's."""
+
+    def __init__(self, conninfo: str, *, work: Work, rhythm: Rhythm) -> None:
+        """`work` does a job; it must not raise. Nothing is connected yet."""
+        self._rhythm = rhythm
+        self._app = App(
+            connector=PsycopgConnector(
+                conninfo=conninfo, min_size=1, max_size=SESSIONS, configure=_pin, reconnect_timeout=30, name="etl worker queue"
+            )
+        )
+        for kind in JobKind:
+            self._app.task(name=kind.value, queue=QUEUE)(_task(kind, work))
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Connect for the block."""
+        try:
+            await self._app.open_async()
+        except Exception as error:  # a pool that gets no session says so in words of its own
+            raise ConnectorException from error
+        try:
+            yield
+        finally:
+            await self._app.close_async()
+
+    async def put(self, job: Job) -> bool:
+        """Let a job wait to be done, unless the same is waiting; return whether it was put there."""
+        task = self._app.configure_task(
+            job.kind.value,
+            queue=QUEUE,
+            lock=job.lock,
+            queueing_lock=job.queueing_lock,
+            priority=PRIORITY[job.kind],
+        )
+        try:
+            await task.defer_async(connection=job.connection)
+        except AlreadyEnqueued:
+            return False
+        return True
+
+    async def work(self, *, concurrency: int, stop_after: timedelta, wait: bool) -> None:
+        """
+        Take jobs and do them, so many at once, until cancelled; without `wait` until none is left.
+
+        Cancelled, it takes no more jobs, and waits as long as it may for those at work.
+        """
+        rhythm = self._rhythm
+        await self._app.run_worker_async(
+            queues=[QUEUE],
+            name="etl",
+            concurrency=concurrency,
+            wait=wait,
+            fetch_job_polling_interval=rhythm.poll.total_seconds(),
+            shutdown_graceful_timeout=stop_after.total_seconds(),
+            update_heartbeat_interval=rhythm.heartbeat.total_seconds(),
+            stalled_worker_timeout=rhythm.dead_after.total_seconds(),
+            delete_jobs="successful",  # what came of them stands in sync.runs
+            install_signal_handlers=False,
+        )
+
+    async def rescue(self) -> list[Job]:
+        """
+        Finish the jobs of workers that show no sign of life, as failed, and return them: their connections are free again.
+
+        They are not put back: the next tick knows better whether they are due, and it may have queued them already.
+        """
+        manager, dead_after = self._app.job_manager, self._rhythm.dead_after.total_seconds()
+        await manager.prune_stalled_workers(dead_after)
+        rescued = []
+        for stalled in await manager.get_stalled_jobs(seconds_since_heartbeat=dead_after):
+            if stalled.id is None:
+                continue
+            with suppress(ConnectorException):  # another worker was quicker, or its own one is alive after all
+                await manager.finish_job_by_id_async(stalled.id, Status.FAILED, delete_job=False)
+                name = str(stalled.task_kwargs.get("connection", ""))
+                rescued.append(Job(kind=JobKind(stalled.task_name), connection=name, lock=stalled.lock or ""))
+        return rescued
+
+
+def _task(kind: JobKind, work: Work) -> Callable[..., Awaitable[None]]:
+    async def run(connection: str) -> None:
+        await work(kind, connection)
+
+    return run
+
+
+async def _pin(session: Any) -> None:
+    """Set up one of the queue's sessions, an `AsyncConnection`; which of them commit by themselves is the library's business."""
+    before = session.autocommit
+    await session.set_autocommit(True)
+    await session.execute(_PINNED)
+    await session.set_autocommit(before)

@@ -1,0 +1,166 @@
+"""Knows what must hold after every step of a story, and what after a calm sync."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from etl.coverage import Span, Spans
+from etl.provider import CALLS, Order
+from etl.sandbox.instants import moment
+from tests.acceptance.expected import differences, expected_calls, held_calls
+from tests.conformance.worlds import decoded
+
+if TYPE_CHECKING:
+    from tests.simulation.play import Play
+
+MOST = 60
+"""Requests of a sync besides those for pages and calls: probing, agents, anchors, retries."""
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How things stood before a process began."""
+
+    visible: Mapping[tuple[str, str], datetime]  # the cursors of the calls that live, by stream and id
+    coverage: Mapping[str, Spans]
+    listed: frozenset[str]  # the calls that ever lived
+
+    @classmethod
+    def of(cls, play: Play) -> Before:
+        """Look."""
+        return cls(_visible(play), {stream: state.coverage for stream, state in _states(play).items()}, frozenset(play.listed))
+
+
+def truth(play: Play) -> dict[str, dict[str, Any]]:
+    """Return the rows that the list records of the calls that live and are owed become."""
+    rows = expected_calls(_Stage(play), play.story.provider)  # type: ignore[arg-type]
+    start = play.account.start_date
+    return {call_id: _plain(row) for call_id, row in rows.items() if start is None or row["cursor_at"] >= start}
+
+
+def check(play: Play, *, before: Before | None = None, sent: int = 0, whole: dict[str, dict[str, Any]] | None = None) -> None:
+    """
+    Look at everything that must hold. Raises Broken.
+
+    `whole`: the truth as a sync in calm times found it; what has not changed since must be held.
+    """
+    if before is not None:
+        _claims_are_true(play, before)
+        _requests_have_a_bound(play, sent)
+    _marks_pass_no_gap(play)
+    _history_is_gapless(play)
+    if play.world.apis.violations(play.story.provider):
+        raise Broken("a request came too early")
+    if unknown := {entry.call.call_id for entry in play.warehouse.entries(play.account.connection)} - play.listed:
+        raise Broken("calls are held that never lived", unknown)
+    if whole is not None:
+        _holds_the_truth(play, whole)
+
+
+def _claims_are_true(play: Play, before: Before) -> None:
+    """What was newly claimed as read holds every call that lived before the process began and lives still."""
+    now = _visible(play)
+    held = {(e.call.stream, e.call.call_id) for e in play.warehouse.entries(play.account.connection)}
+    lived = {call_id for _, call_id in before.visible} | play.listed - before.listed
+    gone, fresh = lived - {call_id for _, call_id in now}, play.listed - before.listed
+    hides = _a_deletion_may_hide_one(play, gone=gone, fresh=fresh)
+    for stream, state in _states(play).items():
+        claimed = state.coverage - before.coverage.get(stream, Spans())
+        for key, cursor in before.visible.items():
+            if key[0] != stream or now.get(key) != cursor or key in held or not _within(cursor, claimed):
+                continue
+            if hides:
+                play.excused.add(key[1])
+            else:
+                raise Broken("coverage claims what was not read", (key, cursor, claimed))
+        if state.settled - state.coverage:
+            raise Broken("settled reaches beyond coverage", (stream, state.settled - state.coverage))
+
+
+def _a_deletion_may_hide_one(play: Play, *, gone: Collection[object], fresh: Collection[object]) -> bool:
+    """Whether what happened during a walk of a list without filters is among what cannot be promised (docs/promise.md)."""
+    if play.account.provider.listing.order is Order.ASCENDING:
+        return False
+    return bool(gone) and (play.story.provider == "salpre" or bool(fresh))
+
+
+def _requests_have_a_bound(play: Play, sent: int) -> None:
+    known = len(play.listed)
+    bound = MOST + 8 * (known // (play.account.per_page or 1) + 1) + 6 * known
+    if sent > bound:
+        raise Broken("more requests than any reason explains", (sent, bound))
+
+
+def _marks_pass_no_gap(play: Play) -> None:
+    """Below the horizon nothing can be read any more: a gap there is lost, and said to be."""
+    kept = play.warehouse.connections.get(play.account.connection)
+    for stream, mark in (kept.shelf.marks if kept else {}).items():
+        state = kept.shelf.states[stream]  # type: ignore[union-attr]
+        if mark is None:
+            continue
+        if not state.coverage:
+            raise Broken("a mark without anything read", (stream, mark))
+        begins = (state.coverage.first.start, state.horizon, play.account.start_date)
+        start = max(one for one in begins if one is not None)
+        if mark > start and Spans([Span(start, mark)]) - state.coverage:
+            raise Broken("the mark is past a gap", (stream, mark, state))
+
+
+def _history_is_gapless(play: Play) -> None:
+    kept = play.warehouse.connections.get(play.account.connection)
+    for call_id, versions in (kept.shelf.history if kept else {}).items():
+        for number, version in enumerate(versions):
+            if version.valid_from >= version.valid_to:
+                raise Broken("a version ends before it begins", (call_id, version.valid_from, version.valid_to))
+            earlier = versions[number - 1] if number else None
+            if earlier is None or earlier.valid_to == version.valid_from:
+                continue
+            if earlier.valid_to > version.valid_from or not earlier.deleted:  # a deleted call may have come back later
+                raise Broken("versions overlap or leave a gap", (call_id, number))
+
+
+def _holds_the_truth(play: Play, found: dict[str, dict[str, Any]]) -> None:
+    """Every call that is as it was found, and that our clock had come to by then, is held field by field as it is."""
+    owed = {call_id: row for call_id, row in truth(play).items() if found.get(call_id) == row}
+    play.excused -= {entry.call.call_id for entry in play.warehouse.entries(play.account.connection)}
+    owed = {call_id: row for call_id, row in owed.items() if call_id not in play.excused}
+    held = {call_id: _plain(row) for call_id, row in held_calls(_Stage(play), play.story.provider).items()}  # type: ignore[arg-type]
+    if wrong := differences(owed, held):
+        raise Broken("what is held is not the truth", wrong)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "day"}
+
+
+class _Stage:
+    """As much of an acceptance test's stage as `tests.acceptance.expected` looks at."""
+
+    def __init__(self, play: Play) -> None:
+        self.history = play.world.history
+        self.sandbox = play.world.apis
+        self._play = play
+
+    def calls(self, provider: str) -> dict[str, dict[str, Any]]:
+        """Return all columns of all calls by their ids."""
+        rows = (decoded(entry.call._asdict()) for entry in self._play.warehouse.entries(self._play.account.connection))
+        return {row["call_id"]: row | {"day": None} for row in rows}
+
+
+def _visible(play: Play) -> dict[tuple[str, str], datetime]:
+    return {(call.agent or CALLS, call.id): moment(call.cursor) for call in play.world.history.living(play.story.provider)}
+
+
+def _states(play: Play) -> Mapping[str, Any]:
+    return play.warehouse.streams(play.account.connection)
+
+
+def _within(instant: datetime, spans: Spans) -> bool:
+    return bool(spans & Spans([Span(instant, instant + timedelta(microseconds=1))]))

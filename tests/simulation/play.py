@@ -1,0 +1,215 @@
+"""Plays a story: the real program on a simulated machine, and after every step whether what must hold does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from random import Random
+from threading import Event
+from typing import Any
+
+from etl import providers
+from etl.errors import AnchorNotMet, EtlError
+from etl.runs.account import Account
+from etl.runs.lifecycle import Surroundings
+from etl.runs.sync import sync_connection
+from etl.runs.terms import Outcome, RunStatus, Trigger, Want
+from etl.runs.watching import Silence
+from tests.acceptance.stage import NAMES
+from tests.inline import NoThreads
+from tests.memory.allowances import MemoryAllowances, Shared
+from tests.memory.warehouse import MemoryWarehouse
+from tests.simulation.invariants import Before, Broken, check, truth
+from tests.simulation.pulse import Killed, Mortal, Pulse
+from tests.simulation.story import LOOKBACK, Step, Story
+from tests.simulation.world import START, Clock, Connection, World
+
+ANCHORS = 5
+PATIENCE = 4
+"""How many syncs a calm time may take: a killed process's allowance, a detail to be asked for again."""
+
+
+@dataclass
+class Play:
+    """One story in progress."""
+
+    story: Story
+    world: World = field(init=False)
+    warehouse: MemoryWarehouse = field(default_factory=MemoryWarehouse)
+    shared: Shared = field(default_factory=Shared)
+    account: Account = field(init=False)
+    listed: set[str] = field(default_factory=set)  # the calls that ever lived
+    processes: int = 0
+    effects: int = 0
+    requests: int = 0
+    excused: set[str] = field(default_factory=set)  # calls that a documented limit may have hidden, until they are held
+    log: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.world = self.story.world()
+        provider = providers.get(self.story.provider)
+        self.account = Account(
+            connection=NAMES[provider.name], provider=provider, lookback=LOOKBACK, per_page=self.story.per_page
+        )
+        self._see()
+
+    def play(self) -> None:
+        """Play all steps. Raises Broken."""
+        for step in self.story.steps:
+            self._step(step)
+
+    def _step(self, step: Step) -> None:
+        if step.kind == "pass":
+            self._pass(timedelta(minutes=step.minutes))
+        elif step.kind == "set":
+            self._set(step)
+        elif step.kind == "calm":
+            self._calm()
+        else:
+            self._sync(step)
+
+    def _pass(self, time: timedelta) -> None:
+        self.world.history.advance(time)
+        self._see()
+
+    def _set(self, step: Step) -> None:
+        if step.per_page is not None:
+            self.account = replace(self.account, per_page=step.per_page)
+        if step.start is not None:
+            self.account = replace(self.account, start_date=START - timedelta(hours=step.start))
+
+    def _calm(self) -> None:
+        self.world.apis.faults.mix(0)
+        for _ in range(PATIENCE):
+            now = self.world.history.now + min(self.world.off, timedelta()) - timedelta(seconds=1)
+            found = {call_id: row for call_id, row in truth(self).items() if row["cursor_at"] < now}
+            outcome = self._run(Pulse(), Want())
+            assert outcome is not None
+            if outcome.status is RunStatus.SUCCEEDED:
+                check(self, whole=found)
+                return
+            if isinstance(outcome.error, AnchorNotMet) and not self._shows_an_anchor():
+                self._as_advised()
+            else:
+                self._pass(timedelta(minutes=11))
+        raise Broken("a sync in calm times does not succeed", _words(outcome))
+
+    def _shows_an_anchor(self) -> bool:
+        """Whether the provider lists one of the newest calls held, by which the program knows the account again."""
+        living = {call.id for call in self.world.history.living(self.story.provider)}
+        newest: dict[str, list[str]] = {}
+        for entry in sorted(self.warehouse.entries(self.account.connection), key=lambda one: one.call.cursor_at, reverse=True):
+            newest.setdefault(entry.call.stream, []).append(entry.call.call_id)
+        return all(living.intersection(ids[:ANCHORS]) for ids in newest.values())
+
+    def _as_advised(self) -> None:
+        """Do what the error says for calls that were really deleted: it helps once a call is listed again."""
+        if not self.world.history.living(self.story.provider):
+            self._meddle("add", 0)
+        usual, self.account = self.account, replace(self.account, max_delete_share=1)
+        outcomes = [
+            self._run(Pulse(), Want(full=True)) for _ in range(2)
+        ]  # an agent's calls may be proven by another's, once held
+        if not any(outcome is not None and outcome.status is RunStatus.SUCCEEDED for outcome in outcomes):
+            raise Broken("what an error advises does not help", _words(outcomes[-1]))
+        self.account = usual
+
+    def _sync(self, step: Step) -> None:
+        self.world.apis.faults.mix(step.rate)
+        pulse, stop = Pulse(kill_at=step.kill_at), Event()
+        for effect, what, which in step.meddling:
+            pulse.meanwhile[effect] = lambda what=what, which=which: self._meddle(what, which)
+        if step.stop_at is not None:
+            pulse.meanwhile[step.stop_at] = stop.set
+        if step.rival_at is not None:
+            pulse.meanwhile[step.rival_at] = self._rival
+        if step.takeover_at is not None:
+            pulse.meanwhile[step.takeover_at] = self._takeover
+        self._run(pulse, self._wanted(step.want), stop=stop)
+        self.world.apis.faults.mix(0)
+
+    def _wanted(self, want: str) -> Want:
+        if want == "range":
+            now = self.world.history.now
+            return Want(since=now - timedelta(hours=9), until=now - timedelta(hours=4))
+        return Want(full=want == "full")
+
+    def _rival(self) -> None:
+        """Another process tries to sync the same connection."""
+        self._run(Pulse(), Want())
+
+    def _takeover(self) -> None:
+        """The process hangs for so long that its locks are lost, and another one syncs the connection."""
+        self.warehouse.release(self.account.connection)
+        self.shared.taken.clear()
+        self._run(Pulse(), Want())
+
+    def _meddle(self, what: str, which: int) -> None:
+        history, provider = self.world.history, self.story.provider
+        if what == "add":
+            agents = history.agents() if provider == "bimpe" else []
+            if provider != "bimpe" or agents:
+                agent = agents[which % len(agents)]["id"] if agents else None
+                history.add(provider, at=history.now - timedelta(minutes=which), agent=agent)
+        else:
+            living = sorted((call.cursor, call.id) for call in history.living(provider))[-30:]
+            if living:
+                history.delete(provider, living[which % len(living)][1])
+        self._see()
+
+    def _run(self, pulse: Pulse, want: Want, *, stop: Event | None = None) -> Outcome | None:
+        """Run a process that syncs the connection; None if it was killed. Raises Broken."""
+        self.processes += 1
+        chance = Random(f"{self.story.seed}:process:{self.processes}")
+        before = Before.of(self)
+        clock = Clock(self.world.history, pulse, self.world.off)
+        book = MemoryAllowances(self.shared)
+        connect = Connection(
+            world=self.world,
+            provider=self.account.provider,
+            clock=clock,
+            pulse=pulse,
+            random=chance,
+            book=_mortal(book, pulse),
+        )
+        given: Surroundings[Any] = Surroundings(
+            warehouse=_mortal(self.warehouse, pulse),
+            clock=clock,
+            threads=NoThreads(),
+            watcher=Silence(),
+            stop=stop or Event(),
+            trigger=Trigger.LIBRARY,
+        )
+        outcome: Outcome | None = None
+        try:
+            outcome = sync_connection(self.account, want=want, connect=connect, given=given)
+        except Killed:
+            self.warehouse.release(self.account.connection)
+            for name in [name for name, user in self.shared.taken.items() if user is book]:
+                book.killed(name)
+        finally:
+            sent = sum(client.requests for client in connect.clients)
+            for client in connect.clients:
+                client.close()
+        self._see()
+        self.effects += pulse.beats
+        self.requests += sent
+        self.log.append(
+            f"{self.world.history.now:%d %H:%M:%S} {want} -> {_words(outcome)}, {sent} requests, {pulse.beats} effects"
+        )
+        check(self, before=before, sent=sent)
+        return outcome
+
+    def _see(self) -> None:
+        self.listed |= {call.id for call in self.world.history.living(self.story.provider)}
+
+
+def _mortal(target: Any, pulse: Pulse) -> Any:
+    return Mortal(target, pulse)
+
+
+def _words(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "killed"
+    error: EtlError | None = outcome.error
+    return f"{outcome.status.value}{f' ({error.code}: {error})' if error else ''}"
