@@ -99,7 +99,9 @@ def _made_plan(provider: Provider) -> Plan:
     keys += [*provider.attributes, *provider.ignored]
     keys += all_of(provider.status or ())
     keys += [key for key in (provider.organization, provider.attributes_object) if key is not None]
-    keys += provider.volatile
+    looked_into = {key.partition(".")[0] for key in keys if "." in key}
+    # A volatile path may lead through a list. Only an object that fields are read from is looked into for unknown keys.
+    keys += [key if (head := key.partition(".")[0]) in looked_into else head for key in provider.volatile]
     keys += provider.late_parts
     keys += [inside.key for inside in (provider.participants, provider.messages, provider.events) if inside is not None]
     return Plan(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.model import Rejection
+from etl.model import Context, Rejection
+from etl.records.columns import in_bulk
 from etl.records.content import same_content
+from etl.records.derive import derive
 from etl.records.identify import identify
 from etl.records.paths import cut_out, steady, tree_of, without
 from tests.memory.acme import ACME
@@ -24,6 +27,8 @@ VALUES = st.recursive(
 )
 OBJECTS = st.dictionaries(KEYS, VALUES)
 PATHS = st.frozensets(st.lists(KEYS, min_size=1, max_size=3).map(".".join), max_size=3)
+SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
+CONTEXT = Context(connection="made_up", stream="calls", currency="EUR", run_id=7)
 DESK = replace(ACME, name="desk", volatile=frozenset({"recording", "user.available", "teams.user.available"}))
 
 
@@ -100,3 +105,12 @@ def test_a_reject_is_known_again_though_its_volatile_values_change() -> None:
     assert ones[0].digest == ones[1].digest
     other = identify(DESK, b'{"id": "a", "recording": "one", "user": {"id": 2, "available": "one"}}', cleaned=False)
     assert other.digest != ones[0].digest
+
+
+def test_a_volatile_path_through_a_list_keeps_many_records_columns() -> None:
+    """Nothing is read from what it leads through, so nothing there is looked into, and no note is made of what is new."""
+    value = {"id": "a", "created": "2026-03-01T12:00:00Z", "status": "done", "teams": [{"user": {"available": True, "new": 1}}]}
+    record = identify(DESK, json.dumps(value).encode(), cleaned=False)
+    bulk = in_bulk(DESK, CONTEXT, [record], observed_at=SEEN, detail_due_at=None)
+    assert bulk is not None and bulk.calls["status"] == ["completed"]
+    assert derive(DESK, CONTEXT, record, observed_at=SEEN).drift == ()
