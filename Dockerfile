@@ -25,7 +25,7 @@ ENV PATH="/opt/etl/bin:$PATH" \
 USER etl
 WORKDIR /var/lib/call-warehouse
 VOLUME /var/lib/call-warehouse
-# A sync ends by itself and says by its exit code how; there is nothing that a health check could ask.
+# A sync ends by itself and says by its exit code how. For a worker ask its /healthz, as docker-compose.yml does.
 HEALTHCHECK NONE
 ENTRYPOINT ["etl"]
 CMD ["--help"]

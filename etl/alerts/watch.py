@@ -135,7 +135,7 @@ class Watch:
             except WarehouseError:
                 raise
             except EtlError as error:
-                self._note_failure("url", error.code)
+                self._note_failure("url", error.code, error=str(error))
                 return
 
     def _send(self, told: Sequence[Change], *, now: datetime) -> None:
@@ -159,14 +159,16 @@ class Watch:
         except HookFailed as failed:
             self._note_failure("heartbeat_url", failed.cause)
         except EtlError as error:
-            self._note_failure("heartbeat_url", error.code)
+            self._note_failure("heartbeat_url", error.code, error=str(error))
         else:
             self._note_success("heartbeat_url")
 
-    def _note_failure(self, setting: str, cause: str) -> None:
+    def _note_failure(self, setting: str, cause: str, **more: str) -> None:
         """Log the first failure of several in a row; a tick comes every few seconds."""
         if setting not in self._failing:
-            log.warning("hook.failed", setting=f"notify.{setting}", cause=cause, safe="It is tried again with every tick.")
+            log.warning(
+                "hook.failed", setting=f"notify.{setting}", cause=cause, safe="It is tried again with every tick.", **more
+            )
         self._failing.add(setting)
 
     def _note_success(self, setting: str) -> None:

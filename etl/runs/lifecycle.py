@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import Generic, Protocol, TypeVar
 
@@ -26,6 +27,7 @@ from etl.runs.terms import Outcome, RunKind, RunStatus, Trigger, Want
 
 log = Logger(__name__)
 
+Result = TypeVar("Result")
 Warehouse_co = TypeVar("Warehouse_co", bound=RunRegister, covariant=True)
 
 
@@ -126,13 +128,19 @@ def carry_out(
 
 
 def _remake(account: Account, run_id: int, *, given: Surroundings[RunRegister]) -> None:
-    """Make the roll-ups of touched days again. If that fails the run does not: these days are computed when they are read."""
+    """Make the roll-ups of touched days again, as `_made` does."""
+    _made(lambda: given.warehouse.remake(account, run_id=run_id, stop=given.stop), account, run_id, clock=given.clock)
+
+
+def _made(make: Callable[[], Result], account: Account, run_id: int, *, clock: Clock) -> Result | None:
+    """Make roll-ups again. If that fails the run does not: these days are computed when they are read. Raises FenceLost."""
     try:
-        repeated(lambda: given.warehouse.remake(account, run_id=run_id, stop=given.stop), clock=given.clock)
+        return repeated(make, clock=clock)
     except FenceLost:
         raise
     except EtlError as error:
         log.warning("rollups.left", connection=account.connection, run=run_id, error=error.code)
+        return None
 
 
 @contextmanager
@@ -143,12 +151,16 @@ def connected(
     capabilities, pinned = given.warehouse.remembered(account.connection)
     organization = organization_of(account, pinned)
 
-    def repeating(make: Callable[..., int]) -> Callable[[int], int]:
-        return lambda written: repeated(lambda: make(account, run_id=run.run_id, written=written), clock=given.clock)
+    def making_of(kind: Callable[..., int]) -> Callable[[int], int]:
+        def make(written: int) -> int:
+            work = partial(kind, account, run_id=run.run_id, written=written)
+            return _made(work, account, run.run_id, clock=given.clock) or 0
+
+        return make
 
     with given.threads.pool("rollups", 1) as maker, connect(account) as api:
         kinds = (given.warehouse.remake_calls, given.warehouse.remake_people)
-        making = Making([repeating(kind) for kind in kinds], thread=maker)
+        making = Making([making_of(kind) for kind in kinds], thread=maker)
         task = Task(
             account=account,
             source=Source(account.provider, api, account.own),

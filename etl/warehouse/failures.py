@@ -81,6 +81,10 @@ _DAMAGED = Meaning(
     "The database server at {address} reports damaged or unreadable storage ({code}).",
     "Look into the server's log before anything else.",
 )
+_INTERNAL = Meaning(
+    "The database at {address} met an error of its own, or one of its nodes did ({code}).",
+    "The server's log says which. On a cluster, see whether every node answers: SELECT * FROM citus_check_cluster_node_health();",
+)
 _OTHER = Meaning(
     "The database at {address} failed ({code}).",
     "Appendix A of PostgreSQL's manual says what the code means. If the next run meets it again, report it with this text.",
@@ -129,6 +133,7 @@ _BY_CODE: dict[str, Meaning] = {
     "25P": LOST,
     "58": _DAMAGED,
     "XX": _DAMAGED,
+    "XX000": _INTERNAL,
     "22": _REFUSED,
     "23": _REFUSED,
     "54": _REFUSED,

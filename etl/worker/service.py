@@ -108,8 +108,9 @@ class Service:
         with (
             jobs_of(self.settings, self.opened, effects=self.effects, stop=self.halt, waited=self.meters.waited) as jobs,
             self.effects.threads.pool("job", self.settings.worker.concurrency) as threads,
+            asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner,  # psycopg does not work with Windows's default
         ):
-            asyncio.run(self._side_by_side(loops, jobs, threads))
+            runner.run(self._side_by_side(loops, jobs, threads))
 
     async def _side_by_side(self, loops: Callable[[Jobs, Queue], list[Loop]], jobs: Jobs, threads: Executor) -> None:
         loop = asyncio.get_running_loop()

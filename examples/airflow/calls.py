@@ -60,8 +60,8 @@ class OnCalls(BaseOperator):
         raise NotImplementedError
 
     def failures(self, one: Outcome) -> Iterator[str]:
-        """Give the error, unless it says that the day's requests are used up (0) or that another run is working on it (3)."""
-        if one.error and one.error.exit_code not in (0, 3):
+        """Give the error, unless it says that another run is working on it."""
+        if one.error and one.error.exit_code != 3:
             yield str(one.error)
 
 
@@ -73,6 +73,11 @@ class SyncCalls(OnCalls):
         from etl.library import sync
 
         return sync(settings, self.names, stop=stop)
+
+    def failures(self, one: Outcome) -> Iterator[str]:
+        """Leave out that the day's requests are used up: the next run continues."""
+        if one.error and one.error.exit_code != 0:
+            yield from super().failures(one)
 
 
 class ProveCalls(OnCalls):

@@ -165,6 +165,26 @@ def test_an_outage_is_not_a_silence(scene: Scene) -> None:
     assert [about(text) for text in scene.tick(after=5 * DAY)] == ["it is behind"]
 
 
+def test_each_gap_that_cannot_be_closed_is_told(scene: Scene) -> None:
+    """A list of the newest five calls does not reach what is held, twice; when it does again, that is told once."""
+    history, switches = scene.stage.history, scene.stage.sandbox.switches.salpre
+    switches.recent_calls = 5
+    assert scene.tick() == []
+    told = []
+    for _ in range(2):
+        history.advance(HOUR)
+        for minutes in range(8, 0, -1):
+            history.add("salpre", at=history.now - timedelta(minutes=minutes))
+        told += scene.tick() + scene.tick()
+    switches.recent_calls = None
+    told += scene.tick() + scene.tick()
+    assert [about(text) for text in told] == ["calls may be missing for good"] * 2 + [
+        "it has no gap any more that cannot be closed"
+    ]
+    assert ["A gap cannot be closed" in text for text in told[:2]] == [True, False]
+    assert "2 gaps cannot be closed" in told[1]
+
+
 def test_a_proof_that_failed_and_is_repaired(scene: Scene) -> None:
     """An audit's verdict is told, and the next one that agrees."""
     scene.tick()

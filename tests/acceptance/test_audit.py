@@ -157,7 +157,8 @@ def test_an_altered_column_is_named_and_rewritten_from_the_record(stage: Stage, 
     before, versions = stage.calls(provider), stage.rows("SELECT count(*) FROM call_history")
     one, other, *_ = sorted(before)
     damage(stage, "UPDATE calls SET duration_seconds = 999999, status = 'failed' WHERE call_id = %(id)s", id=one)
-    damage(stage, "UPDATE calls SET cursor_at = cursor_at - interval '1 day' WHERE call_id = %(id)s", id=other)
+    day_before = "timezone('UTC', timezone('UTC', cursor_at) - interval '1 day')"  # as distributed tables take it too
+    damage(stage, f"UPDATE calls SET cursor_at = {day_before} WHERE call_id = %(id)s", id=other)
 
     found = audited(stage, provider)
     assert {one.call_id: one.differs for one in found.named if one.differs != ("missing",)} == {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 
 from etl.runs.terms import RunStatus
 from tests.acceptance.pages import Family, Pages, pages_over
@@ -43,6 +46,14 @@ def pages(stage: Stage) -> Iterator[Pages]:
     """Give the pages over the stage's warehouse."""
     with pages_over(stage.database, stage.configured(), clock=stage.clock) as served:
         yield served
+
+
+def test_the_documentation_has_every_metric() -> None:
+    """And no other, by the name that it is asked for by."""
+    page = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text("utf-8")
+    rows = re.findall(r"(?m)^\| `(etl_\w+)` \| (\w+) \|", page)
+
+    assert sorted(name.removesuffix("_total") if kind == "counter" else name for name, kind in rows) == sorted(FAMILIES)
 
 
 def of_all(value: float, **others: float) -> Family:
@@ -217,6 +228,19 @@ def test_only_this_process_knows_what_it_held_back_and_did_not_begin(pages: Page
 
     assert found["etl_throttled_seconds"] == of_all(0, telephony=4)
     assert found["etl_runs"]["pairing", "already_running", "not_begun"] == 1
+
+
+def test_whoever_asks_for_openmetrics_gets_it(stage: Stage, pages: Pages) -> None:
+    """The same families, by the stricter grammar; every family has a text that helps."""
+    stage.sync("krosai")
+    answer = pages.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
+    plain = pages.get("/metrics")
+
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    assert plain.headers["content-type"].startswith("text/plain; version=0.0.4; charset=utf-8")
+    families = list(openmetrics.text_string_to_metric_families(answer.text))
+    assert {family.name for family in families} == FAMILIES
+    assert [family.name for family in families if len(family.documentation) < 10] == []
 
 
 def test_a_warehouse_that_is_away_is_said_in_a_sentence(pages: Pages) -> None:

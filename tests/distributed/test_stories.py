@@ -25,6 +25,10 @@ CONTENT = """
 SELECT connection, call_id, to_jsonb(calls) - '{last_run_id,observed_at,detail_observed_at,changed_at}'::text[]
 FROM calls ORDER BY 1, 2
 """
+QUEUE = """
+SELECT count(*) FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid
+WHERE relnamespace = 'jobs'::regnamespace
+"""
 ROLL_UPS = ("calls_daily", "agent_daily", "calls_hourly", "lines_hourly", "talk_time_daily", "person_daily", "pair_weekly")
 VIEWS = """
 SELECT table_schema || '.' || table_name FROM information_schema.views
@@ -163,7 +167,7 @@ def test_readers_see_what_they_were_given(program: Program) -> None:
 
 
 def test_an_export_and_a_backup_hold_all_of_it(program: Program, cluster: Cluster) -> None:
-    """A backup comes back into a plain database, and from there onto a cluster again."""
+    """A backup comes back into another warehouse on the cluster that holds nothing yet."""
     assert program.run("sync").code == 0
     before = rows(program.url, CONTENT)
     told = program.run("export", str(program.folder / "files"), "--json")
@@ -174,9 +178,9 @@ def test_an_export_and_a_backup_hold_all_of_it(program: Program, cluster: Cluste
     name = f"restored_{os.getpid()}"
     program.url = cluster.create(name)
     try:
+        assert program.run("migrate").code == 0
         told = program.run("restore", str(program.folder / "whole.backup"))
         assert told.code == 0, told.err
-        assert program.run("migrate").code == 0
         assert spread(program.url) == wanted()
         assert rows(program.url, CONTENT) == before
         assert program.run("sync").code == 0
@@ -199,3 +203,14 @@ def test_a_database_without_the_extension_is_left_as_it_is(program: Program, clu
         assert program.run("sync").code == 0
     finally:
         cluster.drop(name)
+
+
+def test_the_worker_does_what_is_due(program: Program) -> None:
+    """Its queue stays in plain tables of the coordinator; one round syncs every connection."""
+    assert program.run("migrate").code == 0
+    told = program.run("worker", "--once")
+    assert told.code == 0, told.err
+    held, true = held_and_true(program)
+    assert {name: true[name] - held[name] for name in true} == {name: set() for name in true}
+    assert rows(program.url, QUEUE) == [(0,)]
+    assert program.run("prune").code == 0

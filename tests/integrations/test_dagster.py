@@ -114,12 +114,22 @@ def test_every_connection_is_an_asset_and_its_proof_a_check(dagster: Dagster, pr
 
 
 def test_what_fails_fails_the_step_and_what_is_busy_is_left_out(dagster: Dagster, program: Program) -> None:
-    """One connection's token is unknown, another is being synced by somebody else: the other two are there, and why is told."""
-    program.settings["krosai"]["token"] = UNKNOWN
-    with busy(str(program.url), "devices"):
-        (synced,) = dagster.run("sync")
+    """
+    One connection's token is unknown, another is being synced by somebody else: the other two are there, and why is told.
 
-    assert (synced["success"], set(synced["made"])) == (False, {"calls/pairing", "calls/voice"})
+    Where the day's requests were used up, the sync is one that the next continues, and the proof one that was not made.
+    """
+    program.settings["krosai"]["token"] = UNKNOWN
+    program.settings["tuple"]["daily_requests"] = 2
+    with busy(str(program.url), "devices"):
+        synced, proven = dagster.run("sync", "prove")
+
+    assert (synced["success"], {name: one["status"] for name, one in synced["made"].items()}) == (
+        False,
+        {"calls/pairing": "partial", "calls/voice": "succeeded"},
+    )
+    assert {name: one["passed"] for name, one in proven["checked"].items()} == {"calls/voice": True}
+    assert (proven["success"], proven["codes"]) == (False, [{"pairing": "budget_spent", "telephony": "authentication"}])
     (failure,) = synced["failures"]
     assert failure.startswith("Connection telephony: KrosAI does not accept the credential (HTTP 401: ")
     assert "Check or replace connections.telephony.token." in failure

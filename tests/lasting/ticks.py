@@ -1,7 +1,7 @@
 """
 Five hundred real ticks of one worker, on a sandbox whose clock steps 15 minutes a tick, with faults of every kind.
 
-    python -m tests.lasting.ticks [--steps 500] [--seed 1]
+    python -m tests.lasting.ticks [--steps 500] [--seed 1] [--calm 40]
 
 In the end all is fresh, equal to the truth, and the process as large as at the beginning. A step ends when nothing is due, waits
 or is at work any more; then the database's clock passes on too: the runs grow older by 17 minutes.
@@ -37,9 +37,6 @@ from tests.acceptance.working import age, service
 TRANSIENT = ("cut", "truncate", "hang", "slow", "status_500", "status_502", "status_503", "html_200", "invalid_json")
 TRANSIENT += ("control_characters", "rate_limited")
 LASTING = ("outage_empty", "other_account", "clamp", "total_missing", "page_repeated", "endless_next", "redirect", "page_ignored")
-CALM = 40
-"""So many steps at the end have no faults: what failed has to recover from its pauses."""
-
 BUSY = "SELECT 1 AS one FROM jobs.procrastinate_jobs WHERE status IN ('todo', 'doing')"
 SESSIONS = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
 
@@ -47,8 +44,8 @@ SESSIONS = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_d
 class Story:
     """What happens between ticks, and what was seen."""
 
-    def __init__(self, stage: Stage, *, steps: int, seed: int, stop: Event) -> None:
-        self.stage, self.steps, self.stop = stage, steps, stop
+    def __init__(self, stage: Stage, *, steps: int, calm: int, seed: int, stop: Event) -> None:
+        self.stage, self.steps, self.calm, self.stop = stage, steps, calm, stop
         self.chance = random.Random(seed)
         self.step = self.ticks = 0
         self.seen: list[tuple[int, int, int, int]] = []
@@ -58,14 +55,14 @@ class Story:
         self.ticks += 1
         if any(one.due(look.now) for one in look.connections.values()) or self.stage.rows(BUSY):
             return
-        if self.step % 50 == 0:
+        if self.step % 25 == 0:
             self.note()
         if self.step == self.steps:
             self.stop.set()
             return
         self.step += 1
         self.stage.sandbox.faults.clear()
-        if self.step <= self.steps - CALM:
+        if self.step <= self.steps - self.calm:
             self.spoil()
         self.stage.history.advance(timedelta(minutes=15))
         age(self.stage, by=timedelta(minutes=17))
@@ -99,6 +96,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--calm", type=int, default=40, help="steps at the end without faults: what failed has to recover")
     options = parser.parse_args()
     configure(level="error")
     calls = {"tuple": 60, "bimpe": 40, "salpre": 40, "krosai": 40}
@@ -111,7 +109,7 @@ def main() -> int:
             migrate(database)
             stage = Stage(sandbox=sandbox, database=database, url=url, folder=Path(folder))
             stage.settings = {provider: {"per_page": 20} for provider in PROVIDERS}
-            story = Story(stage, steps=options.steps, seed=options.seed, stop=stop)
+            story = Story(stage, steps=options.steps, calm=options.calm, seed=options.seed, stop=stop)
             service(stage, stop=stop, after_tick=(story.after_tick,)).serve()
             took = time.monotonic() - began
             problems = compared(stage)

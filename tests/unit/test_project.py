@@ -225,5 +225,7 @@ def test_compose_file_fits_the_program() -> None:
     assert {
         name: (one.provider, one.token and one.token.get_secret_value(), one.base_url) for name, one in connections.items()
     } == {name: (one["provider"], one["token"], one["base_url"].replace(port, "8900")) for name, one in served.items()}
+    listen = dict(re.findall(r'(ETL_WORKER__LISTEN): "([^"]+)"', text))
+    assert config.load(nothing, listen, container_secrets=nothing).worker.listen == ("0.0.0.0", 9464)
     secrets = {f"ETL_{name.upper()}": "postgresql://db/x" for name in re.findall(r"(?m)^  (\w+__\w+):$", text)}
     assert config.load(nothing, environ | secrets, container_secrets=nothing).warehouse.url is not None

@@ -104,6 +104,7 @@ def test_what_a_row_holds_is_not_shown() -> None:
         (psycopg.errors.ConnectionFailure, "was lost"),
         (psycopg.errors.DatabaseDropped, "was dropped"),
         (psycopg.errors.DataCorrupted, "damaged"),
+        (psycopg.errors.InternalError_, "met an error of its own"),
         (psycopg.errors.ConnectionTimeout, "does not answer"),
         (psycopg.errors.NumericValueOutOfRange, "refuses a value"),
         (psycopg.errors.NotNullViolation, "refuses a value"),

@@ -8,7 +8,7 @@ from threading import Event
 
 from psycopg import Connection as Session
 from psycopg import sql
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from etl.errors import AlreadyRunning, Interrupted, UsageError
 from etl.runs.port import Watcher
@@ -18,6 +18,9 @@ from etl.warehouse.backup.contents import Contents, copying, tables
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.locks import Locks
 from etl.warehouse.tables import connections, rejected_records
+
+_BY_SESSIONS = text("SET LOCAL citus.enable_local_execution TO off")
+"""On a cluster, tables of which rows were looked at without a session cannot be emptied in the same transaction."""
 
 
 def restore(
@@ -37,6 +40,8 @@ def restore(
         database.check_server()
         _hold(locks, configured)
         with database.begin() as writing:
+            schema.in_sequence(writing)
+            writing.execute(_BY_SESSIONS)
             _prepare(writing, manifest, database=database, locks=locks)
             session = driver_of(writing)
             for part, table in _matched(path, manifest, tables(session)):

@@ -47,10 +47,7 @@ _ATTEMPTS = text(
            (SELECT r.started_at FROM sync.runs r
             WHERE r.connection >= wanted.connection AND r.connection <= wanted.connection
                 AND r.status = 'succeeded' AND r.kind = 'sync'
-            ORDER BY r.connection, r.id DESC LIMIT 1) AS succeeded,
-           (SELECT a.checked_at FROM sync.audits a
-            WHERE a.connection >= wanted.connection AND a.connection <= wanted.connection
-            ORDER BY a.connection, a.checked_at DESC LIMIT 1) AS audited
+            ORDER BY r.connection, r.id DESC LIMIT 1) AS succeeded
     FROM unnest(CAST(:connections AS text[])) AS wanted (connection)
     CROSS JOIN LATERAL (
         SELECT array_agg(s.status ORDER BY s.id DESC) AS statuses, array_agg(s.started_at ORDER BY s.id DESC) AS began,
@@ -64,6 +61,16 @@ _ATTEMPTS = text(
             WHERE r.kind = 'sync' ORDER BY r.connection, r.id DESC LIMIT :newest
         ) AS s
     ) AS newest
+    """
+)
+# A statement of its own, which asks each connection's shard on a cluster: runs are on every node, audits are not.
+_AUDITED = text(
+    """
+    SELECT known.connection,
+           (SELECT a.checked_at FROM sync.audits a WHERE a.connection = known.connection
+            ORDER BY a.connection, a.checked_at DESC LIMIT 1) AS checked_at
+    FROM sync.connections AS known
+    WHERE known.connection = ANY(CAST(:connections AS text[]))
     """
 )
 _FAILED, _GOT_THROUGH = frozenset({"failed", "crashed"}), frozenset({"succeeded", "partial"})
@@ -81,10 +88,11 @@ def standing(database: Database, connections: Sequence[str]) -> Standing:
     with database.begin() as session:
         session.execute(_BY_INDEX)
         rows = session.execute(_ATTEMPTS, {"connections": list(connections), "newest": NEWEST, "looked_at": LOOKED_AT}).all()
-    return Standing(rows[0].now, {row.connection: _attempts(row) for row in rows})
+        audited = {row.connection: row.checked_at for row in session.execute(_AUDITED, {"connections": list(connections)})}
+    return Standing(rows[0].now, {row.connection: _attempts(row, audited.get(row.connection)) for row in rows})
 
 
-def _attempts(row: Any) -> Attempts:
+def _attempts(row: Any, audited: datetime | None) -> Attempts:
     statuses, began = row.statuses or [], row.began or []
     good = next((number for number, status in enumerate(statuses) if status in _GOT_THROUGH), None)
     return Attempts(
@@ -92,5 +100,5 @@ def _attempts(row: Any) -> Attempts:
         ended=row.ended,
         succeeded=began[good] if good is not None else row.succeeded,
         failures=sum(status in _FAILED for status in statuses[:good]),
-        audited=row.audited,
+        audited=audited,
     )

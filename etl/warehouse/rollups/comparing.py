@@ -60,8 +60,13 @@ def _difference(table: Table, unit: str) -> str:
     columns = ", ".join(column.name for column in table.columns)
     stored = f"SELECT {columns} FROM sync.{table.name} WHERE connection = :connection AND {unit} = ANY(:days)"  # noqa: S608
     computed = f"SELECT {taken_from_view(table)} FROM {source_of(table)} WHERE connection = :connection AND {unit} = ANY(:days)"  # noqa: S608
-    both = f"(({stored}) EXCEPT ALL ({computed})) UNION ALL (({computed}) EXCEPT ALL ({stored}))"
-    return f"SELECT DISTINCT {unit} AS day FROM ({both}) AS differing ORDER BY 1"  # noqa: S608
+    # Each side once: as two differences, every row would be computed twice.
+    both = f"SELECT *, 1 FROM ({stored}) AS stored UNION ALL SELECT *, -1 FROM ({computed}) AS computed"  # noqa: S608
+    return f"""
+        SELECT DISTINCT {unit} AS day
+        FROM (SELECT {unit} FROM ({both}) AS both_sides ({columns}, side) GROUP BY {columns} HAVING sum(side) <> 0) AS differing
+        ORDER BY 1
+    """  # noqa: S608 - names of ours
 
 
 _BY_DAY = {table.name: text(_difference(table, "day")).bindparams(_DAYS) for table in (*OF_CALLS, person_daily)}

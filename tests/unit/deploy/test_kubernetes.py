@@ -7,6 +7,7 @@ That they are what Kubernetes takes is checked against its own schemas by tests/
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from etl import config
+from etl.config.settings import WorkerSettings
 from tests.unit.deploy.named import is_command, is_setting
 
 ROOT = Path(__file__).parents[3]
@@ -102,6 +104,12 @@ def test_it_runs_as_the_images_account_with_no_rights(name: str) -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert (pod(name)["automountServiceAccountToken"], pod(name)["enableServiceLinks"]) == (False, False)
+
+
+@WORKLOADS
+def test_it_may_take_its_time_to_stop(name: str) -> None:
+    """Longer than the worker gives to the pages in flight."""
+    assert timedelta(seconds=pod(name)["terminationGracePeriodSeconds"]) > WorkerSettings().stop_after
 
 
 def test_pods_are_found_by_what_selects_them() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from etl.config.settings import WorkerSettings
 from tests.unit.deploy.named import is_command, is_setting
 
 SYSTEMD = Path(__file__).parents[3] / "deploy" / "systemd"
@@ -62,7 +64,9 @@ def test_variables_and_credentials_are_settings_of_ours() -> None:
 
 
 def test_it_stops_as_the_worker_does() -> None:
-    """The worker alone is told; the configuration's faults do not start it again and again."""
+    """The worker alone is told, and has its time; the configuration's faults do not start it again and again."""
+    (seconds,) = values("TimeoutStopSec")
+    assert timedelta(seconds=int(seconds)) > WorkerSettings().stop_after
     assert values("KillMode") == ["mixed"]
     assert values("Restart") == ["always"]
     assert values("RestartPreventExitStatus") == ["2"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from etl.errors import AuthenticationFailed, ProviderUnavailable
+from etl.errors import AuthenticationFailed, FenceLost, ProviderUnavailable, WarehouseError
 from etl.model import JSON
+from etl.runs import making
 from etl.runs.terms import Counters, RunStatus
 from tests.memory.acme import ACME, BY_AGENT, WITHOUT_DETAIL, account, at, call
 from tests.unit.runs.scene import HOUR, LINE, Scene, codes
@@ -72,6 +73,40 @@ def test_a_provider_that_fails_fails_the_run(error: Exception, code: str) -> Non
     assert LINE in str(outcome.error)
     assert (scene.run.status, scene.run.counted["requests"], scene.warehouse.locked) == (RunStatus.FAILED, 1, set())
     assert (scene.ids, scene.shelf.states) == (set(), {})
+
+
+@pytest.mark.parametrize("kind", ["remake_calls", "remake_people"])
+def test_roll_ups_that_cannot_be_made_beside_the_pages_fail_no_run(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Their days stay touched, and are computed when they are read; all pages are loaded."""
+    scene = scene_of()
+    asked: list[int] = []
+
+    def fails(account: object, *, run_id: int, written: int) -> int:
+        asked.append(written)
+        raise WarehouseError("the server did not give the lock.")
+
+    monkeypatch.setattr(making, "OFTEN", 5)
+    monkeypatch.setattr(scene.warehouse, kind, fails)
+
+    outcome = scene.sync()
+
+    assert (outcome.status, outcome.error, len(scene.ids)) == (RunStatus.SUCCEEDED, None, 15)
+    assert asked == [10, 15]
+
+
+def test_a_run_that_is_taken_over_while_roll_ups_are_made_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at a page."""
+    scene = scene_of()
+
+    def taken_over(account: object, *, run_id: int, written: int) -> int:
+        raise FenceLost("another run has taken over.")
+
+    monkeypatch.setattr(making, "OFTEN", 5)
+    monkeypatch.setattr(scene.warehouse, "remake_people", taken_over)
+
+    outcome = scene.sync()
+
+    assert (outcome.status, codes(outcome)) == (RunStatus.FAILED, ["fence_lost"])
 
 
 def test_an_account_that_another_process_uses_opens_no_run() -> None:
