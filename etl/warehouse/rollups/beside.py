@@ -39,18 +39,7 @@ _TOUCHED_WEEKS = text(
 )
 # Of no more days than are to be made: what is counted has to be read.
 _HELD = text(
-    """
-    SELECT asked.first_day AS day, count(calls.day) AS calls
-    FROM (
-        SELECT first_day, first_day + later AS day
-        FROM unnest(CAST(:days AS date[])) AS first_day
-        CROSS JOIN generate_series(0, CAST(:more AS integer)) AS later
-        OFFSET 0
-    ) AS asked
-    LEFT JOIN public.calls ON calls.connection = :connection AND calls.day = asked.day
-    GROUP BY asked.first_day
-    ORDER BY asked.first_day
-    """
+    "SELECT day, count(*) AS calls FROM public.calls WHERE connection = :connection AND day = ANY(:days) GROUP BY day"
 ).bindparams(_DAYS_OF)
 _ARE_BEING_MADE = text(
     "UPDATE sync.touched_days SET being_made = true WHERE connection = :connection AND day = ANY(:days) AND NOT people_only"
@@ -147,6 +136,9 @@ def make_announced_weeks(database: Database, name: str, run_id: int, weeks: Sequ
 
 def _held(session: Connection, name: str, days: Sequence[date], *, more: int) -> list[tuple[date, int]]:
     """Return these days with the number of calls of each, and of so many days after it."""
-    if not days:
-        return []
-    return [(row.day, row.calls) for row in session.execute(_HELD, {"connection": name, "days": list(days), "more": more})]
+    last = date.max.toordinal()
+    met = {date.fromordinal(min(day.toordinal() + later, last)): day for day in days for later in range(more + 1)}
+    counted = dict.fromkeys(days, 0)
+    for row in session.execute(_HELD, {"connection": name, "days": sorted(met)}):
+        counted[met[row.day]] += row.calls
+    return list(counted.items())
