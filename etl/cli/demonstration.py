@@ -100,7 +100,7 @@ def _demonstrate(place: Path, *, kept: bool) -> int:
         file.write_text(f"{EXPLAINED}\n[warehouse]\ndata_dir = {data_dir}\n\n{config(sandbox)}", encoding="utf-8")
         settings = load(file, {name: value for name, value in os.environ.items() if not name.startswith("ETL_")})
         configure(secrets=settings.secrets, level="warning")
-        say("1. Four provider APIs are served on this machine, with made-up calls of the last ten days.")
+        say(f"1. {len(settings.connections)} provider APIs are served on this machine, with made-up calls of the last ten days.")
         clock = SystemClock()
         started = clock.now()
         with open_warehouse(settings) as opened:

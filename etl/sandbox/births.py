@@ -7,16 +7,16 @@ from random import Random
 
 from etl.sandbox.call import Call
 from etl.sandbox.instants import DAY, HOUR, MINUTE
-from etl.sandbox.lives import bimpe, krosai, salpre
+from etl.sandbox.lives import aircall, bimpe, krosai, salpre
 from etl.sandbox.lives import tuple as pairing
 from etl.sandbox.lives.scene import Scene
 from etl.sandbox.roster import Roster
 
-PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
+PROVIDERS = ("tuple", "bimpe", "salpre", "krosai", "aircall")
 ACCOUNTS = ("main", "other")
 _SHARE_OF_OTHER = 0.1
 _SHARE_OF_TIES = 0.02
-_APART = {"tuple": 500_000_000, "salpre": 500_000}
+_APART = {"tuple": 500_000_000, "salpre": 500_000, "aircall": 500_000_000}
 """The offset of call numbers of the account `other` from those of `main`."""
 
 
@@ -79,4 +79,6 @@ class Births:
             return salpre.live(chance, scene, begin=begin, number=number + apart, order=number)
         if provider == "krosai":
             return krosai.live(chance, scene, begin=begin, order=number)
+        if provider == "aircall":
+            return aircall.live(chance, scene, begin=begin, number=number + apart, order=number)
         return bimpe.live(chance, scene, begin=begin, order=number, agent=agent)

@@ -1,5 +1,5 @@
 """
-What happened at the four providers up to a virtual now, which can be moved forward.
+What happened at the providers up to a virtual now, which can be moved forward.
 
 A history is a function of its seed and its clock: for each hour, it draws the calls that begin in it with a plan of their whole
 lives. So the same seed and the same now give the same history, however often it is read and in whatever steps the clock moved.
@@ -19,15 +19,16 @@ from etl.sandbox.lives.scene import Scene
 from etl.sandbox.roster import Roster
 from etl.sandbox.shelf import Shelf
 
-CURSORS = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at"}
-IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id"}
+CURSORS = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at", "aircall": "started_at"}
+IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id", "aircall": "id"}
 
-CALLS_PER_DAY = {"tuple": 400.0, "bimpe": 200.0, "salpre": 150.0, "krosai": 200.0}
+CALLS_PER_DAY = {"tuple": 400.0, "bimpe": 200.0, "salpre": 150.0, "krosai": 200.0, "aircall": 200.0}
 LATENESS = {
     "tuple": timedelta(hours=12),
     "bimpe": timedelta(minutes=90),
     "salpre": timedelta(minutes=90),
     "krosai": timedelta(minutes=90),
+    "aircall": timedelta(hours=12),
 }
 
 _ADDED = 300_000_000
@@ -36,7 +37,7 @@ _ADDED = 300_000_000
 
 class History:
     """
-    The calls of all four providers, each with an account `main` and a small account `other`.
+    The calls of all providers, each with an account `main` and a small account `other`.
 
     `start` is where the virtual clock begins (default: ten days before real now); `past` is how much history lies before it.
     `calls_per_day` and `lateness` (the latest that a call becomes visible after its cursor, and that a finished call's list

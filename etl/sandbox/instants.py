@@ -51,7 +51,9 @@ def to_http_date(micros: int) -> str:
 
 
 def read(text: object) -> int | None:
-    """Read an ISO 8601 date or datetime (without an offset: UTC); None if it is not one."""
+    """Read an ISO 8601 date or datetime (without an offset: UTC), or whole seconds since 1970; None if it is neither."""
+    if isinstance(text, int) and not isinstance(text, bool) and 0 < text < 1 << 36:
+        return text * SECOND
     if not isinstance(text, str):
         return None
     try:

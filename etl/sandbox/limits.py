@@ -22,6 +22,7 @@ Limits = Mapping[str, Sequence[Quota]]
 TRUE_LIMITS: Limits = {
     "tuple": (Quota(requests=60, seconds=60),),
     "bimpe": (Quota(requests=300, seconds=60),),  # numbers not documented: assumed
+    "aircall": (Quota(requests=120, seconds=60),),  # 60 in older texts
     "krosai": (Quota(requests=10, seconds=1), Quota(requests=1000, seconds=86_400)),  # the plan Free
 }
 """What the providers document, and an assumption for BimpeAI, which documents headers but no numbers."""

@@ -1,5 +1,5 @@
 """
-Answers a request to one of the four APIs: accounts, tokens, limits, faults, the log of requests.
+Answers a request to one of the APIs: accounts, tokens, limits, faults, the log of requests.
 
 The answers' content is made by each API's own file from `history`; `server` takes the requests.
 """
@@ -14,7 +14,7 @@ from datetime import datetime
 from random import Random
 from urllib.parse import parse_qsl, urlsplit
 
-from etl.sandbox import bimpe, krosai, salpre
+from etl.sandbox import aircall, bimpe, krosai, salpre
 from etl.sandbox import tuple as pairing
 from etl.sandbox.call import JSON
 from etl.sandbox.damage import Damage, replacement, spoil
@@ -26,17 +26,18 @@ from etl.sandbox.limits import Limiter, Limits
 from etl.sandbox.lives.krosai import ORGANIZATIONS
 from etl.sandbox.switches import Switches
 
-APIS: Mapping[str, Api] = {api.name: api for api in (pairing.API, bimpe.API, salpre.API, krosai.API)}
+APIS: Mapping[str, Api] = {api.name: api for api in (pairing.API, bimpe.API, salpre.API, krosai.API, aircall.API)}
 TOKENS: Mapping[str, str] = {
     "tuple": "sk-tuple-sandbox-of-the-main-team",
     "bimpe": "sk_sandbox_of_the_main_team",
     "salpre": "salpre-sandbox-of-the-main-account",
     "krosai": "kros_test_sandbox_of_the_main_user",
+    "aircall": "aircall-sandbox-of-the-main-company",
 }
 
 
 class Service(ABC):
-    """The four APIs of one history, the log of what they were asked, and what tests may do to them; thread-safe."""
+    """The APIs of one history, the log of what they were asked, and what tests may do to them; thread-safe."""
 
     def __init__(
         self,
@@ -55,6 +56,8 @@ class Service(ABC):
         self.tokens = dict(TOKENS)
         self.other_tokens = {provider: token.replace("main", "other") for provider, token in TOKENS.items()}
         self.organization_id = ORGANIZATIONS["main"]
+        # What a connection needs beside the token.
+        self.own: Mapping[str, Mapping[str, str]] = {"aircall": {"api_id": aircall.API_IDS["main"]}}
         self._follow = follow
         self._limiter = Limiter(limits, limit_clock)
         self._revoked: set[str] = set()

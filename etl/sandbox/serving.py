@@ -12,20 +12,21 @@ from etl.sandbox.history import History
 from etl.sandbox.limits import NO_LIMITS, TRUE_LIMITS
 from etl.sandbox.server import Sandbox
 
-NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "boxes", "krosai": "telephony"}
+NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "boxes", "krosai": "telephony", "aircall": "support"}
 
 
 def demo_history(seed: int = 1, *, now: datetime | None = None) -> History:
     """
-    Return the ten days up to `now` (default: real now): about 3,000 Tuple calls, 2 agents x 100, 300 Salpre, 120 KrosAI.
+    Return the ten days up to `now` (default: real now).
 
-    Within the true rate limits a first sync reads them in a few seconds. Agents do not come and go.
+    These are about 3,000 Tuple calls, 2 agents x 100, 300 Salpre, 120 KrosAI, 200 Aircall. Within the true rate limits a first
+    sync reads them in a few seconds. Agents do not come and go.
     """
     return History(
         seed,
         start=now or datetime.now(UTC),
         past=timedelta(days=10),
-        calls_per_day={"tuple": 300, "bimpe": 20, "salpre": 30, "krosai": 12},
+        calls_per_day={"tuple": 300, "bimpe": 20, "salpre": 30, "krosai": 12, "aircall": 20},
         agent_changes=(0, 0, 0),
     )
 
@@ -45,6 +46,7 @@ def config(sandbox: Sandbox) -> str:
             f'token = "{sandbox.tokens[provider]}"',
             f'base_url = "{sandbox.url(provider)}"',
         ]
+        lines += [f'{key} = "{value}"' for key, value in sandbox.own.get(provider, {}).items()]
         if provider == "krosai":
             lines.append(f'organization_id = "{sandbox.organization_id}"')
         parts.append("\n".join(lines))
@@ -77,7 +79,7 @@ def serve(
         follow=real_time if real_clock else None,
     )
     with sandbox:
-        tell(f"The sandbox serves four providers at {sandbox.origin} (seed {sandbox.history.seed}).")
+        tell(f"The sandbox serves {len(PROVIDERS)} providers at {sandbox.origin} (seed {sandbox.history.seed}).")
         tell("Paste this into config.toml:\n\n" + config(sandbox))
         tell(f"Control: {sandbox.origin}/_sandbox/info")
         (until or threading.Event()).wait()

@@ -70,6 +70,15 @@ class KrosaiSwitches:
 
 
 @dataclass(slots=True, kw_only=True)
+class AircallSwitches:
+    """`most_calls`: of a query no more are served, whatever its total. `people`: whether they are always available."""
+
+    maximum: int = 50
+    most_calls: int = 10_000
+    people: One["stay", "come_and_go"] = "stay"
+
+
+@dataclass(slots=True, kw_only=True)
 class Switches:
     """All of them; may be set at any time."""
 
@@ -77,6 +86,7 @@ class Switches:
     bimpe: BimpeSwitches = field(default_factory=BimpeSwitches)
     salpre: SalpreSwitches = field(default_factory=SalpreSwitches)
     krosai: KrosaiSwitches = field(default_factory=KrosaiSwitches)
+    aircall: AircallSwitches = field(default_factory=AircallSwitches)
 
     def set(self, provider: str, values: Mapping[str, object]) -> None:
         """Set some switches of a provider. Raise ValueError for an unknown provider, name or value."""

@@ -7,25 +7,27 @@ It reads the sandbox's records and shares nothing with `etl.records.derive`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.acceptance.stage import NAMES, Row, Stage
+from tests.acceptance.stage import NAME_OF, Row, Stage
 
 DETAIL_ONLY: dict[str, Row] = {
     "tuple": {},
     "bimpe": {"started_at": None, "answered_at": None},
     "salpre": {"recording_url": None, "transcript": None, "attributes": None},
     "krosai": {"transcript": None},
+    "aircall": {},
 }
 """The columns that mostly only a detail fills, with what they hold while there is none."""
 
-IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id"}
+IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id", "aircall": "id"}
 STATUS = {
     "bimpe": {"answered": "in_progress", "ended": "completed", "cancelled": "canceled"},
     "salpre": {"initiated": "queued"},
     "krosai": {"initiated": "queued", "answered": "in_progress"},
+    "aircall": {"initial": "ringing", "answered": "in_progress"},
 }
 EMPTY: Row = dict.fromkeys(
     (
@@ -66,9 +68,9 @@ def expected_calls(stage: Stage, provider: str) -> dict[str, Row]:
             row = EMPTY | {"is_test": False, "stream": agent or "calls"} | COLUMNS[provider](record)
             if agent:
                 row["agent_id"] = agent
-            if row["provider_status"] is not None:
+            if row["provider_status"] is not None and "status" not in row:
                 row["status"] = STATUS[provider].get(row["provider_status"], row["provider_status"])
-            row |= {"connection": NAMES[provider], "provider": provider, "call_id": str(record[IDS[provider]])}
+            row |= {"connection": NAME_OF[provider], "provider": provider, "call_id": str(record[IDS[provider]])}
             row |= {"day": row["occurred_at"].date(), "cursor_at": row["occurred_at"], "listed": record}
             if provider == "tuple":
                 row["cursor_at"] = row["ended_at"]
@@ -108,7 +110,7 @@ def expected_participants(stage: Stage, call_ids: set[str]) -> list[Row]:
             joined, left = at(part["joined_at"]), at(part["left_at"])
             rows.append(
                 {
-                    "connection": NAMES["tuple"],
+                    "connection": NAME_OF["tuple"],
                     "call_id": str(record["id"]),
                     "participant_id": str(part["id"]),
                     "email": part["user"]["email"] if part["user"] else None,
@@ -210,4 +212,56 @@ def _krosai(record: Any) -> Row:
     }
 
 
-COLUMNS: dict[str, Callable[[Any], Row]] = {"tuple": _tuple, "bimpe": _bimpe, "salpre": _salpre, "krosai": _krosai}
+MISSED = {
+    "no_available_agent": "no_answer",
+    "agents_did_not_answer": "no_answer",
+    "out_of_opening_hours": "rejected",
+    "short_abandoned": "canceled",
+    "abandoned_in_ivr": "canceled",
+    "abandoned_in_classic": "canceled",
+    None: "no_answer",
+}
+
+
+def _aircall(record: Any) -> Row:
+    theirs, ours = _number(record["raw_digits"]), _number(record["number"]["digits"])
+    inbound = record["direction"] == "inbound"
+    row: Row = {
+        "occurred_at": _second(record["started_at"]),
+        "provider_status": record["status"],
+        "direction": record["direction"],
+        "from_address": theirs if inbound else ours,
+        "to_address": ours if inbound else theirs,
+        "agent_id": str(record["user"]["id"]) if record["user"] else None,
+        "started_at": _second(record["started_at"]),
+        "answered_at": _second(record["answered_at"]),
+        "ended_at": _second(record["ended_at"]),
+        "duration_seconds": record["duration"],
+        "end_reason": record["missed_call_reason"],
+        "recording_url": record["recording"] or record["voicemail"],
+        "attributes": {
+            key: record[key] for key in ("sid", "asset", "archived", "country_code_a2", "pricing_type", "tags", "teams")
+        },
+    }
+    if record["status"] == "done":
+        missed = "voicemail" if record["voicemail"] else MISSED[record["missed_call_reason"]]
+        row["status"] = "completed" if record["answered_at"] else missed
+    return row
+
+
+def _second(value: int | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+def _number(value: str) -> str:
+    """Drop what is there for the eye."""
+    return value if value == "anonymous" else value.replace(" ", "").replace("-", "")
+
+
+COLUMNS: dict[str, Callable[[Any], Row]] = {
+    "tuple": _tuple,
+    "bimpe": _bimpe,
+    "salpre": _salpre,
+    "krosai": _krosai,
+    "aircall": _aircall,
+}

@@ -15,7 +15,7 @@ from etl.system import SystemThreads
 from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.locks import Locks
 from etl.wiring import account
-from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage
+from tests.acceptance.stage import EVERY, NAME_OF, NAMES, PROVIDERS, START, Stage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CHILD = {"tuple": "call_participants", "bimpe": "call_messages"}
@@ -24,7 +24,7 @@ CHILD = {"tuple": "call_participants", "bimpe": "call_messages"}
 def audited(stage: Stage, provider: str, *, repair: bool = False) -> AuditOutcome:
     """Audit the connection at a provider as `etl audit` does."""
     settings = stage.configured()
-    chosen = settings.choose((NAMES[provider],))
+    chosen = settings.choose((NAME_OF[provider],))
     ((name, connection),) = chosen.items()
     audit = repair_connection if repair else audit_connection
     with stage.surroundings(AuditedWarehouse) as given:
@@ -150,7 +150,7 @@ def test_deleted_rows_are_found_named_and_brought_back(stage: Stage, provider: s
     assert run == {"status": "succeeded", "kind": "repair", "inserted": len(gone)}
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 def test_an_altered_column_is_named_and_rewritten_from_the_record(stage: Stage, provider: str) -> None:
     """No request is needed for it, no version is kept of it, and no value is told."""
     loaded(stage, provider, number=5)
@@ -212,7 +212,7 @@ def test_children_that_were_removed_or_belong_to_no_call_are_mended(stage: Stage
     damage(
         stage,
         f"INSERT INTO {table} (connection, call_id, {key}{extra}) VALUES (%(name)s, 'nobody', '1'{', 1' if extra else ''})",
-        name=NAMES[provider],
+        name=NAME_OF[provider],
     )
 
     found = audited(stage, provider)
@@ -226,7 +226,7 @@ def test_children_that_were_removed_or_belong_to_no_call_are_mended(stage: Stage
     assert sorted(map(str, stage.rows(f"SELECT * FROM {table}"))) == before
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 def test_a_damaged_record_is_read_again(stage: Stage, provider: str) -> None:
     """Where the list record itself is unusable, the provider is asked for the stretch it stood in."""
     loaded(stage, provider, number=20)
@@ -355,7 +355,7 @@ def test_a_start_date_is_compared_by_position(stage: Stage) -> None:
         assert (one.verdict, one.provider_count, one.warehouse_count) == (Verdict.COMPLETE, wanted, wanted)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 def test_what_is_older_than_the_start_date_is_not_copied(stage: Stage, provider: str) -> None:
     """Of ten calls a day apart the last three are, though a page shows all ten; counts agree, also after more was asked for."""
     ids = [stage.history.add(provider, at=START - days * DAY)[0] for days in range(2, 12)]

@@ -15,12 +15,12 @@ from tests.acceptance.conftest import Stand
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.process import Program
 from tests.acceptance.relay import Alter, Told
-from tests.acceptance.stage import NAMES, PROVIDERS, START, Row, Stage
+from tests.acceptance.stage import EVERY, NAME_OF, PROVIDERS, START, Row, Stage
 from tests.acceptance.test_audit import audited
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TEN_YEARS = timedelta(days=3652)
-LOOKBACK = {"tuple": DAY, "bimpe": 2 * HOUR, "salpre": 2 * HOUR, "krosai": 2 * HOUR}
+LOOKBACK = {"tuple": DAY, "bimpe": 2 * HOUR, "salpre": 2 * HOUR, "krosai": 2 * HOUR, "aircall": DAY}
 AHEAD = {
     "ten years ahead": format_datetime(START + TEN_YEARS, usegmt=True),
     "in the last second there is": "Fri, 31 Dec 9999 23:59:59 GMT",
@@ -62,12 +62,12 @@ def state(stage: Stage, provider: str) -> Row:
 def clocks(stage: Stage, provider: str) -> object:
     """Return the two clocks that are kept with the connection."""
     (row,) = stage.rows(
-        "SELECT capabilities -> 'clocks' AS clocks FROM sync.connections WHERE connection = %(name)s", {"name": NAMES[provider]}
+        "SELECT capabilities -> 'clocks' AS clocks FROM sync.connections WHERE connection = %(name)s", {"name": NAME_OF[provider]}
     )
     return row["clocks"]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 @pytest.mark.parametrize("date", AHEAD.values(), ids=AHEAD)
 def test_a_date_years_ahead_moves_no_mark_past_our_clock(stage: Stage, between: Stand, provider: str, date: str) -> None:
     """Every call is held and claimed up to now, by our clock, which is told; when the date is right again, all is as ever."""

@@ -11,24 +11,25 @@ from etl.runs.terms import RunStatus
 from etl.sandbox import History
 from tests.acceptance.conftest import SetStage
 from tests.acceptance.expected import differences, expected_calls, expected_participants, held_calls, held_participants
-from tests.acceptance.stage import PROVIDERS, START, Stage
+from tests.acceptance.stage import EVERY, START, Stage
 
-RATES = {"tuple": 250, "bimpe": 80, "salpre": 60, "krosai": 90}
+RATES = {"tuple": 250, "bimpe": 80, "salpre": 60, "krosai": 90, "aircall": 80}
 STEPS = tuple(timedelta(minutes=minutes) for minutes in (1, 7, 45, 130, 600, 1800, 4320))
-PAGES = {"tuple": 40, "bimpe": 15, "salpre": 15, "krosai": 20}
+PAGES = {"tuple": 40, "bimpe": 15, "salpre": 15, "krosai": 20, "aircall": 20}
 
 
 def evolve(stage: Stage, *, seed: int, steps: int) -> None:
     """Sync, compare, let time pass, so many times."""
     story = random.Random(seed)
-    listed: dict[str, set[str]] = {provider: set() for provider in PROVIDERS}
+    stage.providers = EVERY
+    listed: dict[str, set[str]] = {provider: set() for provider in EVERY}
     for number in range(steps):
         print(f"seed {seed}, step {number}, {stage.history.now.isoformat()}")  # noqa: T201 - shown with a failure
         outcomes = stage.sync_all()
         assert {name: (outcome.status, outcome.error) for name, outcome in outcomes.items()} == dict.fromkeys(
-            PROVIDERS, (RunStatus.SUCCEEDED, None)
+            EVERY, (RunStatus.SUCCEEDED, None)
         )
-        for provider in PROVIDERS:
+        for provider in EVERY:
             expected, held = expected_calls(stage, provider), held_calls(stage, provider)
             listed[provider] |= set(expected)
             assert differences(expected, held) == {}

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from etl.runs.terms import RunStatus
-from tests.acceptance.stage import PROVIDERS, START, Stage
+from tests.acceptance.stage import EVERY, START, Stage
 
 HOUR = timedelta(hours=1)
-IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id"}
+IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id", "aircall": "id"}
 
 
 @pytest.mark.parametrize("around", [0, 700])
@@ -44,7 +44,7 @@ def test_ties_over_the_edges_of_pages_arrive_whole(stage: Stage, provider: str) 
     assert stage.state(provider)[0]["high_water_mark"] == START
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 def test_a_call_visible_two_hours_late_arrives_after_three_days_without_a_sync(stage: Stage, provider: str) -> None:
     """
     The lookback counts from what the last sync saw, not from now.
@@ -69,14 +69,20 @@ def test_a_call_visible_two_hours_late_arrives_after_three_days_without_a_sync(s
     assert outcome.counters.max_lateness == timedelta(seconds=1)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 def test_a_change_within_the_lookback_arrives_after_three_days_without_a_sync(stage: Stage, provider: str) -> None:
     """A finished call that its provider amends within the lookback is read again, however long the scheduler was down."""
     (changed,) = stage.history.add(provider, at=START - timedelta(minutes=100))
     stage.history.add(provider, number=5, at=START - timedelta(minutes=90))
     stage.sync(provider)
     stage.history.advance(timedelta(minutes=10))
-    column = {"tuple": "duration_seconds", "bimpe": "duration_seconds", "salpre": "duration_sec", "krosai": "duration"}
+    column = {
+        "tuple": "duration_seconds",
+        "bimpe": "duration_seconds",
+        "salpre": "duration_sec",
+        "krosai": "duration",
+        "aircall": "duration",
+    }
     stage.history.change(provider, changed, {column[provider]: 12_345})
     stage.history.add(provider, at=START)
     stage.history.advance(timedelta(days=3))

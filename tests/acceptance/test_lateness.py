@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.process import Ended, Program
-from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage
+from tests.acceptance.stage import EVERY, NAMES, START, Stage
 
 MINUTE = timedelta(minutes=1)
 
@@ -30,7 +30,7 @@ def late_by(stage: Stage, provider: str, *minutes: int) -> None:
     stage.sync(provider)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 def test_each_run_counts_the_late_calls_and_how_late_the_latest_was(stage: Stage, provider: str) -> None:
     """What appears below the end of what had been covered is late, by the distance to that end; new calls above are not."""
     late_by(stage, provider, 5, 20)

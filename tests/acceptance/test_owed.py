@@ -9,7 +9,7 @@ import pytest
 
 from etl.runs.terms import RunStatus
 from tests.acceptance.process import Program
-from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage
+from tests.acceptance.stage import NAME_OF, PROVIDERS, START, Stage
 
 HOUR = timedelta(hours=1)
 
@@ -86,7 +86,7 @@ def test_a_start_date_in_the_future_is_told_by_every_command(stage: Stage, tmp_p
     assert said in program.run("status").out
     (row,) = program.run("status", "--json").json["connections"]
     assert (row["connection"], row["not_begun"], row["high_water_mark"], row["fresh_until"]) == (
-        NAMES[provider],
+        NAME_OF[provider],
         said,
         None,
         None,

@@ -22,7 +22,7 @@ from etl.warehouse.database import Database
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.replay import PostgresReplay
 from etl.wiring import account
-from tests.acceptance.stage import NAMES, PROVIDERS, Stage, opened
+from tests.acceptance.stage import NAME_OF, PROVIDERS, Stage, opened
 from tests.inline import NoThreads
 from tests.warehouse.rollups.expected import facts
 from tests.warehouse.rollups.looking import assert_exact, ordered, touched, world
@@ -66,7 +66,7 @@ def test_they_are_exact_after_every_page_of_a_backfill(
     monkeypatch.setattr(making, "OFTEN", 50)
     settings = stage.configured()
     watcher = Looking(stage.database)
-    name = NAMES[provider]
+    name = NAME_OF[provider]
     with stage.surroundings(PostgresWarehouse, watcher=watcher) as surroundings:
         given = surroundings if beside else replace(surroundings, threads=NoThreads())
         chosen = settings.choose((name,))
@@ -133,7 +133,7 @@ def test_every_agent_that_calls_name_has_a_row(filled: Stage) -> None:
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_they_are_exact_after_a_replay_and_after_a_repair(filled: Stage, provider: str) -> None:
     """A mapping that loses a column and finds it again; rows and children that somebody spoilt."""
-    name, known = NAMES[provider], providers.get(provider)
+    name, known = NAME_OF[provider], providers.get(provider)
     fields = tuple(field for field in known.fields if field.column != "duration_seconds")
     settings = filled.configured()
     chosen = settings.choose((name,))

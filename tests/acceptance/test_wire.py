@@ -15,9 +15,9 @@ import pytest
 from etl.runs.terms import RunStatus
 from tests.acceptance.conftest import SetStage, Stand
 from tests.acceptance.relay import Alter, Relay, Told
-from tests.acceptance.stage import PROVIDERS, START, Stage, quiet_history
+from tests.acceptance.stage import EVERY, PROVIDERS, START, Stage, quiet_history
 
-LISTS = {"tuple": "/call_usage", "bimpe": "/calls", "salpre": "/call/list", "krosai": "/calls"}
+LISTS = {"tuple": "/call_usage", "bimpe": "/calls", "salpre": "/call/list", "krosai": "/calls", "aircall": "/calls"}
 
 
 def is_list(provider: str, told: Told) -> bool:
@@ -45,7 +45,7 @@ def call_id_of(record: Any) -> str:
     return next(str(record[key]) for key in ("id", "call_id") if key in record)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 @pytest.mark.parametrize("empty", ["null", "204"])
 def test_null_or_no_content_is_an_empty_list(stage: Stage, between: Stand, provider: str, empty: str) -> None:
     """The first sync of an account without a call succeeds and claims nothing; calls that come later are loaded."""
@@ -62,9 +62,9 @@ def test_null_or_no_content_is_an_empty_list(stage: Stage, between: Stand, provi
 
     assert [stage.sync(provider).status for _ in range(2)] == [RunStatus.SUCCEEDED] * 2
     assert {row["high_water_mark"] for row in stage.state(provider)} <= {None}
-    assert all(path in ("data", "(answer).list", "(answer).status") for path, *_ in stage.drift(provider)) and stage.drift(
-        provider
-    )
+    assert all(
+        path in ("data", "calls", "(answer).list", "(answer).status") for path, *_ in stage.drift(provider)
+    ) and stage.drift(provider)
     calls(stage, provider, 5)
     assert stage.sync(provider).status is RunStatus.SUCCEEDED
     assert stage.ids(provider) == stage.truth_ids(provider)
@@ -100,7 +100,7 @@ def latin_1(told: Told) -> None:
     told.headers["Content-Type"] = "application/json; charset=ISO-8859-1"
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 @pytest.mark.parametrize(
     ("habit", "note"),
     [
@@ -140,7 +140,7 @@ def test_letters_of_the_declared_charset_arrive(stage: Stage, between: Stand) ->
     assert ("(answer).charset", "out_of_range", "iso8859-1", 1) in stage.drift("krosai")
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 def test_deep_json_is_held_and_what_postgres_refuses_is_one_reject(stage: Stage, between: Stand, provider: str) -> None:
     """2,500 levels are held, 200,000 are a reject of that record alone, and both again cost nothing."""
     limit = sys.getrecursionlimit()
@@ -165,7 +165,7 @@ def test_deep_json_is_held_and_what_postgres_refuses_is_one_reject(stage: Stage,
     assert (second.counters.inserted, second.counters.updated) == (0, 0)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERY)
 def test_a_bad_escape_does_not_cost_the_page(stage: Stage, between: Stand, provider: str) -> None:
     """The record that holds it is loaded with the backslash as text; the others as they are; it is counted."""
     calls(stage, provider, 5)

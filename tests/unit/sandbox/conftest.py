@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ import pytest
 from etl.sandbox import NO_LIMITS, History, Sandbox
 
 START = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
-RATES = {"tuple": 150, "bimpe": 100, "salpre": 60, "krosai": 60}
+RATES = {"tuple": 150, "bimpe": 100, "salpre": 60, "krosai": 60, "aircall": 60}
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ class Asker:
     def credential(self, provider: str, token: str | None = None) -> dict[str, str]:
         """Return the header that a provider wants."""
         token = token or self.sandbox.tokens[provider]
+        if provider == "aircall":
+            pair = f"{self.sandbox.own[provider]['api_id']}:{token}"
+            return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
         return {"account-secret-key": token} if provider == "salpre" else {"Authorization": f"Bearer {token}"}
 
     def control(self, method: str, path: str, asked: object = None) -> Response:
@@ -78,9 +82,8 @@ class Asker:
 
     def read(self, provider: str, agent: str = "") -> list[Any]:
         """Read a whole list by its documented paging, in the order of the pages."""
-        return {"tuple": self._tuple, "bimpe": lambda: self._bimpe(agent), "salpre": self._salpre, "krosai": self._krosai}[
-            provider
-        ]()
+        readers = {"tuple": self._tuple, "bimpe": lambda: self._bimpe(agent), "salpre": self._salpre, "krosai": self._krosai}
+        return (readers | {"aircall": self._aircall})[provider]()
 
     def _tuple(self) -> list[Any]:
         records: list[Any] = []
@@ -107,6 +110,15 @@ class Asker:
             body = self.get("salpre", "/call/list", per_page=30, page=page).json
             records += body["data"]
             if not body["meta"]["has_next"]:
+                break
+        return records
+
+    def _aircall(self) -> list[Any]:
+        records: list[Any] = []
+        for page in range(1, 1000):
+            body = self.get("aircall", "/calls", **{"from": 0}, per_page=50, page=page).json
+            records += body["calls"]
+            if body["meta"]["next_page_link"] is None:
                 break
         return records
 

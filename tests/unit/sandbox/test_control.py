@@ -122,7 +122,7 @@ def test_the_info_gives_all_that_a_client_needs(ask: Any) -> None:
     assert info["tokens"] == ask.sandbox.tokens and info["violations"] == dict.fromkeys(PROVIDERS, 0)
 
 
-def test_the_configuration_to_paste_is_toml_with_all_four_connections(ask: Any) -> None:
+def test_the_configuration_to_paste_is_toml_with_all_connections(ask: Any) -> None:
     """Each with the token and the address that work."""
     connections = tomllib.loads(config(ask.sandbox))["connections"]
     assert {one["provider"]: (one["token"], one["base_url"]) for one in connections.values()} == {
@@ -140,6 +140,7 @@ def test_the_demo_is_modest(history: Any) -> None:
         "bimpe": 2,
         "salpre": 3,
         "krosai": 1,
+        "aircall": 2,
     }
     assert len(demo.agents()) == 2
 
@@ -150,7 +151,7 @@ def test_serving_tells_where_and_ends_when_it_is_told(history: Any) -> None:
     ended = threading.Event()
     ended.set()
     serve_for_ever(history=history, real_clock=False, say=told.append, until=ended)
-    assert "serves four providers at http://127.0.0.1:" in told[0] and "[connections.pairing]" in told[1]
+    assert "serves 5 providers at http://127.0.0.1:" in told[0] and "[connections.pairing]" in told[1]
 
 
 def test_the_module_is_a_program() -> None:

@@ -14,11 +14,11 @@ from etl.sandbox import History
 from etl.sandbox.births import PROVIDERS
 
 WIDE = "/api/v2/call_usage?since=2026-01-01T00:00:00Z"
-LISTS = {"tuple": WIDE, "salpre": "/call/list", "krosai": "/calls"}
+LISTS = {"tuple": WIDE, "salpre": "/call/list", "krosai": "/calls", "aircall": "/calls"}
 
 
 def rows(body: Any) -> list[Any]:
-    return body if isinstance(body, list) else body["data"]
+    return body if isinstance(body, list) else body.get("data") or body.get("calls", [])
 
 
 def test_a_cut_connection_brings_no_response(ask: Any) -> None:
@@ -116,12 +116,12 @@ def test_an_outage_answers_200_with_nothing(ask: Any, provider: str) -> None:
         detail = ask.get("bimpe", f"/agents/{agent}/calls/{call['id']}")
     else:
         body = ask.get(provider, LISTS[provider]).json
-        assert body["data"] == [] and body.get("total", 0) == 0
-        detail = ask.get(provider, f"/calls/{call['id']}" if provider == "krosai" else f"/call/{call['call_id'][1:]}")
+        assert rows(body) == [] and body.get("total", 0) == body.get("meta", {}).get("total", 0) == 0
+        detail = ask.get(provider, f"/call/{call['call_id'][1:]}" if provider == "salpre" else f"/calls/{call['id']}")
     assert detail.status == 404
 
 
-@pytest.mark.parametrize("provider", ["tuple", "salpre", "krosai"])
+@pytest.mark.parametrize("provider", ["tuple", "salpre", "krosai", "aircall"])
 def test_another_accounts_calls_come_with_the_own_token(ask: Any, provider: str) -> None:
     """The token is accepted, and none of the own calls is seen."""
     ask.sandbox.faults.add("other_account")
@@ -147,7 +147,13 @@ def test_an_unsorted_list_is_complete_and_stands_in_no_order(ask: Any, provider:
     """Paging still reads every call once."""
     ask.sandbox.faults.add("unsorted")
     agent = ask.sandbox.history.agents()[0]["id"] if provider == "bimpe" else ""
-    cursor = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at"}[provider]
+    cursor = {
+        "tuple": "ended_at",
+        "bimpe": "created_on",
+        "salpre": "started_at",
+        "krosai": "created_at",
+        "aircall": "started_at",
+    }[provider]
     read = [call[cursor] for call in ask.read(provider, agent)]
     truth = sorted(call[cursor] for call in ask.sandbox.truth(provider, agent or None))
     assert sorted(read) == truth and read not in (truth, truth[::-1])

@@ -14,12 +14,13 @@ from etl.sandbox import History
 from etl.sandbox.births import PROVIDERS
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-RATES = {"tuple": 150, "bimpe": 100, "salpre": 60, "krosai": 60}
-CURSORS = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at"}
+RATES = {"tuple": 150, "bimpe": 100, "salpre": 60, "krosai": 60, "aircall": 60}
+CURSORS = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at", "aircall": "started_at"}
 RANK = {
     "bimpe": {"queued": 0, "ringing": 1, "answered": 2, "ended": 3, "busy": 3, "failed": 3, "cancelled": 3},
     "salpre": {"initiated": 0, "in_progress": 1, "completed": 2, "failed": 2, "busy": 2, "no_answer": 2},
     "krosai": {"initiated": 0, "ringing": 1, "in_progress": 2, "completed": 3, "failed": 3, "busy": 3, "no_answer": 3},
+    "aircall": {"initial": 0, "answered": 1, "done": 2},
 }
 FILLED_ONCE = (
     "ringing_at",
@@ -48,8 +49,8 @@ def identity(record: Any) -> Any:
     return record.get("id", record.get("call_id"))
 
 
-def instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def instant(value: str | int) -> datetime:
+    return datetime.fromtimestamp(value, UTC) if isinstance(value, int) else datetime.fromisoformat(value)
 
 
 @given(seed=seeds, walk=steps)
@@ -98,7 +99,9 @@ def test_a_life_only_moves_forward(seed: int, walk: list[int]) -> None:
 def test_nothing_late_and_no_change_lies_beyond_the_bound(seed: int, walk: list[int]) -> None:
     """Of calls whose cursor is older than the bound, none appears, none vanishes, and no finished one changes its list record."""
     history = story(seed, agent_changes=(0, 0, 0))
-    bounds = {provider: timedelta(hours=12) if provider == "tuple" else timedelta(minutes=90) for provider in PROVIDERS}
+    bounds = {
+        provider: timedelta(hours=12) if provider in ("tuple", "aircall") else timedelta(minutes=90) for provider in PROVIDERS
+    }
     for seconds in walk:
         before, then = everything(history), history.now
         history.advance(timedelta(seconds=seconds))
