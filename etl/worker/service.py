@@ -126,6 +126,8 @@ class Service:
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     self.halt.set()
+                    if self.stop.is_set():
+                        log.info("worker.stopping")
                     self.pulse.beat("stop", within=self.settings.worker.stop_after)
                     for task in tasks:
                         task.cancel()

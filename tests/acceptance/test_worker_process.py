@@ -91,6 +91,8 @@ def test_a_worker_that_is_told_to_stop_finishes_its_page(program: Program, hook:
     def tell() -> None:
         wait_until(program.url, "SELECT max(pages) = 2 FROM sync.runs")
         first.send_signal(signal.SIGTERM)
+        assert first.stderr is not None
+        assert any('"event": "worker.stopping"' in line for line in first.stderr)
         told.set()
 
     hook.arm(3, tell)
