@@ -11,13 +11,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, note
+from hypothesis import example, given, note
 from hypothesis import strategies as st
 
 from etl.coverage import ORIGIN, Span, Spans
 from etl.errors import ProviderRefused
 from etl.reading.source import Page
 from etl.reading.walks import Step, newest_first, scan
+from etl.reading.walks.tie import TRIES
 from tests.unit.reading.walks.listed import Listed, at
 
 DAY = timedelta(days=1)
@@ -158,6 +159,8 @@ def test_a_page_served_in_the_place_of_another_leaves_its_place_as_a_gap(*, tota
     assert noted(steps)
 
 
+@example(count=1, size=2, off=3, most=4, totals=True, served_as={2: 1})
+@example(count=9, size=4, off=2, most=11, totals=True, served_as={5: 2, 4: 3})
 @given(
     count=st.integers(1, 60),
     size=st.integers(2, 12),
@@ -187,7 +190,8 @@ def test_whatever_a_list_says_no_call_that_it_did_not_show_is_claimed(
         claimed = Spans() if step.takes_back else claimed | step.read
 
     assert [call_id for call_id, cursor in calls.items() if cursor in claimed and call_id not in ids(steps)] == []
-    assert len(listed.asked) <= 60 + 4 * (count // size + 1)
+    # Where a wrong total makes calls of one instant look incomplete, the pages of that instant are read again and again.
+    assert len(listed.asked) <= 60 + 4 * (count // size + 1) + 2 * TRIES
 
 
 def test_a_scan_is_proven_by_the_larger_total() -> None:
