@@ -80,7 +80,7 @@ def test_own_settings_are_no_business_of_other_providers(load: Load) -> None:
     """There they are refused, with the provider whose they are; a misspelt one is answered with the nearest."""
     other = DOCUMENT.replace('"krosai"', '"tuple"').replace('account_sid = "AC17"\n', "")
 
-    assert "connections.desk.api_id: is a setting of krosai only; leave it out here" in told(load, other)
+    assert "connections.desk.api_id: is a setting of krosai and aircall only; leave it out here" in told(load, other)
     assert "connections.desk.api_di: unknown key; did you mean api_id?" in told(load, DOCUMENT.replace("api_id", "api_di"))
 
 
