@@ -292,12 +292,12 @@ def dashboards(
     write_dashboards(context.obj, path, role=role)
 
 
-@app.command(short_help="Serve the four provider APIs on loopback, with made-up calls.")
+@app.command(short_help="Serve the providers' APIs on loopback, with made-up calls.")
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on loopback; 0: a free one.")] = 8765,
     seed: Annotated[int, typer.Option(help="Which history is served.")] = 1,
 ) -> None:
-    """Serve the four provider APIs on loopback, with made-up calls that keep coming."""
+    """Serve the providers' APIs on loopback, with made-up calls that keep coming."""
     from etl.cli.demonstration import serve_sandbox
 
     serve_sandbox(port=port, seed=seed)

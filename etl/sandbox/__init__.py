@@ -1,5 +1,5 @@
 """
-The four provider APIs over real HTTP on loopback, from one seeded history that evolves; shares no code with the extractors.
+The providers' APIs over real HTTP on loopback, from one seeded history that evolves; shares no code with the extractors.
 
 See `docs/sandbox.md` for how to write tests with it.
 """

@@ -14,7 +14,7 @@ from etl.sandbox.serving import demo_history, serve
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m etl.sandbox", description="Serve the four provider APIs on loopback.")
+    parser = argparse.ArgumentParser(prog="python -m etl.sandbox", description="Serve the providers' APIs on loopback.")
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--seed", type=int, default=1)

@@ -20,7 +20,7 @@ from etl.sandbox.switches import Switches
 
 class Sandbox(Service):
     """
-    The four APIs of a history on one loopback port; a context manager that serves in threads.
+    The APIs of a history on one loopback port; a context manager that serves in threads.
 
     `port` 0 takes a free one. `limits`: `TRUE_LIMITS`, `NO_LIMITS` or own quotas, counted by `limit_clock` (seconds; default
     real, monotonic). `follow`: a clock that the history is moved to before every request. `on_request` is called with each

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text
 
 from etl.errors import AlreadyRunning, Interrupted, UsageError
 from etl.runs.port import Watcher
-from etl.warehouse import schema
+from etl.warehouse import jobs, schema
 from etl.warehouse.backup import archive
 from etl.warehouse.backup.contents import Contents, copying, tables
 from etl.warehouse.database import Database, driver_of
@@ -51,6 +51,7 @@ def restore(
             _count_on(session, manifest)
             schema.move(writing, schema.head())
             _analyze(session)  # or the planner knows nothing of so many rows
+            jobs.make(writing)  # no backup holds the queue
     return manifest
 
 
