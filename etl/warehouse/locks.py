@@ -123,8 +123,10 @@ class Locks:
             return self.alive
 
     def close(self) -> None:
-        """Release all locks and close the session."""
+        """Release all locks and close the session; a server takes its time to notice that, so the locks go first."""
         with self._guard:
+            for connection in tuple(self._held):
+                self.release(connection)
             self._lose()
         if self._end_beating is not None:
             self._end_beating()
