@@ -9,10 +9,11 @@ them since, so that it is what calls say now. The others stay touched. Of a run 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, Date, bindparam, text
+from sqlalchemy import Connection, Date, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from etl.warehouse.database import Database
@@ -65,6 +66,33 @@ _WEEKS_STILL_ARE = text(
 ).bindparams(_DAYS_OF)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Roll-ups that are made together, of days or of weeks: how these are announced and looked at again, found and stored."""
+
+    announced: TextClause
+    untouched: TextClause
+    find: Callable[[Connection, str, Sequence[date]], None]
+    store: Callable[[Connection, str, Sequence[date], Sequence[date]], None]  # the untouched ones, of all that were found
+
+
+CALLS = Part(
+    announced=_ARE_BEING_MADE,
+    untouched=_STILL_ARE,
+    find=find_calls,
+    store=lambda session, name, days, found: store_calls(session, name, days, found=found),
+)
+"""By day."""
+
+PEOPLE = Part(
+    announced=_WEEKS_ARE_BEING_MADE,
+    untouched=_WEEKS_STILL_ARE,
+    find=find_people,
+    store=lambda session, name, weeks, found: store_people(session, name, weeks),
+)
+"""People and pairs, by week."""
+
+
 def make_calls_beside(database: Database, name: str, run_id: int, *, written: int) -> int:
     """
     Make those of calls again in the middle of a run, and return of how many calls; of none if it were more than `written`.
@@ -74,29 +102,7 @@ def make_calls_beside(database: Database, name: str, run_id: int, *, written: in
     with database.begin() as session:
         touched = list(session.execute(_TOUCHED, {"connection": name}).scalars())
         days = _held(session, name, touched[1:-1], more=0)
-    held: int = sum(calls for _, calls in days)
-    if held > written:
-        return 0
-    for chunk in chunks_of(days):
-        announce(database, name, run_id, chunk)
-        make_announced(database, name, run_id, chunk)
-    return held
-
-
-def announce(database: Database, name: str, run_id: int, days: Sequence[date]) -> None:
-    """Write down that the roll-ups of calls of these touched days are being made. Raises FenceLost."""
-    with behind_fence(database, name, run_id) as (session, _):
-        session.execute(_ARE_BEING_MADE, {"connection": name, "days": list(days)})
-
-
-def make_announced(database: Database, name: str, run_id: int, days: Sequence[date]) -> None:
-    """Work these days out, and store those of them that nothing has touched since they were announced. Raises FenceLost."""
-    with database.begin() as session:
-        find_calls(session, name, days)
-        hold(session, name, run_id)
-        untouched = list(session.execute(_STILL_ARE, {"connection": name, "days": list(days)}).scalars())
-        if untouched:
-            store_calls(session, name, untouched, found=days)
+    return _make(database, name, run_id, days, of=CALLS, written=written)
 
 
 def make_people_beside(database: Database, name: str, run_id: int, *, written: int) -> int:
@@ -109,29 +115,34 @@ def make_people_beside(database: Database, name: str, run_id: int, *, written: i
     with database.begin() as session:
         touched = list(session.execute(_TOUCHED_WEEKS, {"connection": name})) if has_people(session, name) else []
         weeks = _held(session, name, [row.week for row in touched[1:-1] if row.people_only], more=6)
-    held: int = sum(calls for _, calls in weeks)
+    return _make(database, name, run_id, weeks, of=PEOPLE, written=written)
+
+
+def announce(database: Database, name: str, run_id: int, days: Sequence[date], *, of: Part) -> None:
+    """Write down that these touched days, or weeks, are being made. Raises FenceLost."""
+    with behind_fence(database, name, run_id) as (session, _):
+        session.execute(of.announced, {"connection": name, "days": list(days)})
+
+
+def make_announced(database: Database, name: str, run_id: int, days: Sequence[date], *, of: Part) -> None:
+    """Work these days, or weeks, out, and store those that nothing has touched since they were announced. Raises FenceLost."""
+    with database.begin() as session:
+        of.find(session, name, days)
+        hold(session, name, run_id)
+        untouched = list(session.execute(of.untouched, {"connection": name, "days": list(days)}).scalars())
+        if untouched:
+            of.store(session, name, untouched, days)
+
+
+def _make(database: Database, name: str, run_id: int, days: Sequence[tuple[date, int]], *, of: Part, written: int) -> int:
+    """Make days, or weeks, given with their numbers of calls, unless these are more than `written` together; return how many."""
+    held = sum(calls for _, calls in days)
     if held > written:
         return 0
-    for chunk in chunks_of(weeks):
-        announce_weeks(database, name, run_id, chunk)
-        make_announced_weeks(database, name, run_id, chunk)
+    for chunk in chunks_of(days):
+        announce(database, name, run_id, chunk, of=of)
+        make_announced(database, name, run_id, chunk, of=of)
     return held
-
-
-def announce_weeks(database: Database, name: str, run_id: int, weeks: Sequence[date]) -> None:
-    """Write down that the roll-ups of people and pairs of these weeks are being made. Raises FenceLost."""
-    with behind_fence(database, name, run_id) as (session, _):
-        session.execute(_WEEKS_ARE_BEING_MADE, {"connection": name, "days": list(weeks)})
-
-
-def make_announced_weeks(database: Database, name: str, run_id: int, weeks: Sequence[date]) -> None:
-    """Work these weeks out, and store those of them that nothing has touched since they were announced. Raises FenceLost."""
-    with database.begin() as session:
-        find_people(session, name, weeks)
-        hold(session, name, run_id)
-        untouched = list(session.execute(_WEEKS_STILL_ARE, {"connection": name, "days": list(weeks)}).scalars())
-        if untouched:
-            store_people(session, name, untouched)
 
 
 def _held(session: Connection, name: str, days: Sequence[date], *, more: int) -> list[tuple[date, int]]:

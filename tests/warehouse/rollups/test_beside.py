@@ -12,10 +12,10 @@ from etl.system import SystemThreads
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.rollups.beside import (
+    CALLS,
+    PEOPLE,
     announce,
-    announce_weeks,
     make_announced,
-    make_announced_weeks,
     make_calls_beside,
     make_people_beside,
 )
@@ -68,10 +68,10 @@ def test_a_day_that_a_page_touches_meanwhile_is_not_stored(database: Database, k
     """Whatever the page does; the others are, and readers see what calls say before and after."""
     with Locks(database, SystemThreads()) as locks:
         life = filled(database, locks)
-        announce(database, life.account.connection, life.run_id, DAYS[1:])
+        announce(database, life.account.connection, life.run_id, DAYS[1:], of=CALLS)
         at = datetime(2026, 5, day, 16, tzinfo=UTC)
         life.do(kind, [f"c{number}"] if kind in ("bury", "erase") else [call(life, number, at, HOUR, "outbound")])
-        make_announced(database, life.account.connection, life.run_id, DAYS[1:])
+        make_announced(database, life.account.connection, life.run_id, DAYS[1:], of=CALLS)
         assert touched(database, life.account.connection) == [(one, one in DAYS[2:]) for one in DAYS]
         assert stored_days(database, life) == DAYS[2:]
         assert_exact(database, life.where)
@@ -83,9 +83,9 @@ def test_a_call_over_midnight_takes_both_days_back(database: Database) -> None:
     """What goes on in a day is told by calls of the day before, too."""
     with Locks(database, SystemThreads()) as locks:
         life = filled(database, locks)
-        announce(database, life.account.connection, life.run_id, DAYS[1:])
+        announce(database, life.account.connection, life.run_id, DAYS[1:], of=CALLS)
         life.do("insert", [call(life, 99, datetime(2026, 5, 6, 22, tzinfo=UTC), 4 * HOUR, "inbound")])
-        make_announced(database, life.account.connection, life.run_id, DAYS[1:])
+        make_announced(database, life.account.connection, life.run_id, DAYS[1:], of=CALLS)
         assert stored_days(database, life) == [DAYS[1], DAYS[4]]
         assert_exact(database, life.where)
 
@@ -94,12 +94,12 @@ def test_what_was_announced_and_never_made_is_made_later(database: Database) -> 
     """A killed run leaves its days as touched as they were; and what it announced is nobody else's."""
     with Locks(database, SystemThreads()) as locks:
         life = filled(database, locks)
-        announce(database, life.account.connection, life.run_id, DAYS)
+        announce(database, life.account.connection, life.run_id, DAYS, of=CALLS)
         assert_exact(database, life.where)
         earlier = life.run_id
         life.run_id = life.warehouse.open_run(life.account, kind=RunKind.SYNC, trigger=Trigger.CLI)
         with pytest.raises(FenceLost):
-            make_announced(database, life.account.connection, earlier, DAYS)
+            make_announced(database, life.account.connection, earlier, DAYS, of=CALLS)
         assert stored_days(database, life) == []
         life.do("insert", [call(life, 99, START + timedelta(days=1), HOUR, "outbound")])
         life.do("calls", ())
@@ -112,9 +112,9 @@ def test_all_days_touched_again_leave_nothing_behind_in_the_session(database: Da
     """The session goes on to make others."""
     with Locks(database, SystemThreads()) as locks:
         life = filled(database, locks)
-        announce(database, life.account.connection, life.run_id, DAYS)
+        announce(database, life.account.connection, life.run_id, DAYS, of=CALLS)
         life.do("rewrite", [call(life, number, START + number * 6 * HOUR, 5 * HOUR, "inbound") for number in range(18)])
-        make_announced(database, life.account.connection, life.run_id, DAYS)
+        make_announced(database, life.account.connection, life.run_id, DAYS, of=CALLS)
         assert stored_days(database, life) == []
         life.do("all", ())
         assert stored_days(database, life) == DAYS
@@ -156,11 +156,11 @@ def test_a_week_that_a_page_touches_meanwhile_is_not_stored(database: Database, 
     """Whatever the page does, on a day that was touched before or not; the other week is stored."""
     with Locks(database, SystemThreads()) as locks:
         life = met(database, locks)
-        announce_weeks(database, life.account.connection, life.run_id, MONDAYS[1:3])
+        announce(database, life.account.connection, life.run_id, MONDAYS[1:3], of=PEOPLE)
         number = 99 if kind == "insert" else 25
         at = START + 25 * 9 * HOUR
         life.do(kind, [f"c{number}"] if kind in ("bury", "erase") else [meeting(life, number, at)])
-        make_announced_weeks(database, life.account.connection, life.run_id, MONDAYS[1:3])
+        make_announced(database, life.account.connection, life.run_id, MONDAYS[1:3], of=PEOPLE)
         assert stored_weeks(database, life) == [MONDAYS[2]]
         assert_exact(database, life.where)
         life.do("all", ())
@@ -174,8 +174,8 @@ def test_a_day_that_is_touched_for_the_first_time_meanwhile_takes_its_week_back(
         life.do("insert", [meeting(life, number, START + number * timedelta(days=7)) for number in range(1, 5)])
         life.do("calls", ())
         weeks = [date(2026, 5, 18), date(2026, 5, 25)]
-        announce_weeks(database, life.account.connection, life.run_id, weeks)
+        announce(database, life.account.connection, life.run_id, weeks, of=PEOPLE)
         life.do("insert", [meeting(life, 9, datetime(2026, 5, 21, 9, tzinfo=UTC))])
-        make_announced_weeks(database, life.account.connection, life.run_id, weeks)
+        make_announced(database, life.account.connection, life.run_id, weeks, of=PEOPLE)
         assert stored_weeks(database, life) == [weeks[1]]
         assert_exact(database, life.where)
