@@ -11,7 +11,6 @@ from etl.audit.lifecycle import audit_connection
 from etl.config import ConnectionSettings, Settings
 from etl.effects import Effects
 from etl.errors import EtlError
-from etl.model import Verdict
 from etl.runs.lifecycle import Surroundings
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, Trigger, Want
@@ -49,8 +48,7 @@ class Jobs:
         """Audit a connection without repair; what was found is in `sync.audits`."""
         outcome = audit_connection(account(name, self.chosen[name]), connect=self.connector, given=self.audits)
         ended = _ended(outcome)
-        stands = any(one.verdict is Verdict.MISMATCH for one in outcome.verdicts)
-        return Ended(code=ended.code or int(stands), error=ended.error)
+        return Ended(code=ended.code or int(outcome.stands), error=ended.error)
 
     def lock(self, name: str) -> str:
         """Return what jobs that may not run at once have in common: the account of the connection."""
