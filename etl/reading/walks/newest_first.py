@@ -337,8 +337,7 @@ class _Walk:
         complete = self.tie.complete(page, number=self.number, size=self.size, ended=ended.here)
         if complete is not False:
             return True
-        self.tie.tries += 1
-        return None if self.tie.tries <= TRIES else False
+        return None if self.tie.try_again() else False
 
 
 def _outline(page: Page) -> Outline:

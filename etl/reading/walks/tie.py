@@ -15,6 +15,9 @@ from etl.reading.source import Page
 TRIES = 25
 """How often the pages of one instant are read before it is left out of the claim."""
 
+FUTILE = 5
+"""The same, where every time brings just the same pages: then it is not their order that keeps the rest back."""
+
 
 class Tie:
     """The instant at a page's end, whose calls may continue on the next page."""
@@ -31,6 +34,9 @@ class Tie:
         self.top: int | None = None  # the position of the first, counted from the end
         self.head: int | None = None  # the same, counted from the head
         self.tries = 0
+        self.futile = 0  # how often in a row the pages brought what they had brought the time before
+        self.dealt: list[tuple[int, frozenset[str]]] = []  # which calls of the instant each page brought, this time
+        self.dealt_before: list[tuple[int, frozenset[str]]] = []
 
     def forget(self) -> None:
         """Start counting again, because a vanished call may have been counted."""
@@ -48,7 +54,9 @@ class Tie:
         here = [index for index, record in enumerate(page.records) if record.cursor == self.instant]
         if here:
             self.pages.add(number)
-        self.ids.update(page.records[index].call_id or page.records[index].digest.hex() for index in here)
+        ids = frozenset(page.records[index].call_id or page.records[index].digest.hex() for index in here)
+        self.ids |= ids
+        self.dealt.append((number, ids))
         start = 0
         if here and (number == 1 or any(r.cursor is not None and r.cursor > self.instant for r in page.records[: here[0]])):
             start = here[0]
@@ -72,6 +80,15 @@ class Tie:
             bottom = 0 if below is None else total - (number - 1) * size - place
             return len(self.ids) >= self.top - bottom - strangers
         return self.head is not None and len(self.ids) >= (number - 1) * size + place - self.head - strangers
+
+    def try_again(self) -> bool:
+        """Whether to read the pages once more, after not every call of the instant was seen."""
+        self.tries += 1
+        self.futile = self.futile + 1 if self.dealt == self.dealt_before else 0
+        self.dealt, self.dealt_before = [], self.dealt
+        if self.futile >= FUTILE:
+            self.tries = TRIES + 1  # for good: a further page would bring something else
+        return self.tries <= TRIES
 
     def _below(self, page: Page) -> int | None:
         """Return the index of the first record below the instant."""

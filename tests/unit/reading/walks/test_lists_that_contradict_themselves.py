@@ -18,7 +18,6 @@ from etl.coverage import ORIGIN, Span, Spans
 from etl.errors import ProviderRefused
 from etl.reading.source import Page
 from etl.reading.walks import Step, newest_first, scan
-from etl.reading.walks.tie import TRIES
 from tests.unit.reading.walks.listed import Listed, at
 
 DAY = timedelta(days=1)
@@ -190,8 +189,7 @@ def test_whatever_a_list_says_no_call_that_it_did_not_show_is_claimed(
         claimed = Spans() if step.takes_back else claimed | step.read
 
     assert [call_id for call_id, cursor in calls.items() if cursor in claimed and call_id not in ids(steps)] == []
-    # Where a wrong total makes calls of one instant look incomplete, the pages of that instant are read again and again.
-    assert len(listed.asked) <= 60 + 4 * (count // size + 1) + 2 * TRIES
+    assert len(listed.asked) <= 60 + 4 * (count // size + 1)
 
 
 def test_a_scan_is_proven_by_the_larger_total() -> None:
