@@ -299,6 +299,11 @@ class Provider:
     links: Mapping[str, str] = field(default_factory=dict)  # where users find things: "token" → where to create one
 
     @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The limits that all hold at once."""
+        return (self.limit,) if isinstance(self.limit, Limit) else self.limit or ()
+
+    @property
     def sent_settings(self) -> tuple[str, ...]:
         """The settings whose values are sent with every request."""
         login = () if self.login is None else (*self.login.user, self.login.password)

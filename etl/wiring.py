@@ -297,8 +297,8 @@ def on_each(
 
 def limits_of(connection: ConnectionSettings, provider: Provider) -> tuple[Limit, ...]:
     """Return the limits that all hold for a connection at once, besides its budget for the UTC day."""
-    limit, daily = connection.rate_limit or provider.limit or (), connection.daily_requests
-    limits = (limit,) if isinstance(limit, Limit) else limit
+    daily = connection.daily_requests
+    limits = (connection.rate_limit,) if connection.rate_limit else provider.limits
     by_day = (Limit(requests=daily, per=timedelta(days=1)),) if daily is not None and provider.any_day else ()
     return (*limits, *by_day)
 

@@ -145,8 +145,7 @@ class Connection:
         """See `Connect.reserved`."""
         accounts = Accounts(self.book, clock=self.clock, random=self.random)
         token = TOKENS[self.world.provider]
-        limits = (self.provider.limit,) if self.provider.limit else ()
-        with accounts.limiter(self.world.provider, token, limits=limits, daily=self.daily) as self._limiter:
+        with accounts.limiter(self.world.provider, token, limits=self.provider.limits, daily=self.daily) as self._limiter:
             yield
 
     def __call__(self, account: Account) -> Client:
