@@ -10,11 +10,18 @@ import pytest
 
 from etl.sandbox import History
 from etl.warehouse.database import Database
+from tests.acceptance.process import Hook
 from tests.acceptance.relay import Alter, Relay
 from tests.acceptance.stage import Stage, opened, quiet_history
 
 SetStage = Callable[[History], Stage]
 Stand = Callable[[str, Alter], Relay]
+
+
+@pytest.fixture
+def hook() -> Hook:
+    """Give what the sandbox does with a request."""
+    return Hook()
 
 
 @pytest.fixture

@@ -119,12 +119,6 @@ class Lines:
         return self.sandbox.violations("tuple")
 
 
-@pytest.fixture
-def hook() -> Hook:
-    """Give what the sandbox does with a request."""
-    return Hook()
-
-
 def lines_of(sandbox: Sandbox, database: Database, url: str, folder: Path, clock: StageClock) -> Lines:
     """Return three connections with one token, and one with another."""
     for hours in range(1, CALLS + 1):

@@ -34,12 +34,6 @@ TABLES = ("calls", "call_participants", "call_messages", "call_events", "call_hi
 
 
 @pytest.fixture
-def hook() -> Hook:
-    """Give what the sandbox does with a request."""
-    return Hook()
-
-
-@pytest.fixture
 def program(empty_database_url: str, tmp_path: Path, hook: Hook) -> Iterator[Program]:
     """Give the program before four providers with 12 calls each, over a database with nothing in it."""
     with Sandbox(quiet_history(), limits=NO_LIMITS, on_request=hook) as sandbox:

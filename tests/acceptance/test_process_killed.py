@@ -86,12 +86,6 @@ def survive_all(killing: Killing, *, seed: int) -> None:
 
 
 @pytest.fixture
-def hook() -> Hook:
-    """Give what the sandbox does with a request."""
-    return Hook()
-
-
-@pytest.fixture
 def history() -> History:
     """Give two days of calls at the four providers, none of them lasting for days."""
     rates = {"tuple": 28, "bimpe": 26, "salpre": 16, "krosai": 18}

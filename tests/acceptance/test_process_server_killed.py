@@ -35,12 +35,6 @@ def server(postgres_server: Server) -> Iterator[OwnServer]:
 
 
 @pytest.fixture
-def hook() -> Hook:
-    """Give what the sandbox does with a request."""
-    return Hook()
-
-
-@pytest.fixture
 def program(server: OwnServer, tmp_path: Path, hook: Hook) -> Iterator[Program]:
     """Give the program before a history in which calls come late, change and vanish."""
     rates = {"tuple": 28, "bimpe": 26, "salpre": 16, "krosai": 18}

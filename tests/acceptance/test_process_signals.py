@@ -26,12 +26,6 @@ IDLE = (
 
 
 @pytest.fixture
-def hook() -> Hook:
-    """Give what the sandbox does with a request."""
-    return Hook()
-
-
-@pytest.fixture
 def program(database_url: str, tmp_path: Path, hook: Hook) -> Iterator[Program]:
     """Give the program before Salpre with 30 calls on pages of five: the next page is fetched while one is loaded."""
     with Sandbox(quiet_history(), limits=NO_LIMITS, on_request=hook) as sandbox:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.process import Hook, Program
 from tests.integrations.environments import Environment, for_development, newer_releases
 from tests.integrations.machine import Python, missing, pythons
+from tests.integrations.orchestrators.stage import made_up
 
 Ages = Callable[[str], Environment]
 
@@ -53,3 +55,16 @@ def environment_of(open_folder: Path, python_of: Callable[[str], Python], newer:
         return made[age]
 
     return one
+
+
+@pytest.fixture
+def hook() -> Hook:
+    """Give what the sandbox does with a request."""
+    return Hook()
+
+
+@pytest.fixture
+def program(empty_database_url: str, tmp_path: Path, hook: Hook) -> Iterator[Program]:
+    """Give a configuration for four providers with 12 calls each, and a database with nothing in it."""
+    with made_up(empty_database_url, tmp_path, hook) as program:
+        yield program

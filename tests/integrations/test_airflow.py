@@ -7,7 +7,6 @@ import re
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from tests.acceptance.process import PATIENCE, Hook, Program, execute, held_and_
 from tests.acceptance.stage import NAMES
 from tests.integrations.environments import ROOT, Environment, run
 from tests.integrations.orchestrators.environment import with_the_wheel
-from tests.integrations.orchestrators.stage import busy, endless, made_up
+from tests.integrations.orchestrators.stage import busy, endless
 
 EXAMPLE = ROOT / "examples" / "airflow"
 UNKNOWN = "kros_test_token_of_nobody"
@@ -54,19 +53,6 @@ def new_home(environment: Environment, tmp_path_factory: pytest.TempPathFactory)
     shutil.copy(EXAMPLE / "calls.py", home / "dags")
     (home / "airflow.cfg").unlink()  # it names the folder
     return home
-
-
-@pytest.fixture
-def hook() -> Hook:
-    """Give what the sandbox does with a request."""
-    return Hook()
-
-
-@pytest.fixture
-def program(empty_database_url: str, tmp_path: Path, hook: Hook) -> Iterator[Program]:
-    """Give a configuration for four providers with 12 calls each, and a database with nothing in it."""
-    with made_up(empty_database_url, tmp_path, hook) as program:
-        yield program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

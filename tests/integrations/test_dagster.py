@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from tests.acceptance.process import PATIENCE, Hook, Program, execute, held_and_true, rows
 from tests.integrations.environments import ROOT, Environment
 from tests.integrations.orchestrators.environment import with_the_wheel
-from tests.integrations.orchestrators.stage import busy, endless, made_up
+from tests.integrations.orchestrators.stage import busy, endless
 
 EXAMPLE = ROOT / "examples" / "dagster"
 INSIDE = Path(__file__).parent / "orchestrators" / "inside_dagster.py"
@@ -27,19 +26,6 @@ RUNS = "SELECT connection, id, status, inserted, updated, deleted, rejected, req
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Give an environment with Dagster and the wheel."""
     return with_the_wheel(tmp_path_factory.mktemp("dagster"), EXAMPLE / "requirements.lock")
-
-
-@pytest.fixture
-def hook() -> Hook:
-    """Give what the sandbox does with a request."""
-    return Hook()
-
-
-@pytest.fixture
-def program(empty_database_url: str, tmp_path: Path, hook: Hook) -> Iterator[Program]:
-    """Give a configuration for four providers with 12 calls each, and a database with nothing in it."""
-    with made_up(empty_database_url, tmp_path, hook) as program:
-        yield program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
