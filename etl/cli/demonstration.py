@@ -135,7 +135,8 @@ def _demonstrate(place: Path, *, kept: bool) -> int:
             say("   etl demo --keep DIR   does the same again and keeps the warehouse, to ask it with etl status and etl sql")
         say("   etl init              writes a config.toml; put the token of an account into it")
         say("   etl check             says whether database and tokens work")
-        say("   etl sync              loads your calls; run it again whenever you like, or on a schedule")
+        say("   etl sync              loads your calls; run it again whenever you like")
+        say("   etl worker            keeps them fresh by itself, and proves every night that nothing is missing")
         say('   etl sql               asks the warehouse: etl sql "SELECT * FROM data_freshness"')
     return exit_code([*outcomes, *again])
 
