@@ -16,7 +16,7 @@ from etl.errors import UsageError
 
 def trusted(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     """
-    Return the TLS context for https: at least TLS 1.2, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if set, else what the system trusts.
+    Return the TLS context for https: TLS 1.2 or newer, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if set, else the system's trust.
 
     httpx by default trusts only certifi, and so refuses a company's own authority that the system trusts. Here certifi is used
     only on systems without certificates, such as a slim container. Raises UsageError if a variable names something that cannot be
