@@ -17,7 +17,7 @@ from etl.testing.payloads import Payloads, ask_of, leads_to, name_of
 
 Leaves = dict[Place, JSON]
 
-_SINCE, _UNTIL = datetime(2026, 3, 1, 10, tzinfo=UTC), datetime(2026, 3, 20, 10, tzinfo=UTC)
+_SINCE, _UNTIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 20, tzinfo=UTC)
 _DAYS = timedelta(days=2)
 _NUMBERS: Mapping[str, Callable[[int, int], int]] = {
     "page": lambda number, size: number,

@@ -71,6 +71,8 @@ def _plain(stage: Stage, costs: list[Cost]) -> Iterator[Fault]:
 
 def _ties(stage: Stage, costs: list[Cost]) -> Iterator[Fault]:
     """More calls of one instant than a page holds."""
+    if stage.by_instant:
+        return  # that no API can do of which a page begins below an instant; the page says so
     at = NOW - timedelta(hours=3)
     instants = [at] * (stage.size + 3) + [at - STEP * number for number in range(1, stage.size)]
     with stage.world(instants) as world:

@@ -18,7 +18,7 @@ from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from etl.model import JSON
-from etl.provider import CALLS, Provider, Style
+from etl.provider import CALLS, Order, Provider, Style, all_of
 from etl.sandbox.damage import Damage
 from etl.sandbox.door import Door
 from etl.sandbox.exchange import Reply
@@ -89,6 +89,8 @@ class Server:
         self.stream = CALLS
         self._provider, self._style, self._wording, self._envelope = provider, style, wording, envelope
         self._size, self._payloads = page_size, payloads
+        self._by_instant = style.last is not None and style.last in all_of(provider.cursor)
+        self._descending = provider.listing.order is Order.NEWEST_FIRST
         self._tokens: dict[str, tuple[datetime, str]] = {}
         self._lock = threading.RLock()
         base = urlsplit(provider.base_url)
@@ -227,7 +229,7 @@ class Server:
                     timedelta(0) if not wording.includes_until else _DAY if _DATE.fullmatch(str(asked[wording.until])) else _TICK
                 )
                 found = [made for made in found if made.at < until + included]
-        return sorted(found, key=_place, reverse=wording.since is None)
+        return sorted(found, key=_place, reverse=self._descending)
 
     def _asked_size(self, asked: Leaves) -> int:
         place = self._wording.size
@@ -240,8 +242,9 @@ class Server:
         key = next((self._tokens[value] for value in said if value in self._tokens), None)
         if key is None:
             return 0
-        descending = self._wording.since is None
-        return sum(_place(made) >= key if descending else _place(made) <= key for made in calls)
+        if self._by_instant:  # as a filter by the cursor does: all calls of the last one's instant are passed over
+            return sum(made.at >= key[0] if self._descending else made.at <= key[0] for made in calls)
+        return sum(_place(made) >= key if self._descending else _place(made) <= key for made in calls)
 
     def _token(self, made: Made) -> str:
         token = f"kit-token-{len(self._tokens) + 1}"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from etl.provider import PageFacts, Provider, Style
+from etl.provider import PageFacts, Provider, Style, all_of
 from etl.testing import answering, asking
 from etl.testing.answering import Envelope, facts_of
 from etl.testing.asking import Wording
@@ -67,6 +67,11 @@ class Stage:
     def facts(self) -> PageFacts:
         """What a page says of itself."""
         return facts_of(self.provider, self.envelope.page)
+
+    @property
+    def by_instant(self) -> bool:
+        """Whether a page is reached by the cursor of the last call of the one before, which all calls of its instant have."""
+        return self.style.last is not None and self.style.last in all_of(self.provider.cursor)
 
     @property
     def size(self) -> int:
