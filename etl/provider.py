@@ -79,7 +79,8 @@ class Limit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """
-    A request for one page. `since` (inclusive) and `until` (exclusive) are set for `Order.ASCENDING` only.
+    A request for one page. `since` (inclusive) and `until` (exclusive) are set for `Order.ASCENDING`, and where there is a
+    `Window`, by which they are then rounded; each may still be None, which leaves that side open.
 
     `after` is what the page before said leads on to this one (`PageFacts.after`), in a style `by_token`; None for the first.
     """
@@ -122,6 +123,28 @@ class PageFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """
+    What the filter by the cursor can do of a list that shows the newest calls first, inside a window too.
+
+    `Ask.since` and `Ask.until` are whole multiples of `grain` (a day: midnights in UTC). `until_included` says whether the calls
+    of the upper bound's own grain are shown; it is then the last one wanted. None: that is not known, and windows are read wide
+    enough for both. `longest` is the longest stretch between the bounds; calls are then read from `Provider.retention` ago on,
+    since windows have to begin somewhere. `most` is the number of calls that one query leads to, over all its pages.
+    """
+
+    grain: timedelta = timedelta(seconds=1)
+    until_included: bool | None = False
+    longest: timedelta | None = None
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where no stretch would be left between bounds that are rounded."""
+        if self.longest is not None and self.longest < 4 * self.grain:
+            raise ValueError("the longest window must be at least four times the grain of its bounds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """
     How the calls of one stream are listed.
@@ -136,6 +159,7 @@ class Listing:
     styles: tuple[Style, ...]
     page_sizes: tuple[int, ...]  # largest first; the first that is not refused is used
     facts: Callable[[Mapping[str, JSON], Mapping[str, str]], PageFacts]
+    window: Window | None = None  # of `Order.NEWEST_FIRST`, if calls can be filtered by the cursor
 
 
 class When(StrEnum):
