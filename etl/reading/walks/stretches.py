@@ -209,7 +209,8 @@ class _Stretches:
     def _read(self, query: _Query, part: Spans) -> Iterator[Step]:
         """Read a stretch, and take what remains then for what a later run has to read."""
         stretch, bottom, step = query.stretch, query.stretch.span.end, None
-        for step in self._walk(query, part):
+        for given in self._walk(query, part):
+            step = given
             self.settles_before = self.settles_before or step.settles_before
             if Note.ORDER_VIOLATED in step.notes:
                 yield step

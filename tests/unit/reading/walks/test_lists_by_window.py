@@ -45,7 +45,7 @@ class Filtered(Listed):
     With `keyed` each page begins below the last call of the page before, as by tokens, and there is no total.
     """
 
-    window: Window = Window()
+    window: Window = field(default_factory=Window)
     reads_until: bool = False
     filter_works: bool = True
     keyed: bool = False
