@@ -69,6 +69,21 @@ class Basic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCredentials:
+    """
+    OAuth 2.0 client credentials: a token is fetched with two settings (as in `Basic`), and sent with every request as a bearer.
+
+    `address` is where, by POST: a path of `base_url`'s host, or an https address. `form` is what is posted; its values may name
+    settings that are no secret (`{account_id}`). A token is fetched again shortly before it ends, and once where it is refused.
+    """
+
+    user: tuple[str, ...]
+    address: str
+    password: str = "token"  # noqa: S105 - the setting's name
+    form: Mapping[str, str] = field(default_factory=lambda: {"grant_type": "client_credentials"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """At most `requests` in any period of length `per`, counted at the provider."""
 
@@ -319,7 +334,7 @@ class Provider:
     agents_are_people: bool = False  # whether the agents of its calls are persons, whose ids and names are then personal
     settings: frozenset[str] = frozenset()  # the settings of a connection that only some providers know
     own: tuple[Setting, ...] = ()  # settings that only this provider knows
-    login: Basic | None = None  # beside `headers`
+    login: Basic | ClientCredentials | None = None  # beside `headers`
     links: Mapping[str, str] = field(default_factory=dict)  # where users find things: "token" → where to create one
 
     @property

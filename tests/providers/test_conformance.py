@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from etl import providers
 from etl.model import OPEN_STATUSES, AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
-from etl.provider import Ask, Failure, Order, PageFacts, Provider, all_of
+from etl.provider import Ask, ClientCredentials, Failure, Order, PageFacts, Provider, all_of
 from etl.records.asking import late_parts_missing
 from etl.records.content import same_content
 from etl.records.derive import derive
@@ -61,6 +61,8 @@ def test_form_is_filled_in(provider: Provider) -> None:
     assert provider.base_url.startswith("https://") and not provider.base_url.endswith("/")
     assert "token" in provider.required_settings
     assert all("{value}" in header.template for header in provider.headers)
+    if isinstance(provider.login, ClientCredentials):
+        assert provider.login.address.startswith(("/", "https://"))
     own = {setting.name for setting in provider.own}
     assert set(provider.sent_settings) - {"token"} <= provider.settings | own
     assert provider.links["docs"].startswith("https://") and all(provider.links[name] for name in provider.required_settings)
