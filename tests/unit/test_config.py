@@ -393,7 +393,7 @@ def test_example_loads_uncommented(load: Load) -> None:
     document = re.sub(r"(?m)^#(?=[\[a-z])", "", config.example())
     settings = load(document)
 
-    assert list(settings.connections) == ["pairing", "voice", "box", "support", "telephony"]
+    assert list(settings.connections) == ["pairing", "voice", "box", "support", "programmable", "telephony"]
     for keys in _keys().values():
         for key in keys:
             assert re.search(rf"(?m)^{key} = ", document), key
