@@ -22,6 +22,7 @@ from etl.http.limits import Slot
 from etl.http.links import origin
 from etl.http.proxies import proxy_for
 from etl.http.retry import Failed, http_date
+from etl.http.travel import shortest
 from etl.model import JSON, Drift, DriftNote
 
 POOL = httpx.Limits(max_connections=16, max_keepalive_connections=8)
@@ -62,6 +63,7 @@ class Exchange:
         clock: Clock,
         timeout: timedelta,
         max_response_bytes: int,
+        rate_headers: str,
         transport: httpx.BaseTransport | None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
@@ -69,6 +71,7 @@ class Exchange:
         self._clock = clock
         self._timeout = timeout
         self._cap = max_response_bytes
+        self._rate_headers = rate_headers
         proxy = proxy_for(base_url)
         try:
             self._http = httpx.Client(
@@ -131,7 +134,7 @@ class Exchange:
         with self._http.stream(method, url, params=params or None, json=content) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             date = http_date(headers.get("date", ""))
-            slot.answered(headers, date)
+            slot.answered(headers, date, names=self._rate_headers, way=shortest(response))
             odd: set[str] = set()
             body = self._body(response, headers, odd) if response.is_success else self._error_body(response, headers, odd)
             return Reply(
