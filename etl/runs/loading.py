@@ -12,6 +12,7 @@ from datetime import datetime
 
 from etl.coverage import Spans
 from etl.model import OPEN_STATUSES, Context, Derived, Record, Rejection
+from etl.records.agents import named_in
 from etl.records.draft import derive_each, draft
 from etl.records.identify import as_reject
 from etl.records.rederive import changed, holds_what_it_says, relisted, with_detail
@@ -66,6 +67,9 @@ def load_page(
             for call_id in sorted(refused)
         ]
     rejects += [Reject(one.record, Rejection.ID_IN_TWO_STREAMS) for one, there in places if there]
+    said = (*written.records, *new.records, *(observed.latest[entry.call.call_id] for entry in updates))
+    if named := named_in(account.provider, said):
+        page.save_agents(named, observed_at=observed.observed_at)
     drift = written.drift + new.drift + Counter(note for entry in updates for note in entry.drift)
     page.note(stream=observed.stream, rejects=rejects, drift=drift, observed_at=observed.observed_at)
     undecided = {one.record.call_id for one, there in places if there is None}
