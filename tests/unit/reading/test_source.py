@@ -113,6 +113,15 @@ def test_a_style_remembered_in_error_is_not_all_that_a_later_run_tries() -> None
     assert (given_up, asking.found.style, "page" in again.asked[-1][1]) == (False, None, True)
 
 
+def test_that_no_style_keeps_the_order_is_remembered() -> None:
+    """Else each run would begin as if the list were sorted."""
+    asking = pager("krosai", Desk())
+    asking.page(1)
+    asking.note_unsorted()
+
+    assert Capabilities.remembered(asking.found.stored(), now=NOW).unsorted
+
+
 def test_what_was_found_out_is_looked_at_again_after_a_week() -> None:
     """A provider that learns to sort is not scanned for ever."""
     found = Capabilities(style="page", size=100, unsorted=True, checked_at=NOW)
