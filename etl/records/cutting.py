@@ -54,7 +54,7 @@ def cut(provider: Provider, record: Record, how: Cut, shield: Shield) -> Record:
     text = json_text.encoded(value)
     if text == record.text:
         return record
-    digest = blake2b(text, digest_size=16).digest() if record.rejection is None else shield.alias(record.digest)
+    digest = blake2b(text, digest_size=16).digest() if record.rejection is None else shield.alias(record.digest, how)
     return record._replace(text=text, decoded=LATER, digest=digest, cleaned=False)
 
 

@@ -55,7 +55,7 @@ def by_phone(text: str) -> Person | None:
     Return who has this number: its digits, after `parse.address` has read it. None: it is no number that names somebody.
 
     A number without `+` counts as the same digits with it, and `00` before a number as `+`: else a number that one provider
-    writes as 14155550100 would outlive that of another. An address of another kind has a colon (`sip:`, `salprebox:`), and
+    writes as 14155550100 would outlive that of another. An address of another kind has a colon (`sip:`), and
     counts in small letters.
     """
     written = _plain(parse.address(text) or "").strip()

@@ -23,7 +23,8 @@ class Cut(Enum):
 
     NOTHING = "nothing"
     WORDS = "words"  # what was said: transcript, messages, the recording's address
-    PERSONS = "persons"  # everything but ids, times, status and measures
+    PERSONS = "persons"  # everything but ids, times, status and measures: somebody erased appears in it, or it was asked for
+    AGED = "aged"  # the same, because of its age
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +47,18 @@ class Shield:
     def by_age(self, cursor: datetime | None) -> Cut:
         """Return what is cut out of a call because of its age."""
         if cursor is not None and self.calls_before is not None and cursor < self.calls_before:
-            return Cut.PERSONS
+            return Cut.AGED
         if cursor is not None and self.words_before is not None and cursor < self.words_before:
             return Cut.WORDS
         return Cut.NOTHING
 
-    def alias(self, digest: bytes) -> bytes:
-        """Return by what a reject is known once its text is cut: the text could be guessed from a hash without a key."""
-        return hmac.digest(self.key, b"reject\0" + digest, "sha256")[: len(digest)]
+    def alias(self, digest: bytes, how: Cut) -> bytes:
+        """
+        Return by what a reject is known once its text is cut: the text could be guessed from a hash without a key.
+
+        Where its age is the reason, there need not be a key, and nobody who asked to be forgotten.
+        """
+        return hmac.digest(b"" if how is Cut.AGED else self.key, b"reject\0" + digest, "sha256")[: len(digest)]
 
     def _knows(self, persons: Iterable[Person]) -> bool:
         return any(hash_of(self.key, person) in self.hashes for person in set(persons))

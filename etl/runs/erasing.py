@@ -78,14 +78,16 @@ def shielded_detail(
     return cut_detail(account.provider, detail, shield.by_age(cursor), shield)
 
 
-def erase_held(erasing: ErasingPage, account: Account, call_ids: Collection[str], *, run_id: int) -> None:
+def erase_held(erasing: ErasingPage, account: Account, call_ids: Collection[str], *, run_id: int) -> Cutting:
     """Note that these calls are erased, and cut what is held of them: rows and children, versions, rejects."""
     erasing.note_erased(call_ids)
-    cut_held(erasing, account, call_ids, Cut.PERSONS, run_id=run_id)
+    return cut_held(erasing, account, call_ids, Cut.PERSONS, run_id=run_id)
 
 
 def cut_held(erasing: ErasingPage, account: Account, call_ids: Collection[str], how: Cut, *, run_id: int) -> Cutting:
     """Cut what is held of these calls in place, and return how much was; what is cut already is left as it is."""
+    if not call_ids:
+        return Cutting()
     shield, provider = erasing.shield, account.provider
     held = erasing.held_whole(call_ids)
     theirs = families(held, {row.call_id for row in held.calls})
@@ -101,7 +103,7 @@ def cut_held(erasing: ErasingPage, account: Account, call_ids: Collection[str], 
         changed for one in erasing.versions_of(call_ids) if (changed := _cut_version(provider, one, how, shield)) is not None
     ]
     erasing.rewrite_versions(versions)
-    rejects = cut_rejects(erasing, provider, erasing.rejects_of(call_ids), how) if how is Cut.PERSONS else 0
+    rejects = cut_rejects(erasing, provider, erasing.rejects_of(call_ids), how)
     return Cutting(calls=len(rewrites), versions=len(versions), rejects=rejects)
 
 
@@ -128,7 +130,8 @@ def _cut_row(account: Account, row: CallRow, family: Family, how: Cut, shield: S
     if record.rejection is not None or record.call_id != row.call_id:
         entry = _bare(row, record, detail, run_id=run_id)
     else:
-        entry = derived_again(provider, row._replace(detail=detail), record, currency=account.currency, run_id=run_id)
+        currency = row.currency or account.currency  # a connection need not be configured any more
+        entry = derived_again(provider, row._replace(detail=detail), record, currency=currency, run_id=run_id)
     told = same_text(row.raw, record.text.decode()) and same_text(row.detail, detail)
     if told and not differing_columns(row, entry.call) and not differing_kinds(family, entry):
         return None

@@ -78,7 +78,7 @@ def test_what_must_not_be_null_is_not(database: Database) -> None:
 
 
 def test_connection_stands_in_every_key_and_unique_index(database: Database) -> None:
-    """Only `sync.runs`, what belongs to accounts, persons, no connection or Alembic is keyed otherwise: reference tables there."""
+    """Only `sync.runs` and what belongs to accounts, persons or no connection is keyed otherwise: reference tables there."""
     query = f"""
     SELECT indrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
     WHERE relnamespace IN {OURS} AND indisunique

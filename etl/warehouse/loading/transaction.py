@@ -162,6 +162,8 @@ class Page:
         held = select(agents).where(agents.c.connection == self._account.connection)
         known = {row.agent_id: row for row in self._connection.execute(held)}
         for row in rows:
+            if self.erasing is not None and row.name is not None and self.erasing.shield.names_in_text(row.name):
+                row = row._replace(name=None)  # noqa: PLW2901 - the same agent, without the name
             before = known.get(row.agent_id)
             seen = before is not None and before.closed_at is None and before.last_seen_at > observed_at - SIGHTING
             if before is not None and seen and (before.name, before.status) == (row.name, row.status):

@@ -167,7 +167,7 @@ def test_a_reject_keeps_an_identity_of_its_own() -> None:
     cuts = [cut(provider, record, Cut.PERSONS, SHIELD) for record in (one, two)]
     assert [record.text for record in cuts] == [b'{"status":"a"}', b'{"status":"b"}']
     assert len({one.digest, two.digest, *(record.digest for record in cuts)}) == 4
-    assert cuts[0].digest == SHIELD.alias(one.digest)
+    assert cuts[0].digest == SHIELD.alias(one.digest, Cut.PERSONS)
     assert cut(provider, cuts[0], Cut.PERSONS, SHIELD) is cuts[0]
 
 
@@ -193,7 +193,7 @@ def test_age_decides_by_the_cursor() -> None:
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
     shield = Shield(calls_before=early, words_before=late)
     assert [shield.by_age(at) for at in (datetime(2025, 1, 1, tzinfo=UTC), early, late, None)] == [
-        Cut.PERSONS,
+        Cut.AGED,
         Cut.WORDS,
         Cut.NOTHING,
         Cut.NOTHING,
