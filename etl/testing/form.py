@@ -13,7 +13,7 @@ from etl.testing.faults import Fault, tried
 
 CHILDREN = {"participants": ParticipantRow._fields, "messages": MessageRow._fields, "events": EventRow._fields}
 
-_OWN = {"connection", "call_id", "provider", "occurred_at", "status", "provider_status", "currency", "attributes"}
+_OWN = {"connection", "call_id", "provider", "occurred_at", "status", "provider_status", "attributes"}
 _COLUMNS = set(CallRow._fields[: CallRow._fields.index("raw")]) - _OWN | {"parent_call_id"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FILLED_IN = "It is filled in by the program: give your field another column, or leave it out."
@@ -169,6 +169,6 @@ def _statuses(provider: Provider) -> Iterator[Fault]:
             )
 
 
-def is_ascending(provider: Provider) -> bool:
-    """Whether the list is filtered by the cursor."""
-    return provider.listing.order is Order.ASCENDING
+def is_filtered(provider: Provider) -> bool:
+    """Whether the list can be filtered by the cursor."""
+    return provider.listing.order is Order.ASCENDING or provider.listing.window is not None

@@ -38,6 +38,7 @@ class MemoryPage:
         self._committed = committed
         self._right: list[tuple[frozenset[str], str, datetime, Rejection | None]] = []
         self.written = Shelf()
+        self.erasing = None  # nobody is erased from this one
 
     # Calls
 
