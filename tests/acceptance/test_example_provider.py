@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from etl.provider import Provider
 from etl.testing.made import Made, Maker
 from etl.testing.payloads import Payloads
 from etl.testing.server import Server
 from etl.testing.stage import Stage
 from tests.acceptance.process import rows
+from tests.providers.packaged import EXAMPLE, retell, retell_payloads
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "retell"
 NUMBER = 7
 
 SYNC = """from etl.library import load_settings, sync
@@ -56,20 +52,10 @@ def execute(installed: Path, *command: str, cwd: Path, **more: str) -> str:
     return done.stdout
 
 
-def example() -> tuple[Provider, dict[str, Any]]:
-    """Return the example's provider and payloads, read from their files."""
-    spec = spec_from_file_location("call_warehouse_retell_example", EXAMPLE / "call_warehouse_retell.py")
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.PROVIDER, json.loads((EXAMPLE / "tests" / "payloads.json").read_text("utf-8"))
-
-
 @contextmanager
 def served() -> Iterator[tuple[Server, list[Made]]]:
     """Serve the example's API with calls of the last hours; give it, and its calls."""
-    provider, given = example()
-    payloads = Payloads.of(given)
+    provider, payloads = retell(), Payloads.of(retell_payloads())
     stage = Stage.of(provider, provider.listing.styles[0], payloads)
     assert isinstance(stage, Stage)
     with Server(

@@ -102,7 +102,7 @@ def test_every_other_block_is_looked_at() -> None:
     assert {table: set(keys) - {"description", "requires-python"} for table, keys in real.items() if table != "tool"} == {
         table: set(keys) for table, keys in shown.items() if table != "tool"
     }
-    assert blocks("sh") == ["pip install call-warehouse ./call-warehouse-acme\netl check\netl sync\n"]
+    assert blocks("sh") == ["pip install ./call-warehouse-acme\netl check\netl sync\n"]
     fences = re.findall(r"^```(\w+)$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
     assert set(fences) == {"python", "toml", "sh", "json"} and len(blocks("json")) == 1
 
