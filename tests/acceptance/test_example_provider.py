@@ -84,6 +84,15 @@ def test_its_own_tests_prove_it(installed: Path, tmp_path: Path) -> None:
     assert "11 calls: 6 pages" in said and "1 passed" in said
 
 
+def test_the_tests_of_the_others_hold_beside_it(installed: Path) -> None:
+    """Those of names and settings, in which a provider that is installed shows; the others know nothing of it."""
+    options = ["-p", "no:cacheprovider", "-p", "no:randomly", "-q", "-n", "0"]
+    modules = ["tests/unit/test_registry.py", "tests/unit/test_config_own.py"]
+    said = execute(installed, "-m", "pytest", *options, *modules, cwd=ROOT)
+
+    assert "failed" not in said
+
+
 def test_it_is_found_checked_and_synced(installed: Path, tmp_path: Path, empty_database_url: str) -> None:
     """By its entry point; every call arrives as a whole row, and a join token is nowhere."""
     with served() as (server, calls):
