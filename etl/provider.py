@@ -133,7 +133,7 @@ class PageFacts:
     offset: int | None = None  # the offset it says it starts at
     size: int | None = None  # the page size it says it used
     more: bool | None = None  # whether another page follows
-    next_link: str | None = None  # the next page's address; only its origin is checked, it is never followed
+    next_link: str | None = None  # the next page's address; it is never followed, but must not lead elsewhere
     after: str | None = None  # a token, or an address whose query holds one, that leads to the next page
 
 
@@ -320,6 +320,7 @@ class Provider:
     counts: Counts | None = None
     limit: Limit | tuple[Limit, ...] | None = None  # of several, all hold at once
     retention: timedelta | None = None  # how far back calls are served, where that is not for ever
+    rate_headers: str = "X-RateLimit"  # how the names of its headers about the limit begin: `-Limit`, `-Remaining`, `-Reset`
     any_day: bool = False  # whether a day's requests may be counted in any 24 hours, so that `daily_requests` must hold there too
     participants: Children | None = None
     messages: Children | None = None
@@ -331,6 +332,7 @@ class Provider:
     never_stored: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     organization: str | None = None
+    agent_name: Keys | None = None  # where a call's record tells the name of its agent, if it does
     agents_are_people: bool = False  # whether the agents of its calls are persons, whose ids and names are then personal
     settings: frozenset[str] = frozenset()  # the settings of a connection that only some providers know
     own: tuple[Setting, ...] = ()  # settings that only this provider knows

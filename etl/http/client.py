@@ -110,6 +110,7 @@ class Client:
             clock=clock,
             timeout=http.timeout,
             max_response_bytes=http.max_response_bytes,
+            rate_headers=provider.rate_headers,
             transport=transport,
         )
 
@@ -147,9 +148,9 @@ class Client:
         )
 
     def check_link(self, url: str) -> None:
-        """Raise ForeignLink if a link sent by the provider leads to another host or port. Such links are never followed."""
+        """Raise ForeignLink if a link, which is never followed, leads neither to the configured origin nor the documented."""
         try:
-            check_link_unfollowed(url, self._base_url)
+            check_link_unfollowed(url, self._base_url, documented=self._provider.base_url)
         except ForeignLink as foreign:
             happened = self._credentials.without(foreign.happened)
             raise ForeignLink(happened, safe=foreign.safe, hint=foreign.hint) from None
@@ -216,7 +217,7 @@ class Client:
         if link is not None:
             target = absolute(link, reply.url)
             self.check_link(target)
-            if origin(target) != origin(self._base_url):
+            if origin(target) not in (origin(self._base_url), origin(self._provider.base_url)):
                 departures |= {departure("link", Drift.OUT_OF_RANGE, "scheme")}
         return Answer(
             records=body.records,

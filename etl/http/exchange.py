@@ -23,6 +23,7 @@ from etl.http.links import origin
 from etl.http.proxies import proxy_for
 from etl.http.retry import Failed, http_date
 from etl.http.tokens import Bearer
+from etl.http.travel import shortest
 from etl.model import JSON, Drift, DriftNote
 from etl.provider import ClientCredentials
 
@@ -65,6 +66,7 @@ class Exchange:
         clock: Clock,
         timeout: timedelta,
         max_response_bytes: int,
+        rate_headers: str,
         transport: httpx.BaseTransport | None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
@@ -72,6 +74,7 @@ class Exchange:
         self._clock = clock
         self._timeout = timeout
         self._cap = max_response_bytes
+        self._rate_headers = rate_headers
         proxy = proxy_for(base_url)
         try:
             self._http = httpx.Client(
@@ -136,7 +139,7 @@ class Exchange:
         with self._http.stream(method, url, params=params or None, json=content) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             date = http_date(headers.get("date", ""))
-            slot.answered(headers, date)
+            slot.answered(headers, date, names=self._rate_headers, way=shortest(response))
             odd: set[str] = set()
             body = self._body(response, headers, odd) if response.is_success else self._error_body(response, headers, odd)
             return Reply(

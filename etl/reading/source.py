@@ -338,10 +338,14 @@ class Pager:
             del self._after[min(self._after.keys() - {1})]
 
     def give_up_style(self) -> bool:
-        """Switch to the next style; if there is none, return to the first that is not refused, and return False."""
+        """
+        Switch to the next style; if there is none, return to the first that is not refused, and return False.
+
+        Then the next run begins with the first of all: what was remembered may have come of answers that were wrong once.
+        """
         given_up = len(self._styles) > 1
         self._styles = self._styles[1:] if given_up else self._all_styles
-        self.found = replace(self.found, style=self._styles[0].name)
+        self.found = replace(self.found, style=self._styles[0].name if given_up else None)
         return given_up
 
     def note_unsorted(self) -> None:

@@ -90,6 +90,7 @@ class _Walk:
         self.size = served(page, pages.size)
         self.tie = Tie()
         self.back = 1
+        self.too_low: int | None = None  # a page that was landed on too low, until the walk has come to it
         self.step_backs = 0
         self.last_total: int | None = None
         self.empty_pages = 0
@@ -226,6 +227,8 @@ class _Walk:
         """Claim the slice of a page that follows on what was read, and choose the next page."""
         bound = self.bound
         self.landing, self.back = False, 1
+        if self.too_low is not None and self.number >= self.too_low:
+            self.too_low = None
         if page.records:
             self.stale, self.furthest = 0, max(self.furthest, self.number)
         ended = self._ended(page)
@@ -295,6 +298,8 @@ class _Walk:
             expected = self.number + (self.position(self.bound) - self.position(shape.last)) // size
         else:
             expected = 0
+        if self.too_low is not None and expected >= self.too_low:
+            expected = 0  # fewer calls are listed than are held: to jump there again would land too low again
         if expected > self.number + 1:
             self.number = expected
             self.landing, self.before, self.lowest_seen = True, None, None
@@ -339,6 +344,7 @@ class _Walk:
             return False
         if shape.first is not None and shape.first >= self.bound:
             return False
+        self.too_low = min(self.number, self.too_low or self.number)
         self._step_back(self.back)
         self.back *= 2
         return True
