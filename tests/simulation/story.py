@@ -8,7 +8,7 @@ from random import Random
 
 from etl.sandbox import History
 from etl.sandbox.switches import Switches
-from tests.acceptance.stage import PROVIDERS
+from tests.acceptance.stage import EVERY, PROVIDERS
 from tests.simulation.world import START, World
 
 LOOKBACK = timedelta(hours=2)
@@ -55,7 +55,7 @@ class Story:
 
     def world(self) -> World:
         """Return the world as it is before the first step."""
-        rates = dict.fromkeys(PROVIDERS, 0) | {self.provider: self.calls_per_day}
+        rates = dict.fromkeys(EVERY, 0) | {self.provider: self.calls_per_day}
         history = History(
             self.seed,
             start=START,
