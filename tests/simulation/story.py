@@ -69,10 +69,10 @@ class Story:
         return World(self.seed, self.provider, history, switches=_switches(Random(f"{self.seed}:switches")), off=self.off)
 
 
-def draw(seed: int) -> Story:
-    """Return the story of a seed."""
+def draw(seed: int, provider: str = "") -> Story:
+    """Return the story of a seed: at this provider, or at one of the first four, which the seed chooses."""
     chance = Random(f"{seed}:story")
-    provider = PROVIDERS[seed % len(PROVIDERS)]
+    provider = provider or PROVIDERS[seed % len(PROVIDERS)]
     steps: list[Step] = []
     for _ in range(chance.randint(3, 9)):
         steps.append(_step(chance))
@@ -122,4 +122,6 @@ def _switches(chance: Random) -> Switches:
     )
     switches.set("salpre", {"page": "honoured", "detail_id": chance.choice(("integer", "as_listed", "both"))})
     switches.set("krosai", {"dialect": chance.choice(("reference", "guide"))})
+    filters = chance.choice(("honoured", "honoured", "honoured", "ignored"))
+    switches.set("twilio", {"until": chance.choice(("exclusive", "inclusive")), "filters": filters})
     return switches

@@ -262,6 +262,16 @@ def test_a_list_without_a_call_claims_nothing(window: str) -> None:
     assert {(step.read, step.horizon) for step in steps} == {(Spans(), None)}
 
 
+def test_where_nothing_lies_below_the_list_itself_says_so() -> None:
+    """A backfill that was ended just at the end of the list: its rest shows nothing, and the list's end is the horizon."""
+    listed = Filtered(history(5, 30), NOW, 10, window=WINDOWS["whole days, nobody knows"])
+    oldest = min(listed.calls.values())
+    steps = list(steps_of(listed, Spans([Span(ORIGIN, oldest - 5 * DAY)])))
+
+    assert steps[-1].horizon == oldest
+    assert {(since, until) for _, since, until in listed.asked[1:]} == {(None, None)}
+
+
 def test_an_outage_in_the_midst_claims_nothing_of_what_it_emptied() -> None:
     """The second week answers nothing, and answers again when it is asked a second time."""
     listed = Filtered(history(3, 60), NOW, 100, window=WINDOWS["at most a week"])
