@@ -192,8 +192,8 @@ class _Stretches:
             query = _Query(self.pages, fitted(self.window, self._topmost(), now=self.now), self.window.most)
             part = self.remaining & Spans([query.stretch.span])
             yield from self._read(query, part)
-            if not query.shown and query.stretch.since is None:
-                # Where nothing is below, or nothing is answered: what the list itself says decides.
+            if not query.shown and query.stretch.since is None and self.window.most is None:
+                # Where nothing is below, or nothing is answered, what the list itself says decides, if it can be read whole.
                 self.remaining = Spans() if query.stretch.until is None else part
                 yield from self._plain()
                 return
