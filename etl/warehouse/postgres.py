@@ -35,8 +35,9 @@ from etl.warehouse.run_statements import (
     CRASHED,
     DUE,
     FAILING,
-    HAS_REJECTS,
+    FOUND,
     IS_KNOWN,
+    LEARN_OF_ERASURES,
     NEWEST,
     NEWEST_BEFORE,
     OLDEST,
@@ -96,7 +97,10 @@ class PostgresWarehouse:
                 session.execute(CRASHED, (now, name))
             (run_id,) = _row(session, OPEN_RUN, (name, kind.value, trigger.value, now))
             session.execute(OWN, (name, provider, run_id, agents_are_people))
-            (rejected,) = _row(session, HAS_REJECTS, (name,))
+            # Asked when its row can be seen by who erases: whether somebody was erased before this connection was known.
+            rejected, is_to_learn = _row(session, FOUND, (name,))
+            if is_to_learn:
+                session.execute(LEARN_OF_ERASURES, (name,))
         (self._with_rejects.add if rejected else self._with_rejects.discard)(name)
         return int(run_id)
 

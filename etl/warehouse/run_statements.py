@@ -25,7 +25,12 @@ OWN = """
 INSERT INTO sync.connections (connection, provider, owner_run, agents_are_people) VALUES (%s, %s, %s, %s)
 ON CONFLICT (connection) DO UPDATE SET owner_run = excluded.owner_run, agents_are_people = excluded.agents_are_people
 """
-HAS_REJECTS = "SELECT EXISTS (SELECT 1 FROM sync.rejected_records WHERE connection = %s AND resolved_at IS NULL)"
+FOUND = """
+SELECT EXISTS (SELECT 1 FROM sync.rejected_records r WHERE r.connection = c.connection AND r.resolved_at IS NULL),
+    c.erasures = 0 AND EXISTS (SELECT 1 FROM sync.erasures)
+FROM sync.connections c WHERE c.connection = %s
+"""
+LEARN_OF_ERASURES = "UPDATE sync.connections SET erasures = 1 WHERE connection = %s AND erasures = 0"
 REMEMBERED = """
 SELECT c.capabilities, c.pinned_organization, s.stream, s.coverage, s.settled, s.horizon, s.closed_at
 FROM sync.connections c LEFT JOIN sync.state s ON s.connection = c.connection

@@ -18,7 +18,7 @@ from tests.acceptance.forks import Nursery
 from tests.acceptance.process import Hook, Program, execute, held_and_true, rows
 from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import NAMES, PROVIDERS, START
-from tests.conftest import Server
+from tests.postgres import Server
 
 MOMENTS = 10
 SEEDS = (7, 8, 9, 10, 11)

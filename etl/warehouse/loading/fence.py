@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, DateTime, func
@@ -27,17 +27,29 @@ transaction writes one instant everywhere, and distributed tables accept the sta
 NOW = "SELECT transaction_timestamp()"
 """The same in words."""
 
-_FENCE = f"{NOW} FROM sync.connections WHERE connection = %s AND owner_run = %s FOR UPDATE"
+_FENCE = f"""
+{NOW}, erasures, erase_calls_before, erase_words_before
+FROM sync.connections WHERE connection = %s AND owner_run = %s FOR UPDATE
+"""
 
 
-def take(connection: Connection, name: str, run_id: int) -> datetime | None:
+class Standing(NamedTuple):
+    """A connection as the fence finds it: the transaction's instant by the database's clock, and what is erased of its calls."""
+
+    now: datetime
+    erasures: int = 0
+    calls_before: datetime | None = None
+    words_before: datetime | None = None
+
+
+def take(connection: Connection, name: str, run_id: int) -> Standing | None:
     """
     Lock a connection's row if the run is its owner, so that nobody else writes to the connection until the commit.
 
-    Returns the transaction's instant by the database's clock, or None if another run is the owner.
+    Returns how the connection stands, or None if another run is the owner.
     """
     row = driver_of(connection).execute(_FENCE, (name, run_id)).fetchone()
-    return None if row is None else row[0]
+    return None if row is None else Standing(*row)
 
 
 def finish(
