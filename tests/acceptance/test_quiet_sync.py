@@ -136,7 +136,7 @@ def sent_by(stage: Stage, provider: str) -> list[tuple[bool, str]]:
 
     class Counting(psycopg.Cursor[Any]):
         def execute(self, query: Any, *given: Any, **options: Any) -> Any:
-            sent.append((self.connection.autocommit, " ".join(str(query).split()[:3])))
+            sent.append((self.connection.autocommit, " ".join(str(query).split()[:2])))
             return super().execute(query, *given, **options)
 
     def count(session: Any, _: object) -> None:
@@ -158,5 +158,5 @@ def test_what_a_second_sync_sends_to_the_database(stage: Stage) -> None:
 
     sent = [(alone, words) for alone, words in sent_by(stage, "tuple") if not words.startswith("SET ")]
 
-    page = ["SELECT transaction_timestamp() FROM", "SELECT c.call_id, c.content_hash,", "WITH other_0 AS"]
-    assert ([words for alone, words in sent if not alone], len(sent)) == (page, 16)
+    page = ["SELECT transaction_timestamp(),", "SELECT c.call_id,", "WITH other_0"]
+    assert ([words for alone, words in sent if not alone], len(sent)) == (page, 16), sent
