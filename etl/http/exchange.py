@@ -87,7 +87,7 @@ class Exchange:
                     "Accept-Encoding": "gzip",
                 },
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                verify=tls.trusted() if base_url.lower().startswith("https:") else tls.unused(),
+                verify=tls.shared(clock.now()) if base_url.lower().startswith("https:") else tls.unused(),
                 timeout=timeout.total_seconds(),
                 limits=POOL,
                 transport=transport,
