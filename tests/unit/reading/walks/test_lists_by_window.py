@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from etl.coverage import FAR, ORIGIN, Span, Spans
+from etl.coverage import FAR, ORIGIN, TICK, Span, Spans
 from etl.errors import ConnectionFailed
 from etl.provider import Window
 from etl.reading.source import Page
@@ -127,7 +127,7 @@ def test_the_bounds_that_are_sent_show_all_of_a_stretch_however_they_are_read(
     if not span.start < span.end <= NOW:
         return
     stretch = fitted(form, span, now=NOW)
-    instant = stretch.span.start + (stretch.span.end - stretch.span.start) * share
+    instant = min(stretch.span.start + (stretch.span.end - stretch.span.start) * share, stretch.span.end - TICK)
     since, until = stretch.since, stretch.until
     assert since is not None and until is not None
     end = until + form.grain if (included if form.until_included is None else form.until_included) else until
