@@ -160,6 +160,8 @@ def learn(provider: Provider, style: Style) -> Wording | Fault:
             return sent
         places[name], at = sent
         includes = includes or (name == "until" and at < bound)
+    window = provider.listing.window
+    includes = includes or (window is not None and bool(window.until_included))
     return Wording(
         number=number, counts=counts, size=size, since=places.get("since"), until=places.get("until"), includes_until=includes
     )

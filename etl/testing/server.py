@@ -32,8 +32,8 @@ from etl.testing.payloads import Payloads, naming_call
 TOO_MANY = 400
 """More requests than any of the kit's syncs needs."""
 
-TOKENS = "/made-up-tokens"
-"""Where the server has tokens fetched, whatever address the form names."""
+TOKEN_PATH = "/kit-token"  # noqa: S105 - an address
+"""Where the server hands out tokens, wherever the API does."""
 
 _DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
@@ -149,6 +149,8 @@ class Server:
 
     def _answered(self, method: str, target: str, body: bytes) -> Reply:
         parts = urlsplit(target)
+        if parts.path == TOKEN_PATH:
+            return _reply(200, {"access_token": "made-up", "token_type": "bearer", "expires_in": 3600})
         path, query = unquote(parts.path.removeprefix(self._prefix)), dict(parse_qsl(parts.query, keep_blank_values=True))
         sent = json.loads(body) if body else None
         if self.asked.requests > TOO_MANY:
@@ -158,8 +160,6 @@ class Server:
             self.asked.pages.append(f"{method} {target} {body.decode() if body else ''}".strip())
             self.habits.before_page(number)
             return self.habits.refuse(number) or self._page(request_leaves(query, sent))
-        if method == "POST" and path == TOKENS:
-            return _reply(200, {"access_token": "made-up", "token_type": "bearer", "expires_in": 3600})
         if self._agents is not None and self._agents.fullmatch(path):
             self.asked.agents += 1
             return self._listed_agents()

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
-from etl.provider import Basic, ClientCredentials, PageFacts, Provider, Style, all_of
+from etl.provider import PageFacts, Provider, Style, all_of
 from etl.testing import answering, asking
 from etl.testing.answering import Envelope, facts_of
 from etl.testing.asking import Wording
 from etl.testing.faults import Fault
 from etl.testing.made import Maker
 from etl.testing.payloads import Payloads
-from etl.testing.server import TOKENS, Server
+from etl.testing.server import Server
 from etl.testing.world import NOW, Clock, World
 
 FEW = 4
@@ -61,7 +60,7 @@ class Stage:
         envelope = answering.learn(provider, style, payloads)
         if isinstance(envelope, Fault):
             return envelope
-        alone = replace(provider, listing=replace(provider.listing, styles=(style,)), login=_at_the_server(provider))
+        alone = replace(provider, listing=replace(provider.listing, styles=(style,)))
         return cls(provider=alone, style=style, payloads=payloads, wording=wording, envelope=envelope)
 
     @property
@@ -106,11 +105,3 @@ class Stage:
     def spread(self) -> list[datetime]:
         """Return the instants of calls on three pages, the last of which is not full."""
         return [NOW - timedelta(hours=1) - STEP * number for number in range(2 * self.size + 3)]
-
-
-def _at_the_server(provider: Provider) -> Basic | ClientCredentials | None:
-    """Return the login, with tokens fetched from the server of the kit."""
-    login = provider.login
-    if not isinstance(login, ClientCredentials):
-        return login
-    return replace(login, address=f"{urlsplit(provider.base_url).path}{TOKENS}")
