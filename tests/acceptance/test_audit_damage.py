@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.cast import NAMES, PROVIDERS
 from tests.acceptance.process import Program, content, execute, rows
-from tests.acceptance.stage import NAMES, PROVIDERS, quiet_history
+from tests.acceptance.stage import quiet_history
 
 CHILDREN = {"tuple": "call_participants", "bimpe": "call_messages"}
 TABLES = ("public.calls", "public.call_participants", "public.call_messages")

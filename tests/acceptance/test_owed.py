@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from etl.runs.terms import RunStatus
+from tests.acceptance.cast import NAMES, PROVIDERS
 from tests.acceptance.process import Program
-from tests.acceptance.stage import NAME_OF, PROVIDERS, START, Stage
+from tests.acceptance.stage import START, Stage
 
 HOUR = timedelta(hours=1)
 
@@ -86,7 +87,7 @@ def test_a_start_date_in_the_future_is_told_by_every_command(stage: Stage, tmp_p
     assert said in program.run("status").out
     (row,) = program.run("status", "--json").json["connections"]
     assert (row["connection"], row["not_begun"], row["high_water_mark"], row["fresh_until"]) == (
-        NAME_OF[provider],
+        NAMES[provider],
         said,
         None,
         None,

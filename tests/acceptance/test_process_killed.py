@@ -14,15 +14,16 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Entry, History, Sandbox
+from tests.acceptance.cast import CAST, NAMES, PROVIDERS, per_day
 from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import TRIGGER, Killing, Moment
 from tests.acceptance.process import Hook, Program, execute, rows
-from tests.acceptance.stage import NAMES, PROVIDERS, START
+from tests.acceptance.stage import START
 
 MOMENTS = 50
 SEED = 20261121
 PER_PAGE = 6
-AGAIN = {"tuple": 5, "bimpe": 4, "salpre": 4, "krosai": 4}
+AGAIN = {provider: 5 if part.ascending else 4 for provider, part in CAST.items()}
 """
 How many requests for pages a kill costs a stream at most: the page that was being loaded and the one that was fetched ahead.
 
@@ -81,14 +82,14 @@ def survive_all(killing: Killing, *, seed: int) -> None:
             again = {stream: asked - reference.asked[stream] for stream, asked in killing.asked().items()}
             assert {stream: count for stream, count in again.items() if count > AGAIN[stream[0]]} == {}
             runs = rows(killing.program.url, "SELECT connection, status FROM sync.runs ORDER BY id")[len(before) :]
-            assert sorted(runs[-4:]) == sorted((name, "succeeded") for name in NAMES.values())
-            assert {status for _, status in runs[:-4]} <= {"crashed", "succeeded"}
+            assert sorted(runs[-len(PROVIDERS) :]) == sorted((name, "succeeded") for name in NAMES.values())
+            assert {status for _, status in runs[: -len(PROVIDERS)]} <= {"crashed", "succeeded"}
 
 
 @pytest.fixture
 def history() -> History:
-    """Give two days of calls at the four providers, none of them lasting for days."""
-    rates = {"tuple": 28, "bimpe": 26, "salpre": 16, "krosai": 18}
+    """Give two days of calls at every provider, none of them lasting for days."""
+    rates = per_day(18, tuple=28, bimpe=26, salpre=16)
     calm = {"late": 0, "long": 0, "vanishing": 0, "amended": 0, "agent_changes": (0, 0, 0)}
     return History(5, start=START, past=timedelta(days=2), calls_per_day=rates, **calm)
 
@@ -106,7 +107,7 @@ def killing(server_url: str, database_url: str, tmp_path: Path, hook: Hook, hist
     with Sandbox(history, limits=NO_LIMITS, on_request=note) as sandbox:
         # Within so short a lookback lies less than a page: what is read anyway is told from what is read again.
         settings = {provider: {"per_page": PER_PAGE, "lookback": "30m", "details": False} for provider in PROVIDERS}
-        program = Program(sandbox=sandbox, url=url, folder=tmp_path, settings=settings)
+        program = Program(sandbox=sandbox, url=url, folder=tmp_path, providers=PROVIDERS, settings=settings)
         with Nursery(program) as nursery:
             yield Killing(program, nursery, hook, server_url=server_url, template=str(template.database))
 

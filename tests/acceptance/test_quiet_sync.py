@@ -7,13 +7,15 @@ from datetime import timedelta
 import pytest
 
 from etl.runs.terms import RunStatus
+from tests.acceptance.cast import NAMES, PROVIDERS, WITH_DETAIL
 from tests.acceptance.conftest import SetStage
-from tests.acceptance.stage import NAMES, PROVIDERS, START, Row, Stage, quiet_history
+from tests.acceptance.stage import START, Row, Stage, quiet_history
 
 REQUESTS = {
     "tuple": [("/api/v2/call_usage", "1")],
     "salpre": [("/api/gateway/v1/call/list", "1")],
     "krosai": [("/v1/calls", "1")],
+    "aircall": [("/v1/calls", "1")],
 }
 
 
@@ -21,9 +23,10 @@ REQUESTS = {
 def stage(set_stage: SetStage) -> Stage:
     """Give a stage with calls of three days at each provider, all of them over, the newest within the lookback."""
     stage = set_stage(quiet_history(agents=2))
+    stage.providers = PROVIDERS
     for hours in range(2, 72, 2):
         at = START - timedelta(hours=hours)
-        for provider in ("tuple", "salpre", "krosai"):
+        for provider in REQUESTS:
             stage.history.add(provider, number=3, at=at)
         for agent in stage.history.agents():
             stage.history.add("bimpe", number=2, at=at, agent=agent["id"])
@@ -83,7 +86,7 @@ def test_a_second_sync_writes_no_row_and_leaves_no_dead_one(stage: Stage, detail
     stage.sync_all()
     before, counted = versions(stage), writes(stage)
     assert len(before) > 500
-    with_detail = sum(provider != "tuple" for provider in PROVIDERS for _ in stage.ids(provider)) if details else 0
+    with_detail = sum(len(stage.ids(provider)) for provider in WITH_DETAIL) if details else 0
     assert stage.rows("SELECT count(detail) FROM calls") == [{"count": with_detail}]
     stage.sandbox.clear_requests()
 

@@ -23,9 +23,10 @@ from etl.system import SystemThreads
 from etl.warehouse.locks import Locks
 from etl.warehouse.replay import PostgresReplay
 from etl.wiring import account
+from tests.acceptance.cast import NAMES, PROVIDERS, per_day
 from tests.acceptance.conftest import SetStage
 from tests.acceptance.process import Program
-from tests.acceptance.stage import NAMES, PROVIDERS, START, Row, Stage
+from tests.acceptance.stage import START, Row, Stage
 
 TABLES = ("calls", "call_participants", "call_messages", "call_events")
 HOUR = timedelta(hours=1)
@@ -93,8 +94,9 @@ def test_the_memory_of_a_replay_does_not_grow_with_the_calls(stage: Stage) -> No
 @pytest.mark.parametrize("seed", range(3))
 def test_a_replay_without_a_change_to_a_mapping_writes_no_row_and_sends_no_request(set_stage: SetStage, seed: int) -> None:
     """What a sync derived from records as they came, a replay derives from them as they are held, for all providers."""
-    rates = {"tuple": 60, "bimpe": 60, "salpre": 60, "krosai": 60}
+    rates = per_day(60)
     stage = set_stage(History(seed, start=START, past=timedelta(days=2), calls_per_day=rates))
+    stage.providers = PROVIDERS
     stage.sync_all()
     stage.history.advance(3 * HOUR)
     stage.sync_all()

@@ -27,10 +27,11 @@ from etl.sandbox import NO_LIMITS, History, Sandbox
 from etl.warehouse.database import Database
 from etl.warehouse.schema import migrate
 from etl.worker.look import Look
+from tests.acceptance.cast import PROVIDERS
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.process import execute
 from tests.acceptance.server import OwnServer
-from tests.acceptance.stage import PROVIDERS, START, Stage
+from tests.acceptance.stage import START, Stage
 from tests.acceptance.test_audit import audited
 from tests.acceptance.working import age, service
 

@@ -3,6 +3,7 @@ Plays the stories of many seeds, and adds up in a file what came of them.
 
     python -m tests.simulation 20000 --results simulation.jsonl     seeds 1 to 20000; those in the file are not played again
     python -m tests.simulation --seed 1216                          one story, told step by step
+    python -m tests.simulation --seed 1216 --provider aircall       the same at another provider
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.cast import PROVIDERS
 from tests.simulation.invariants import Broken
 from tests.simulation.many import RANGE, play_range
 from tests.simulation.play import Play
@@ -23,9 +25,9 @@ from tests.simulation.smaller import smallest
 from tests.simulation.story import draw
 
 
-def tell(seed: int) -> bool:
+def tell(seed: int, provider: str | None) -> bool:
     """Play one story and tell it; of one that breaks something, its smallest form. Return whether all held."""
-    story = draw(seed)
+    story = draw(seed, provider)
     play = Play(story)
     try:
         play.play()
@@ -50,7 +52,7 @@ def play_all(seeds: int, *, results: Path | None, jobs: int) -> bool:
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for one in pool.imap_unordered(play_range, todo):
             found.append(one)
-            _say(*(f"seed {failure['seed']} breaks: {failure['broken']}" for failure in one["failed"]))
+            _say(*(f"seed {failure['seed']} breaks at {failure['provider']}: {failure['broken']}" for failure in one["failed"]))
             if results:
                 with results.open("a") as file:
                     file.write(json.dumps(one) + "\n")
@@ -59,11 +61,11 @@ def play_all(seeds: int, *, results: Path | None, jobs: int) -> bool:
 
 
 def _sums(found: list[dict[str, Any]]) -> Iterator[str]:
-    sums = {name: sum(one[name] for one in found) for name in ("seeds", "processes", "effects", "requests", "seconds")}
+    sums = {name: sum(one[name] for one in found) for name in ("stories", "processes", "effects", "requests", "seconds")}
     failed = sum(len(one["failed"]) for one in found)
     yield (
-        f"{sums['seeds']:,} stories, {failed} broken; {sums['processes']:,} processes, {sums['requests']:,} requests, "
-        f"{sums['effects']:,} effects; {sums['seconds'] / max(sums['seeds'], 1):.3f} s of processor time a story"
+        f"{sums['stories']:,} stories, {failed} broken; {sums['processes']:,} processes, {sums['requests']:,} requests, "
+        f"{sums['effects']:,} effects; {sums['seconds'] / max(sums['stories'], 1):.3f} s of processor time a story"
     )
 
 
@@ -78,11 +80,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="Play the stories of many seeds.")
     parser.add_argument("seeds", type=int, nargs="?", default=200, help="play the seeds 1 to this number (default: 200)")
     parser.add_argument("--seed", type=int, help="play this seed alone, and tell its story")
+    parser.add_argument("--provider", choices=PROVIDERS, help="with --seed: at this provider (default: the seed's own)")
     parser.add_argument("--results", type=Path, help="add the results to this file, and do not play again what stands in it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to play in")
     given = parser.parse_args()
     if given.seed is not None:
-        return int(not tell(given.seed))
+        return int(not tell(given.seed, given.provider))
     return int(not play_all(given.seeds, results=given.results, jobs=given.jobs))
 
 

@@ -15,7 +15,7 @@ from etl.runs.lifecycle import Surroundings
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, RunStatus, Trigger, Want
 from etl.runs.watching import Silence
-from tests.acceptance.stage import NAMES
+from tests.acceptance.cast import NAMES
 from tests.inline import NoThreads
 from tests.memory.allowances import MemoryAllowances, Shared
 from tests.memory.warehouse import MemoryWarehouse
