@@ -24,7 +24,7 @@ BENCHMARKS := $(wildcard benchmarks/__main__.py)
 HIDDEN := $(if $(BENCHMARKS),,bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboards test simulate integrations lint markers format coverage bench lock clean
+.PHONY: help demo dashboards test simulate mutants integrations lint markers format coverage bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / && $$1 != "$(HIDDEN)" { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ test: $(INSTALLED) ## set everything up and run all tests (some of them: make te
 
 simulate: $(INSTALLED) ## play made-up histories with faults, kills and rivals, and check what must hold: SEEDS=20000 (one: ARGS="--seed 1216")
 	@$(BIN)/python -m tests.simulation $(SEEDS) $(ARGS)
+
+mutants: $(INSTALLED) ## put one fault after the other into a copy of the program, and see what notices it (some: ARGS="--only fence")
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 integrations: $(INSTALLED) ## run what needs environments of its own: other pips, Pythons and PostgreSQLs, Superset, dbt, Dagster, Airflow
 	@$(BIN)/python -m pytest tests/integrations $(ARGS)
@@ -85,7 +88,7 @@ $(BIN)/uv:
 	@$(MAKE) --no-print-directory $(INSTALLED)
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) .superset .demo build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .superset .demo build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .mutants.jsonl
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.lock pyproject.toml

@@ -31,7 +31,7 @@ from etl.http.refusal import Refusals
 from etl.http.retry import LONGEST_WAIT, Cause, Failed, Patience, Throttled
 from etl.log import Logger
 from etl.model import JSON, Drift
-from etl.provider import Provider
+from etl.provider import ClientCredentials, Provider
 from etl.reading.api import Answer
 
 log = Logger(__name__)
@@ -105,6 +105,7 @@ class Client:
         self._exchange = Exchange(
             base_url=base_url,
             credentials=self._credentials,
+            login=provider.login if isinstance(provider.login, ClientCredentials) else None,
             connection=connection,
             clock=clock,
             timeout=http.timeout,

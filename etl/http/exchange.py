@@ -22,8 +22,10 @@ from etl.http.limits import Slot
 from etl.http.links import origin
 from etl.http.proxies import proxy_for
 from etl.http.retry import Failed, http_date
+from etl.http.tokens import Bearer
 from etl.http.travel import shortest
 from etl.model import JSON, Drift, DriftNote
+from etl.provider import ClientCredentials
 
 POOL = httpx.Limits(max_connections=16, max_keepalive_connections=8)
 
@@ -59,6 +61,7 @@ class Exchange:
         *,
         base_url: str,
         credentials: Credentials,
+        login: ClientCredentials | None,
         connection: str,
         clock: Clock,
         timeout: timedelta,
@@ -75,7 +78,9 @@ class Exchange:
         proxy = proxy_for(base_url)
         try:
             self._http = httpx.Client(
-                auth=_OwnOrigin(base_url, credentials),
+                auth=_OwnOrigin(base_url, credentials)
+                if login is None
+                else Bearer(login, base_url=base_url, credentials=credentials, clock=clock),
                 headers={
                     "User-Agent": f"call-warehouse/{__version__}",
                     "Accept": "application/json",

@@ -13,6 +13,7 @@ class Part:
     `page` is how the path of a page of calls ends; `id`, `cursor` and `duration` are keys of a record. `totals`: whether the list
     says how many calls there are. `ascending`: whether it is filtered and sorted by the cursor. `late_parts`: whether a detail
     tells what the list does not. `underway`: the word for a call that goes on; None where only calls that are over are listed.
+    `everywhere`: whether every story is told of it; a new provider begins with those of `PROVIDERS`.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Part:
     ascending: bool = False
     late_parts: bool = True
     underway: str | None = "in_progress"
+    everywhere: bool = True
     title: str
 
 
@@ -50,9 +52,23 @@ CAST = {
     ),
     "krosai": Part(name="telephony", title="KrosAI", cursor="created_at"),
     "aircall": Part(name="support", title="Aircall", cursor="started_at", ascending=True, late_parts=False, underway="answered"),
+    "twilio": Part(
+        name="programmable",
+        title="Twilio",
+        page="/Calls.json",
+        id="sid",
+        cursor="start_time",
+        totals=False,
+        late_parts=False,
+        underway="in-progress",
+        everywhere=False,
+    ),
 }
 
 PROVIDERS = tuple(CAST)
+EVERYWHERE = tuple(provider for provider, part in CAST.items() if part.everywhere)
+"""Those of which every story is told."""
+
 NAMES = {provider: part.name for provider, part in CAST.items()}
 """The connection at each of them."""
 
@@ -63,12 +79,11 @@ integrations do with several connections depends on no provider. What must hold 
 """
 
 COUNTED = tuple(provider for provider, part in CAST.items() if part.totals)
-ASCENDING = tuple(provider for provider, part in CAST.items() if part.ascending)
-NEWEST_FIRST = tuple(provider for provider, part in CAST.items() if not part.ascending)
+NEWEST_FIRST = tuple(provider for provider in EVERYWHERE if not CAST[provider].ascending)
 WITH_DETAIL = tuple(provider for provider, part in CAST.items() if part.late_parts)
 """Those whose details tell what their lists do not."""
 
-FOLLOWED = tuple(provider for provider, part in CAST.items() if part.underway)
+FOLLOWED = tuple(provider for provider in EVERYWHERE if CAST[provider].underway)
 """Those whose open calls are asked for by their ids."""
 
 

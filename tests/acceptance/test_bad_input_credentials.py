@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from etl.sandbox import NO_LIMITS, Sandbox
-from tests.acceptance.cast import NAMES, PROVIDERS
+from tests.acceptance.cast import EVERYWHERE, NAMES
 from tests.acceptance.process import Program, held_and_true, hourly, rows
 from tests.acceptance.stage import quiet_history
 
@@ -20,8 +20,9 @@ SAID = {
     "krosai": ("KrosAI", "Invalid API key [INVALID_API_KEY]"),
     "aircall": ("Aircall", "Forbidden"),
 }
-CODE = dict.fromkeys(PROVIDERS, 401) | {"aircall": 403}  # whose edge answers so
-OTHER = dict(zip(PROVIDERS, (*PROVIDERS[1:], PROVIDERS[0]), strict=True))
+CODE = dict.fromkeys(EVERYWHERE, 401) | {"aircall": 403}  # whose edge answers so
+TOGETHER = {"aircall": "connections.support.api_id and "}
+OTHER = dict(zip(EVERYWHERE, (*EVERYWHERE[1:], EVERYWHERE[0]), strict=True))
 WHERE = {
     "tuple": "Tuple dashboard, team management, API tokens (team owners and managers; access is enabled by Tuple's support)",
     "bimpe": "BimpeAI console, Settings, API keys (a team key, `sk_…`, with the scope conversations:read)",
@@ -35,7 +36,7 @@ WHERE = {
 def program(database_url: str, tmp_path: Path) -> Iterator[Program]:
     """Give the program before every provider with 30 calls each."""
     with Sandbox(quiet_history(), limits=NO_LIMITS) as sandbox:
-        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=PROVIDERS)
+        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=EVERYWHERE)
         hourly(program)
         yield program
 
@@ -47,11 +48,11 @@ def refused(provider: str) -> list[str]:
     return [
         f"Connection {name}: {title} does not accept the credential (HTTP {CODE[provider]}: “{said}”).",
         KEPT,
-        f"Check or replace connections.{name}.token. You find it at {WHERE[provider]}.",
+        f"Check or replace {TOGETHER.get(provider, '')}connections.{name}.token. You find it at {WHERE[provider]}.",
     ]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_a_wrong_token(program: Program, provider: str) -> None:
     """401 ends the connection with one request, the setting is named, and the other connections are synced."""
     program.settings[provider]["token"] = "made-up-token-that-nobody-knows"
@@ -66,7 +67,7 @@ def test_a_wrong_token(program: Program, provider: str) -> None:
     assert held[NAMES[other]] == true[NAMES[other]]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_a_token_revoked_in_the_middle_of_a_run(program: Program, provider: str) -> None:
     """What was loaded before stays; once there is a valid token the next sync gets the rest, and reads little again."""
     program.sandbox.faults.add("revoke", provider=provider, after=3, times=1)
@@ -89,7 +90,7 @@ def test_a_token_revoked_in_the_middle_of_a_run(program: Program, provider: str)
     assert held[NAMES[provider]] == true[NAMES[provider]]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_a_missing_token(program: Program, provider: str) -> None:
     """Nothing is started; the setting, its variable and the place where a token is made are named."""
     program.settings[provider]["token"] = None

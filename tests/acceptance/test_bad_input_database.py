@@ -12,7 +12,7 @@ from etl.sandbox import NO_LIMITS, Sandbox
 from tests.acceptance.process import Program, content, execute, held_and_true, hourly
 from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import quiet_history
-from tests.conftest import Server
+from tests.postgres import Server
 
 KEPT = "What was committed before stays."
 RESET = "If that is not meant for the warehouse, let an administrator run: ALTER DATABASE {} RESET default_transaction_read_only;"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from etl.sandbox import NO_LIMITS, History, Sandbox
-from tests.acceptance.cast import CAST, PROVIDERS
+from tests.acceptance.cast import CAST, EVERYWHERE
 from tests.acceptance.process import Program, hourly
 from tests.acceptance.stage import quiet_history
 
@@ -25,7 +25,7 @@ def history(request: pytest.FixtureRequest) -> History:
 def program(history: History, database_url: str, tmp_path: Path) -> Iterator[Program]:
     """Give the program before all providers."""
     with Sandbox(history, limits=NO_LIMITS) as sandbox:
-        yield Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=PROVIDERS)
+        yield Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=EVERYWHERE)
 
 
 def accounts(program: Program) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_every_account_is_told_as_far_as_its_provider_tells(program: Program) ->
             "first sync: about 6 requests, at least 2 minutes",
         ],
     }
-    assert {provider: len(program.sandbox.requests(provider)) for provider in PROVIDERS} == dict.fromkeys(PROVIDERS, 2) | {
+    assert {provider: len(program.sandbox.requests(provider)) for provider in EVERYWHERE} == dict.fromkeys(EVERYWHERE, 2) | {
         "bimpe": 1 + 2 + 1
     }
 
@@ -177,4 +177,4 @@ def test_an_account_without_a_call_is_no_failure(program: Program) -> None:
     told = {one.partition("calls: ")[2] for one in lines if "        calls:" in one}
     assert told == {"0", "0 of 5 agents looked at; 7 agents", "not known: no totals; oldest not known; newest not known"}
     assert sum("paging: not known: there is no second page" in line for line in lines) == len(CAST)
-    assert {len(program.sandbox.requests(provider)) for provider in PROVIDERS if provider != "bimpe"} == {1}
+    assert {len(program.sandbox.requests(provider)) for provider in EVERYWHERE if provider != "bimpe"} == {1}

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from etl.runs.terms import RunStatus
-from tests.acceptance.cast import CAST, FOLLOWED, PROVIDERS
+from tests.acceptance.cast import CAST, EVERYWHERE, FOLLOWED, PROVIDERS
 from tests.acceptance.stage import START, Stage
 
 HOUR = timedelta(hours=1)
@@ -30,7 +30,7 @@ def test_2500_tuple_calls_of_one_instant_arrive_whole(stage: Stage, around: int)
     assert stage.state("tuple")[0]["high_water_mark"] == START
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_ties_over_the_edges_of_pages_arrive_whole(stage: Stage, provider: str) -> None:
     """Groups of up to thirty calls of one instant in pages of ten, dealt anew by every request."""
     stage.settings = {provider: {"per_page": 10}}

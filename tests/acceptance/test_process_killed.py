@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Entry, History, Sandbox
-from tests.acceptance.cast import CAST, NAMES, PROVIDERS, per_day
+from tests.acceptance.cast import CAST, EVERYWHERE, NAMES, per_day
 from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import TRIGGER, Killing, Moment
 from tests.acceptance.process import Hook, Program, execute, rows
@@ -50,7 +50,7 @@ def undisturbed(killing: Killing) -> Undisturbed:
         assert (ended.code, ended.lines) == (0, [])
         held = killing.held()
         sandbox = killing.program.sandbox
-        for provider in PROVIDERS:
+        for provider in EVERYWHERE:
             agents = [agent["id"] for agent in sandbox.history.agents()] if provider == "bimpe" else [None]
             truth = [record for agent in agents for record in sandbox.truth(provider, agent)]
             found = [row["raw"] for row in held["public.calls"] if row["provider"] == provider]
@@ -82,8 +82,8 @@ def survive_all(killing: Killing, *, seed: int) -> None:
             again = {stream: asked - reference.asked[stream] for stream, asked in killing.asked().items()}
             assert {stream: count for stream, count in again.items() if count > AGAIN[stream[0]]} == {}
             runs = rows(killing.program.url, "SELECT connection, status FROM sync.runs ORDER BY id")[len(before) :]
-            assert sorted(runs[-len(PROVIDERS) :]) == sorted((name, "succeeded") for name in NAMES.values())
-            assert {status for _, status in runs[: -len(PROVIDERS)]} <= {"crashed", "succeeded"}
+            assert sorted(runs[-len(EVERYWHERE) :]) == sorted((name, "succeeded") for name in NAMES.values())
+            assert {status for _, status in runs[: -len(EVERYWHERE)]} <= {"crashed", "succeeded"}
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def killing(server_url: str, database_url: str, tmp_path: Path, hook: Hook, hist
 
     with Sandbox(history, limits=NO_LIMITS, on_request=note) as sandbox:
         # Within so short a lookback lies less than a page: what is read anyway is told from what is read again.
-        settings = {provider: {"per_page": PER_PAGE, "lookback": "30m", "details": False} for provider in PROVIDERS}
-        program = Program(sandbox=sandbox, url=url, folder=tmp_path, providers=PROVIDERS, settings=settings)
+        settings = {provider: {"per_page": PER_PAGE, "lookback": "30m", "details": False} for provider in EVERYWHERE}
+        program = Program(sandbox=sandbox, url=url, folder=tmp_path, providers=EVERYWHERE, settings=settings)
         with Nursery(program) as nursery:
             yield Killing(program, nursery, hook, server_url=server_url, template=str(template.database))
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
-from tests.acceptance.cast import CAST, COUNTED, NAMES, PROVIDERS
+from tests.acceptance.cast import CAST, COUNTED, EVERYWHERE, NAMES
 from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, OBSERVED, Killing, survive
 from tests.acceptance.process import Hook, Program, execute, rows
@@ -64,12 +64,12 @@ def killing(server_url: str, database_url: str, tmp_path: Path) -> Iterator[Kill
     """Give a program whose warehouse holds sixty calls of each provider, all over and older than the lookback."""
     history, hook = quiet_history(), Hook()
     for hours in range(30):
-        for provider in PROVIDERS:
+        for provider in EVERYWHERE:
             history.add(provider, at=history.now - timedelta(hours=30 + hours), number=2)
     template = make_url(database_url)
     with Sandbox(history, limits=NO_LIMITS, on_request=hook) as sandbox:
-        settings = {provider: {"per_page": 20} for provider in PROVIDERS}
-        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=PROVIDERS, settings=settings)
+        settings = {provider: {"per_page": 20} for provider in EVERYWHERE}
+        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=EVERYWHERE, settings=settings)
         with Nursery(program) as nursery:
             assert nursery.run("sync").code == 0
             yield Killing(
@@ -114,4 +114,4 @@ def test_a_killed_repair_ends_as_if_nothing_had_happened(killing: Killing, datab
     held = survive(killing, seed=SEED, number=MOMENTS, between=between)
 
     found = {(row["connection"], row["call_id"]) for row in held["public.calls"]}
-    assert found == {(NAMES[provider], call.id) for provider in PROVIDERS for call in program.sandbox.history.living(provider)}
+    assert found == {(NAMES[provider], call.id) for provider in EVERYWHERE for call in program.sandbox.history.living(provider)}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from etl.runs.terms import RunStatus
-from tests.acceptance.cast import CAST, PROVIDERS
+from tests.acceptance.cast import CAST, EVERYWHERE, PROVIDERS
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.stage import START, Row, Stage
 
@@ -187,7 +187,7 @@ def test_the_same_id_in_two_streams_is_the_first_ones(stage: Stage) -> None:
     assert len(stage.ids("bimpe")) == 4
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_a_cursor_of_another_century_takes_no_part_in_claims(stage: Stage, provider: str) -> None:
     """A call that says it happened in 2999, or in 1971, is loaded; mark and coverage stay with the others."""
     key = CAST[provider].cursor

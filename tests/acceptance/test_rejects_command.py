@@ -11,7 +11,7 @@ import pytest
 from etl.model import Verdict
 from etl.runs.terms import RunStatus, Want
 from etl.sandbox.call import encode
-from tests.acceptance.cast import CAST, NAMES, PROVIDERS
+from tests.acceptance.cast import CAST, EVERYWHERE, NAMES
 from tests.acceptance.process import Program
 from tests.acceptance.stage import START, Stage
 from tests.acceptance.test_audit import audited
@@ -28,7 +28,7 @@ def spoiled(stage: Stage, provider: str) -> tuple[str, dict[str, Any]]:
     return call_id, good
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_a_reject_is_resolved_by_the_page_that_brings_its_call_right(stage: Stage, provider: str) -> None:
     """As long as it is listed as it was it is counted, run by run; when its provider mends it the call is there."""
     call_id, good = spoiled(stage, provider)

@@ -9,7 +9,7 @@ import pytest
 
 from etl.errors import Interrupted, ProviderUnavailable
 from etl.runs.terms import RunStatus
-from tests.acceptance.cast import CAST, NEWEST_FIRST, PROVIDERS
+from tests.acceptance.cast import CAST, EVERYWHERE, NEWEST_FIRST
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.stage import START, Stage
 
@@ -21,10 +21,10 @@ PAGES = CALLS // SIZE
 @pytest.fixture
 def long_stage(stage: Stage) -> Stage:
     """Give a stage with thirty pages of ten calls, one call a minute, all of them over and older than the lookback."""
-    stage.settings = {provider: {"per_page": SIZE, "details": False} for provider in PROVIDERS}
+    stage.settings = {provider: {"per_page": SIZE, "details": False} for provider in EVERYWHERE}
     stage.max_attempts = 1
     for index in range(CALLS):
-        for provider in PROVIDERS:
+        for provider in EVERYWHERE:
             stage.history.add(provider, at=START - timedelta(days=2) - index * MINUTE)
     return stage
 
@@ -112,7 +112,7 @@ def test_the_mark_of_a_stream_waits_for_the_gap_below_a_walk(long_stage: Stage, 
     assert differences(expected_calls(stage, provider), held_calls(stage, provider)) == {}
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_somebody_stops_the_sync_between_two_pages(long_stage: Stage, provider: str) -> None:
     """The page at hand is committed, the run ends `partial`, and the next one brings the rest."""
     stage = long_stage

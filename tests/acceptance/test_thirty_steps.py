@@ -10,7 +10,7 @@ import pytest
 
 from etl.model import Verdict
 from etl.sandbox import Entry, History
-from tests.acceptance.cast import CAST, PROVIDERS, per_day
+from tests.acceptance.cast import CAST, EVERYWHERE, per_day
 from tests.acceptance.conftest import SetStage
 from tests.acceptance.expected import differences, expected_calls, expected_participants, held_calls, held_participants
 from tests.acceptance.expected_details import detail_differences
@@ -53,17 +53,17 @@ def test_after_thirty_steps_and_an_audit_every_provider_is_held_as_it_is(set_sta
     """Late, changed and deleted calls, transcripts that come later, drift by insertion and deletion: field by field."""
     calls = per_day(20, tuple=40, krosai=30)
     stage = set_stage(History(seed, start=START, past=timedelta(days=1), calls_per_day=calls, agent_changes=(0, 0, 0)))
-    stage.providers, stage.settings = PROVIDERS, {provider: {"per_page": 10} for provider in PROVIDERS}
+    stage.providers, stage.settings = EVERYWHERE, {provider: {"per_page": 10} for provider in EVERYWHERE}
     story = random.Random(seed)
     drifting(stage, seed)
     for step in range(STEPS):
         outcomes = stage.sync_all()
-        assert [outcome.error for outcome in outcomes.values()] == [None] * len(PROVIDERS), (seed, step)
+        assert [outcome.error for outcome in outcomes.values()] == [None] * len(EVERYWHERE), (seed, step)
         stage.history.advance(timedelta(minutes=story.choice([5, 20, 60, 120])))
     stage.sandbox.on_request = None
     stage.sync_all()
 
-    for provider in PROVIDERS:
+    for provider in EVERYWHERE:
         outcome = audited(stage, provider, repair=True)
         assert outcome.error is None, (seed, provider)
         wanted = {Verdict.UNVERIFIABLE} if not CAST[provider].totals else {Verdict.COMPLETE, Verdict.REPAIRED}

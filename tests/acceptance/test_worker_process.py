@@ -21,7 +21,7 @@ from tests.acceptance.process import PATIENCE, Hook, Program, execute, held_and_
 from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import quiet_history
 from tests.acceptance.working import DIED
-from tests.conftest import Server
+from tests.postgres import Server
 
 RUNS = "SELECT kind, trigger, status FROM sync.runs ORDER BY id"
 QUEUED = "EXISTS (SELECT FROM jobs.procrastinate_jobs WHERE task_name = 'sync' AND status = 'todo')"

@@ -17,10 +17,10 @@ import pytest
 
 from etl.warehouse.database import Database
 from tests.acceptance.cast import USUAL
-from tests.conftest import warehouse_at
 from tests.integrations.dashboards.stage import browser, environment_for_the_browser
 from tests.integrations.environments import ROOT
 from tests.integrations.status_page.scene import scene
+from tests.postgres import warehouse_at
 
 VIEWS = ("light", "dark", "phone")
 

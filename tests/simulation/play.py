@@ -15,10 +15,10 @@ from etl.runs.lifecycle import Surroundings
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, RunStatus, Trigger, Want
 from etl.runs.watching import Silence
+from etl.testing.memory.warehouse import MemoryWarehouse
 from tests.acceptance.cast import NAMES
 from tests.inline import NoThreads
 from tests.memory.allowances import MemoryAllowances, Shared
-from tests.memory.warehouse import MemoryWarehouse
 from tests.simulation.invariants import Before, Broken, check, truth
 from tests.simulation.pulse import Killed, Mortal, Pulse
 from tests.simulation.story import LOOKBACK, Step, Story

@@ -9,12 +9,12 @@ from random import Random
 
 from etl.sandbox import History
 from etl.sandbox.switches import Switches
-from tests.acceptance.cast import PROVIDERS
+from tests.acceptance.cast import EVERYWHERE, PROVIDERS
 from tests.simulation.world import START, World
 
 LOOKBACK = timedelta(hours=2)
 
-FIRST, LATER = PROVIDERS[:4], PROVIDERS[4:]
+FIRST, LATER = PROVIDERS[:4], EVERYWHERE[4:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

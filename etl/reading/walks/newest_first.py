@@ -30,29 +30,46 @@ FUTILE = 5
 
 
 def newest_first(
-    pages: Pages, *, wanted: Spans, position: Callable[[datetime], int], known: datetime | None = None
+    pages: Pages,
+    *,
+    wanted: Spans,
+    position: Callable[[datetime], int],
+    known: datetime | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> Iterator[Step]:
     """
     Read `wanted`, clipped to the clock of the first answer, newest first.
 
     `position(instant)` returns how many calls are held from that instant on, which is where to expect a gap below it in the list;
-    `known` is the newest cursor held.
+    `known` is the newest cursor held. With `since` or `until` the list surely shows only what lies between them: nothing is
+    claimed from `until` on, and the list's end is that of a window, read down to `since`.
     Raises ConnectionFailed and its subclasses; what was yielded before stays valid.
     """
     page = pages.page(1)
     while _outline(page).violated and pages.give_up_style():
         page = pages.page(1)
-    yield from _Walk(pages, page, wanted=wanted, position=position, known=known).steps(page)
+    yield from _Walk(pages, page, wanted=wanted, position=position, known=known, since=since, until=until).steps(page)
 
 
 class _Walk:
     def __init__(
-        self, pages: Pages, page: Page, *, wanted: Spans, position: Callable[[datetime], int], known: datetime | None
+        self,
+        pages: Pages,
+        page: Page,
+        *,
+        wanted: Spans,
+        position: Callable[[datetime], int],
+        known: datetime | None,
+        since: datetime | None,
+        until: datetime | None,
     ) -> None:
         self.pages = pages
+        self.since = since
         self.instants = Instants(known)
         self.instants.see(page)
-        self.bound = self.instants.claims_before  # everything wanted from this instant on has been read
+        top = self.instants.claims_before
+        self.bound = top if until is None else min(top, until)  # everything wanted from this instant on has been read
         self.remaining = wanted.below(self.bound)
         self.lowest_wanted = wanted.first.start
         self.position = position
@@ -73,6 +90,7 @@ class _Walk:
         self.size = served(page, pages.size)
         self.tie = Tie()
         self.back = 1
+        self.too_low: int | None = None  # a page that was landed on too low, until the walk has come to it
         self.step_backs = 0
         self.last_total: int | None = None
         self.empty_pages = 0
@@ -209,6 +227,8 @@ class _Walk:
         """Claim the slice of a page that follows on what was read, and choose the next page."""
         bound = self.bound
         self.landing, self.back = False, 1
+        if self.too_low is not None and self.number >= self.too_low:
+            self.too_low = None
         if page.records:
             self.stale, self.furthest = 0, max(self.furthest, self.number)
         ended = self._ended(page)
@@ -222,7 +242,10 @@ class _Walk:
         ended = self._believed(ended, page)
         self.said_end = says_end(page, reached=self.progress.reached)
         if ended.surely and self.lowest_seen is not None:
-            low = horizon = self.lowest_seen
+            if self.since is None:
+                low = horizon = self.lowest_seen
+            else:
+                low = min(self.since, bound)
         elif shape.last is not None:
             low = min(bound, shape.last + TICK + shape.slack)
         read = Spans([Span(low, bound)]) - hole
@@ -275,6 +298,8 @@ class _Walk:
             expected = self.number + (self.position(self.bound) - self.position(shape.last)) // size
         else:
             expected = 0
+        if self.too_low is not None and expected >= self.too_low:
+            expected = 0  # fewer calls are listed than are held: to jump there again would land too low again
         if expected > self.number + 1:
             self.number = expected
             self.landing, self.before, self.lowest_seen = True, None, None
@@ -319,6 +344,7 @@ class _Walk:
             return False
         if shape.first is not None and shape.first >= self.bound:
             return False
+        self.too_low = min(self.number, self.too_low or self.number)
         self._step_back(self.back)
         self.back *= 2
         return True

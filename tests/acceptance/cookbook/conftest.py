@@ -8,7 +8,7 @@ import pytest
 
 from etl.warehouse.database import Database
 from tests.acceptance.cookbook.world import Company, founded
-from tests.conftest import warehouse_at
+from tests.postgres import warehouse_at
 
 
 @pytest.fixture(scope="session")

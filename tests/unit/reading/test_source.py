@@ -101,6 +101,27 @@ def test_a_style_given_up_is_followed_by_the_next_and_after_the_last_by_the_firs
     assert desk.asked[-1][1]["sort"] == "-created_on"
 
 
+def test_a_style_remembered_in_error_is_not_all_that_a_later_run_tries() -> None:
+    """One page served in the place of another must not cost a week: once no style is left, the next run begins anew."""
+    asking = pager("krosai", Desk(), found=Capabilities(style="offset", size=100, checked_at=NOW))
+    asking.page(1)
+    given_up = asking.give_up_style()
+    asking.page(2)
+    again = Desk()
+    pager("krosai", again, found=asking.found).page(2)
+
+    assert (given_up, asking.found.style, "page" in again.asked[-1][1]) == (False, None, True)
+
+
+def test_that_no_style_keeps_the_order_is_remembered() -> None:
+    """Else each run would begin as if the list were sorted."""
+    asking = pager("krosai", Desk())
+    asking.page(1)
+    asking.note_unsorted()
+
+    assert Capabilities.remembered(asking.found.stored(), now=NOW).unsorted
+
+
 def test_what_was_found_out_is_looked_at_again_after_a_week() -> None:
     """A provider that learns to sort is not scanned for ever."""
     found = Capabilities(style="page", size=100, unsorted=True, checked_at=NOW)

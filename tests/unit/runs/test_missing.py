@@ -63,6 +63,7 @@ def test_a_run_that_ends_early_leaves_it_to_the_next_one_which_calls_are_gone(pr
     assert (first.status, first.counters.deleted, scene.deleted) == (RunStatus.PARTIAL, 0, set())
     scene.api.budget = None
     assert scene.sync().counters.deleted == len(scene.deleted) > 0
+    assert scene.deleted == named(2, 14, 27, 36)
     assert scene.sync(full=True).status is RunStatus.SUCCEEDED
     assert (scene.ids, scene.deleted) == (named(*range(40)) - named(2, 14, 27, 36), named(2, 14, 27, 36))
     assert len(scene.state().settled) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -45,6 +46,22 @@ def test_after_a_weekend_without_a_run_the_lookback_counts_from_the_last_reading
     state = StreamState(start=at(0)).after(step((0, 10), settles_before=10), lookback=LOOKBACK)
 
     assert at(9) in state.to_read(at(80))
+
+
+def test_the_lookback_counts_back_from_what_the_step_says_and_not_from_our_clock() -> None:
+    """The provider's clock may be behind ours: by it, hour 9 is still restless."""
+    behind = replace(step((0, 10), settles_before=10), sent_at=at(11))
+    state = StreamState(start=at(0)).after(behind, lookback=LOOKBACK)
+
+    assert state.settled == Spans([(at(0), at(8))])
+
+
+def test_nothing_is_covered_further_ahead_of_our_clock_than_the_lookback() -> None:
+    """Whatever the provider's clock says: a mark years ahead would hide every call until then."""
+    ahead = replace(step((0, 90), settles_before=10), sent_at=at(10))
+    state = StreamState(start=at(0)).after(ahead, lookback=LOOKBACK)
+
+    assert state.coverage == Spans([(at(0), at(12))])
 
 
 def test_the_mark_waits_below_a_gap() -> None:

@@ -12,8 +12,11 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from etl.coverage import ORIGIN, Span, Spans
+from etl.provider import PageFacts
 from etl.reading.source import Page
 from etl.reading.walks import Step, ascending, newest_first
+from etl.reading.walks.ending import Ending, ends
+from etl.reading.walks.step import Instants
 from tests.unit.reading.walks.listed import EPOCH, Listed, at, record
 
 DAY = timedelta(days=1)
@@ -126,8 +129,8 @@ def test_ascending_through_a_quiet_window_claims_it_whole(*, seed: int, count: i
     seed=st.integers(0, 10_000),
     count=st.integers(20, 80),
     size=st.integers(2, 12),
-    lost=st.integers(0, 10),
-    cut=st.integers(1, 3),
+    lost=st.integers(0, 30),
+    cut=st.integers(2, 4),
 )
 def test_newest_first_resumes_below_what_is_held_and_closes_the_gap(
     seed: int, count: int, size: int, lost: int, cut: int
@@ -143,7 +146,8 @@ def test_newest_first_resumes_below_what_is_held_and_closes_the_gap(
     covered = Spans([span for step in first for span in step.read])
     held = {record.call_id: record.cursor for step in first for record in step.records}
     story = random.Random(seed)
-    for call_id in story.sample(sorted(listed.calls), min(lost, count - 2)):
+    # Of those held: else the page that is estimated would land where it should.
+    for call_id in story.sample(sorted(map(str, held)), min(lost, len(held) - 1, count - 2)):
         del listed.calls[call_id]
     listed.asked.clear()
     steps = list(
@@ -162,6 +166,39 @@ def test_newest_first_resumes_below_what_is_held_and_closes_the_gap(
     assert claimed.above(oldest) == Spans([Span(oldest, NOW)])
 
 
+def test_where_far_fewer_calls_are_listed_than_held_the_gap_is_come_to_page_by_page() -> None:
+    """The place that is expected for it lies too low, and stays so: to jump there again from above would never end."""
+    calls = {f"call{index}": at(index * 100) for index in range(20)}
+    living = {name: cursor for name, cursor in calls.items() if not at(1_000) <= cursor < at(1_800)}
+    listed = Listed(living, at(2_000), 2)
+    position = lambda instant: sum(cursor >= instant for cursor in calls.values() if cursor >= at(1_000))  # noqa: E731
+    wanted = Spans([Span(ORIGIN, at(1_000)), Span(at(1_999), NOW)])
+    claimed = Spans([span for step in newest_first(listed, wanted=wanted, position=position) for span in step.read])
+
+    assert ([asked[0] for asked in listed.asked], claimed.below(at(1_000))) == (
+        [1, 6, 5, 3, 1, 2, 3, 4, 5, 6, 7],
+        Spans([Span(at(0), at(1_000))]),
+    )
+
+
+def test_the_instant_of_a_pages_last_call_is_not_claimed_before_the_next_page() -> None:
+    """Another call of that instant may stand there."""
+    listed = Listed({"newer": at(90), "first": at(60), "second": at(60), "older": at(30)}, at(120), 2)
+    step = next(newest_first(listed, wanted=Spans([Span(ORIGIN, NOW)]), position=lambda _: 0))
+
+    assert (at(60) in step.read, at(60) + timedelta(microseconds=1) in step.read) == (False, True)
+
+
+def test_what_settles_is_counted_from_the_first_request_however_late_the_last_page_is() -> None:
+    """What came late while a long list was read is met by the next run."""
+    instants = Instants()
+    for seconds in (100, 900):
+        page = Page(records=(record("a", at(30)),), facts=PageFacts(), date=at(seconds), sent_at=at(seconds))
+        instants.see(page)
+
+    assert (instants.claims_before, instants.settles_before) == (at(100), at(100))
+
+
 def test_a_resumed_backfill_does_not_read_what_is_held_again() -> None:
     """Of 100 pages a third is held: the walk asks for page 1, then for where the gap begins."""
     calls = {f"call{index:04}": at(index * 60) for index in range(1_000)}
@@ -173,6 +210,15 @@ def test_a_resumed_backfill_does_not_read_what_is_held_again() -> None:
     list(newest_first(listed, wanted=wanted, position=position))
 
     assert [asked[0] for asked in listed.asked][:4] == [1, 34, 33, 34]
+
+
+@pytest.mark.parametrize("more", [None, False])
+def test_a_short_page_is_no_end_before_its_total_is_reached(*, more: bool | None) -> None:
+    """What is missing from the page is somewhere further on."""
+    facts = PageFacts(total=10, more=more)
+    page = Page(records=(record("a", at(60)), record("b", at(30))), facts=facts, date=at(90), sent_at=at(90))
+
+    assert ends(page, number=1, size=5) == Ending(here=False, surely=False)
 
 
 def test_ties_of_two_and_a_half_pages_arrive_whole() -> None:
