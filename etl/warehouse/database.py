@@ -34,7 +34,8 @@ from etl.warehouse.waiting import Blocker, blockers_of, name_blockers
 log = Logger(__name__)
 
 _PATIENCE = timedelta(seconds=10)
-_FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive
+_FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive, unless it has news
+_NO_NEWS = 0.05  # seconds; and one that was in use just now is not even looked at
 _LIBPQ = {
     "application_name": "call-warehouse",
     "keepalives": "1",
@@ -73,7 +74,7 @@ class Database:
         self.erasure_key = erasure_key
         self.erased: dict[str, tuple[int, frozenset[bytes]]] = {}
         self._url = parse_url(url)
-        self._called = called
+        self._address = called or shown(self._url)
         self._arguments = {"connect_timeout": str(max(2, round(patience.total_seconds()))), **_LIBPQ}
         for given in self._url.query:
             self._arguments.pop(given, None)
@@ -86,6 +87,7 @@ class Database:
             pool_size=sessions,
             max_overflow=0,
             pool_timeout=patience.total_seconds(),
+            pool_use_lifo=True,  # the session used last has its statements prepared
             hide_parameters=True,  # the parameters of a statement are personal data
         )
         event.listen(self._engine, "connect", _set_up, insert=True)  # runs before the engine asks for the default schema
@@ -106,7 +108,7 @@ class Database:
     @property
     def address(self) -> str:
         """How messages name it: the address without its password or anything else that may be one."""
-        return self._called or shown(self._url)
+        return self._address
 
     @property
     def url(self) -> str:
@@ -143,6 +145,26 @@ class Database:
         with self.translate(), self._engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
+    @contextmanager
+    def plain(self) -> Iterator[Session]:
+        """
+        Lend a session of the pool as the driver has it, in which every statement is a transaction of its own.
+
+        For the few statements of every run: SQLAlchemy takes several times as long to hand one over as the driver to send it.
+        """
+        with self.translate():
+            lent = self._engine.raw_connection()
+            try:
+                session = _driver(lent.driver_connection)
+                session.autocommit = True
+                yield session
+                session.autocommit = False
+            except BaseException:
+                lent.invalidate()  # nobody knows in which state it is
+                raise
+            finally:
+                lent.close()
+
     def session(self) -> Session:
         """
         Open a session of its own, outside the pool, in autocommit: for locks.
@@ -167,8 +189,8 @@ class Database:
         if not isinstance(self._engine.pool, QueuePool) or not self._engine.pool.checkedout():
             return ()
         try:
-            with self.autocommit() as connection:
-                found = blockers_of(self._processes.copy(), asking=driver_of(connection))
+            with self.plain() as asking:
+                found = blockers_of(self._processes.copy(), asking=asking)
         except WarehouseError:
             return ()
         if found and found != self._waited_for:
@@ -255,10 +277,13 @@ class Database:
 
 def driver_of(connection: Connection) -> Session:
     """Return the psycopg connection under an SQLAlchemy one, for COPY and for the statements of every page."""
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, Session):
+    return _driver(connection.connection.driver_connection)
+
+
+def _driver(session: object) -> Session:
+    if not isinstance(session, Session):
         raise TypeError("the warehouse is reached through psycopg")
-    return driver
+    return session
 
 
 def _set_up(session: Session, _record: ConnectionPoolEntry) -> None:
@@ -280,7 +305,7 @@ def _ping_if_doubtful(session: Session, record: ConnectionPoolEntry, _proxy: obj
     """
     idle = monotonic() - record.info.get("idle_since", monotonic())
     try:
-        if idle < _FRESH and not _has_news(session):
+        if not session.closed and (idle < _NO_NEWS or (idle < _FRESH and not _has_news(session))):
             return
         session.execute("")
         session.rollback()

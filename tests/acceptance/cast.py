@@ -10,14 +10,16 @@ class Part:
     """
     A provider as the tests know it.
 
-    `page` is how the path of a page of calls ends; `id`, `cursor` and `duration` are keys of a record. `totals`: whether the list
-    says how many calls there are. `ascending`: whether it is filtered and sorted by the cursor. `late_parts`: whether a detail
-    tells what the list does not. `underway`: the word for a call that goes on; None where only calls that are over are listed.
-    `everywhere`: whether every story is told of it; a new provider begins with those of `PROVIDERS`.
+    `page` is how the path of a page of calls ends; `id`, `cursor` and `duration` are keys of a record, `cursor_else` those that
+    stand in for the cursor. `totals`: whether the list says how many calls there are. `ascending`: whether it is filtered and
+    sorted by the cursor. `late_parts`: whether a detail tells what the list does not. `underway`: the word for a call that goes
+    on; None where only calls that are over are listed. `everywhere`: whether every story is told of it; a new provider begins
+    with those of `PROVIDERS`.
     """
 
     name: str
     cursor: str
+    cursor_else: tuple[str, ...] = ()
     page: str = "/calls"
     id: str = "id"
     duration: str = "duration"
@@ -58,6 +60,7 @@ CAST = {
         page="/Calls.json",
         id="sid",
         cursor="start_time",
+        cursor_else=("date_created",),
         totals=False,
         late_parts=False,
         underway="in-progress",

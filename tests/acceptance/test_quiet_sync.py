@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import event
 
 from etl.runs.terms import RunStatus
 from tests.acceptance.cast import EVERYWHERE, NAMES, WITH_DETAIL
@@ -125,3 +128,38 @@ def test_recording_addresses_that_are_signed_anew_change_no_call(stage: Stage) -
     assert urls and all("X-Amz-Signature=" in url for url in urls)
     assert outcome.counters.updated == 0
     assert {row["recording_url"] for row in stage.calls("krosai").values() if row["recording_url"]} == urls
+
+
+# ── What it asks of the database ────────────────────────────────────────────────────────────────────────────────────
+
+
+def sent_by(stage: Stage, provider: str) -> list[tuple[bool, str]]:
+    """Sync, and return what was sent in the pool's sessions: whether it was a transaction by itself, and how it begins."""
+    sent: list[tuple[bool, str]] = []
+
+    class Counting(psycopg.Cursor[Any]):
+        def execute(self, query: Any, *given: Any, **options: Any) -> Any:
+            sent.append((self.connection.autocommit, " ".join(str(query).split()[:2])))
+            return super().execute(query, *given, **options)
+
+    def count(session: Any, _: object) -> None:
+        session.cursor_factory = Counting
+
+    stage.database.close()
+    event.listen(stage.database.engine, "connect", count)
+    try:
+        assert stage.sync(provider).status is RunStatus.SUCCEEDED
+    finally:
+        event.remove(stage.database.engine, "connect", count)
+        stage.database.close()
+    return sent
+
+
+def test_what_a_second_sync_sends_to_the_database(stage: Stage) -> None:
+    """Sixteen statements in fourteen transactions, of which the page is one: every quiet run would pay for one more."""
+    stage.sync("tuple")
+
+    sent = [(alone, words) for alone, words in sent_by(stage, "tuple") if not words.startswith("SET ")]
+
+    page = ["SELECT transaction_timestamp(),", "SELECT c.call_id,", "WITH other_0"]
+    assert ([words for alone, words in sent if not alone], len(sent)) == (page, 16), sent

@@ -209,12 +209,12 @@ def test_a_cursor_of_another_century_takes_no_part_in_claims(stage: Stage, provi
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_list_without_one_usable_cursor_ends(stage: Stage, provider: str) -> None:
     """The provider renames its time: every record is kept, and the run ends within a few requests as one that brought nothing."""
-    key = CAST[provider].cursor
     stage.settings = {provider: {"per_page": 4}}
     for minutes in range(10):
         stage.history.add(provider, at=AT + timedelta(minutes=minutes))
-    for record in stage.history.truth(provider):
-        stage.history.change(provider, record.get("call_id") or record["id"], {key: None, "new_name": record[key]})
+    renamed = dict.fromkeys((CAST[provider].cursor, *CAST[provider].cursor_else)) | {"new_name": AT.isoformat()}
+    for call in stage.history.living(provider):
+        stage.history.change(provider, call.id, renamed)
 
     outcome = stage.sync(provider)
 

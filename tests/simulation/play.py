@@ -49,7 +49,11 @@ class Play:
         self.world = self.story.world()
         provider = providers.get(self.story.provider)
         self.account = Account(
-            connection=NAMES[provider.name], provider=provider, lookback=LOOKBACK, per_page=self.story.per_page
+            connection=NAMES[provider.name],
+            provider=provider,
+            lookback=LOOKBACK,
+            per_page=self.story.per_page,
+            own=self.world.apis.own.get(provider.name, {}),
         )
         self._see()
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from random import Random
 
 from etl.sandbox import History
 from etl.sandbox.switches import Switches
-from tests.acceptance.cast import EVERYWHERE, PROVIDERS
+from tests.acceptance.cast import PROVIDERS, USUAL
 from tests.simulation.world import START, World
 
 LOOKBACK = timedelta(hours=2)
-
-FIRST, LATER = PROVIDERS[:4], EVERYWHERE[4:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +69,10 @@ class Story:
         return World(self.seed, self.provider, history, switches=_switches(Random(f"{self.seed}:switches")), off=self.off)
 
 
-def stories(seed: int) -> Iterator[Story]:
-    """Yield what is played of a seed: its story and, of every fourth, that of one of the providers that came later."""
-    yield draw(seed)
-    if seed % len(FIRST) == 0 and LATER:
-        yield draw(seed, LATER[seed // len(FIRST) % len(LATER)])
-
-
-def draw(seed: int, provider: str | None = None) -> Story:
-    """Return the story of a seed at a provider: a seed that is named alone is one of the first four, now and for ever."""
+def draw(seed: int, provider: str = "") -> Story:
+    """Return the story of a seed: at this provider, or at one of the first four, which the seed chooses."""
     chance = Random(f"{seed}:story")
-    provider = provider or FIRST[seed % len(FIRST)]
+    provider = provider or tuple(USUAL)[seed % len(USUAL)]
     steps: list[Step] = []
     for _ in range(chance.randint(3, 9)):
         steps.append(_step(chance))
@@ -132,4 +122,6 @@ def _switches(chance: Random) -> Switches:
     )
     switches.set("salpre", {"page": "honoured", "detail_id": chance.choice(("integer", "as_listed", "both"))})
     switches.set("krosai", {"dialect": chance.choice(("reference", "guide"))})
+    filters = chance.choice(("honoured", "honoured", "honoured", "ignored"))
+    switches.set("twilio", {"until": chance.choice(("exclusive", "inclusive")), "filters": filters})
     return switches

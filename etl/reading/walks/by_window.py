@@ -53,9 +53,10 @@ class ByWindow:
 
     def plans(self, pager: Pager, owed: Spans, held: Holdings, *, now: datetime, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
         """Yield a plan for each window: extended to the nearest held call or, if that proves nothing, to the hundredth."""
-        known = max((call.cursor for call in held.newest(None)), default=None)
+        newest = held.newest(None)
+        known = max((call.cursor for call in newest), default=None)
         for span in owed:
-            anchors = held.newest(span.end)
+            anchors = newest if known is None or known < span.end else held.newest(span.end)
             tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (*anchors[:1], *anchors[-1:])]
             if not anchors or anchors[-1].cursor >= span.start:
                 # Nothing is held below the window, and what is held in it may be gone; a held call above it proves as much.
