@@ -11,7 +11,7 @@ from etl.model import JSON
 from etl.provider import Ask, Provider, Style
 from etl.testing.clocks import day_or_instant
 from etl.testing.faults import Fault, tried
-from etl.testing.form import is_ascending
+from etl.testing.form import is_filtered
 from etl.testing.leaves import Place, dotted, leaves
 from etl.testing.payloads import Payloads, ask_of, leads_to, name_of
 
@@ -128,9 +128,9 @@ def _type(value: JSON) -> str:
 def learn(provider: Provider, style: Style) -> Wording | Fault:
     """Return where the requests of a style say what they ask for, or what is missing in them. Raises Raised."""
     place = f"listing.styles[{style.name}]"
-    filters = is_ascending(provider)
+    filters, window = is_filtered(provider), provider.listing.window
     bounds = {"since": _SINCE, "until": _UNTIL} if filters else {}
-    ask = Ask(number=3, size=7, after="made-up" if style.by_token else None, **bounds)
+    ask = Ask(number=3, size=7, since=bounds.get("since"), until=bounds.get("until"))
     base = request_of(style, ask)
 
     def moved(**other: object) -> list[Place]:
@@ -154,7 +154,7 @@ def learn(provider: Provider, style: Style) -> Wording | Fault:
             "nothing in its request changes with `ask.number`: each page would be the first one again",
             "Send ask.number or (ask.number - 1) * ask.size; or ask.after, with by_token=True, where a page names the next.",
         )
-    if style.by_token and not moved(after="other"):
+    if style.by_token and not _leads_on(style, ask):
         return Fault(
             place,
             "nothing in its request changes with `ask.after`: each page would be the first one again",
@@ -187,4 +187,11 @@ def learn(provider: Provider, style: Style) -> Wording | Fault:
                     "(`ask.since.timestamp()`), never a text of Python's.",
                 )
             includes = includes or (name == "until" and at < bounds[name])
+    includes = includes or (window is not None and bool(window.until_included))
     return Wording(number=number, counts=counts, size=size, since=since, until=until, includes_until=includes)
+
+
+def _leads_on(style: Style, ask: Ask) -> bool:
+    """Whether a request changes with what leads to its page: any text, or an address with something in its query."""
+    one, other = (request_of(style, replace(ask, after=f"/made-up?token={token}")) for token in ("one", "other"))
+    return one != other

@@ -32,6 +32,9 @@ from etl.testing.payloads import Payloads, naming_call
 TOO_MANY = 400
 """More requests than any of the kit's syncs needs."""
 
+TOKEN_PATH = "/kit-token"  # noqa: S105 - an address
+"""Where the server hands out tokens, wherever the API does."""
+
 _DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -92,6 +95,7 @@ class Server:
         self._by_instant = style.last is not None and style.last in all_of(provider.cursor)
         self._descending = provider.listing.order is Order.NEWEST_FIRST
         self._tokens: dict[str, tuple[datetime, str]] = {}
+        self._first: dict[str, Leaves] = {}  # what was asked for where the list begins that a token leads through
         self._lock = threading.RLock()
         base = urlsplit(provider.base_url)
         self._prefix = base.path
@@ -138,6 +142,8 @@ class Server:
 
     def _answered(self, method: str, target: str, body: bytes) -> Reply:
         parts = urlsplit(target)
+        if parts.path == TOKEN_PATH:
+            return _reply(200, {"access_token": "made-up", "token_type": "bearer", "expires_in": 3600})
         path, query = unquote(parts.path.removeprefix(self._prefix)), dict(parse_qsl(parts.query, keep_blank_values=True))
         sent = json.loads(body) if body else None
         if self.asked.requests > TOO_MANY:
@@ -186,13 +192,14 @@ class Server:
         return _reply(200, records if key is None else {**fields, key: records})
 
     def _page(self, asked: Leaves) -> Reply:
-        calls = self._wanted(asked)
-        size = self._asked_size(asked)
+        first = next((self._first[said] for said in map(str, asked.values()) if said in self._first), asked)
+        calls = self._wanted(first)
+        size = self._asked_size(first)
         offset = 0 if self.habits.ignores_place else self._offset(asked, calls, size)
         shown = calls[offset : offset + size]
         more = offset + size < len(calls)
         leads = self._style.by_token and self._style.last is None
-        after = self._token(shown[-1]) if leads and more and shown else None
+        after = self._token(shown[-1], first) if leads and more and shown else None
         if self._style.last is not None and shown:
             self._tokens[str(shown[-1].record.get(self._style.last))] = _place(shown[-1])
         truth = Truth(
@@ -246,9 +253,9 @@ class Server:
             return sum(made.at >= key[0] if self._descending else made.at <= key[0] for made in calls)
         return sum(_place(made) >= key if self._descending else _place(made) <= key for made in calls)
 
-    def _token(self, made: Made) -> str:
+    def _token(self, made: Made, first: Leaves) -> str:
         token = f"kit-token-{len(self._tokens) + 1}"
-        self._tokens[token] = _place(made)
+        self._tokens[token], self._first[token] = _place(made), first
         return token
 
 

@@ -82,6 +82,7 @@ def test_a_change_within_the_lookback_arrives_after_three_days_without_a_sync(st
         "salpre": "duration_sec",
         "krosai": "duration",
         "aircall": "duration",
+        "twilio": "duration",
     }
     stage.history.change(provider, changed, {column[provider]: 12_345})
     stage.history.add(provider, at=START)

@@ -186,12 +186,20 @@ def test_the_same_id_in_two_streams_is_the_first_ones(stage: Stage) -> None:
     assert len(stage.ids("bimpe")) == 4
 
 
+CURSORS = {
+    "tuple": ("ended_at",),
+    "bimpe": ("created_on",),
+    "salpre": ("started_at",),
+    "krosai": ("created_at",),
+    "aircall": ("started_at",),
+    "twilio": ("start_time", "date_created"),
+}
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_cursor_of_another_century_takes_no_part_in_claims(stage: Stage, provider: str) -> None:
     """A call that says it happened in 2999, or in 1971, is loaded; mark and coverage stay with the others."""
-    key = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at", "aircall": "started_at"}[
-        provider
-    ]
+    (key, *_) = CURSORS[provider]
     number = {"tuple": 1, "bimpe": "odd", "salpre": "c1", "krosai": "odd", "aircall": 7}[provider]
     ids = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id", "aircall": "id"}
     (sample,) = [stage.history.truth(provider)[0] for _ in stage.history.add(provider, at=AT)]
@@ -211,14 +219,11 @@ def test_a_cursor_of_another_century_takes_no_part_in_claims(stage: Stage, provi
 @pytest.mark.parametrize("provider", EVERY)
 def test_a_list_without_one_usable_cursor_ends(stage: Stage, provider: str) -> None:
     """The provider renames its time: every record is kept, and the run ends within a few requests as one that brought nothing."""
-    key = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at", "aircall": "started_at"}[
-        provider
-    ]
     stage.settings = {provider: {"per_page": 4}}
     for minutes in range(10):
         stage.history.add(provider, at=AT + timedelta(minutes=minutes))
-    for record in stage.history.truth(provider):
-        stage.history.change(provider, record.get("call_id") or record["id"], {key: None, "new_name": record[key]})
+    for call in stage.history.living(provider):
+        stage.history.change(provider, call.id, dict.fromkeys(CURSORS[provider]) | {"new_name": AT.isoformat()})
 
     outcome = stage.sync(provider)
 

@@ -52,6 +52,7 @@ def test_a_run_counts_what_it_did(stage: Stage, provider: str) -> None:
         "salpre": "duration_sec",
         "krosai": "duration",
         "aircall": "duration",
+        "twilio": "duration",
     }
     stage.history.change(provider, changed, {column[provider]: 77_777})
     stage.history.add(provider, number=2, at=START - timedelta(minutes=40))

@@ -80,6 +80,9 @@ def test_where_filters_are_ignored_the_list_is_read_to_its_end(long_stage: Stage
 
     assert ([finding.code for finding in outcome.findings], outcome.status) == (["filter_ignored"], RunStatus.SUCCEEDED)
     assert whole(stage)
+    stage.sandbox.clear_requests()
+    stage.sync("twilio")
+    assert set(filters(stage)) == {(None, None)}  # remembered
 
 
 def test_a_late_price_arrives_with_the_list(stage: Stage) -> None:

@@ -13,9 +13,11 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.stage import EVERY
 from tests.simulation.invariants import Broken
 from tests.simulation.many import RANGE, play_range
 from tests.simulation.play import Play
@@ -23,9 +25,9 @@ from tests.simulation.smaller import smallest
 from tests.simulation.story import draw
 
 
-def tell(seed: int) -> bool:
+def tell(seed: int, provider: str) -> bool:
     """Play one story and tell it; of one that breaks something, its smallest form. Return whether all held."""
-    story = draw(seed)
+    story = draw(seed, provider)
     play = Play(story)
     try:
         play.play()
@@ -41,14 +43,14 @@ def tell(seed: int) -> bool:
     return True
 
 
-def play_all(seeds: int, *, results: Path | None, jobs: int) -> bool:
+def play_all(seeds: int, *, provider: str, results: Path | None, jobs: int) -> bool:
     """Play the stories of the seeds 1 to `seeds` that are not in `results` yet; return whether all held."""
     known = [json.loads(line) for line in results.read_text().splitlines()] if results and results.exists() else []
     firsts = set(range(1, seeds + 1, RANGE))
     found = [one for one in known if one["first"] in firsts]
     todo = sorted(firsts - {one["first"] for one in found})
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        for one in pool.imap_unordered(play_range, todo):
+        for one in pool.imap_unordered(partial(play_range, provider=provider), todo):
             found.append(one)
             _say(*(f"seed {failure['seed']} breaks: {failure['broken']}" for failure in one["failed"]))
             if results:
@@ -80,10 +82,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play this seed alone, and tell its story")
     parser.add_argument("--results", type=Path, help="add the results to this file, and do not play again what stands in it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to play in")
+    parser.add_argument("--provider", default="", choices=EVERY, help="play all at this one; else at one of the first four")
     given = parser.parse_args()
     if given.seed is not None:
-        return int(not tell(given.seed))
-    return int(not play_all(given.seeds, results=given.results, jobs=given.jobs))
+        return int(not tell(given.seed, given.provider))
+    return int(not play_all(given.seeds, provider=given.provider, results=given.results, jobs=given.jobs))
 
 
 if __name__ == "__main__":

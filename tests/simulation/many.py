@@ -13,12 +13,12 @@ RANGE = 50
 """How many seeds are played and written down together."""
 
 
-def play_range(first: int) -> dict[str, Any]:
+def play_range(first: int, provider: str = "") -> dict[str, Any]:
     """Play the stories of `RANGE` seeds; return what the results file keeps of them."""
     began, failed = time.process_time(), []
     done = {"processes": 0, "effects": 0, "requests": 0}
     for seed in range(first, first + RANGE):
-        play = Play(draw(seed))
+        play = Play(draw(seed, provider))
         try:
             play.play()
         except Broken as broken:

@@ -8,7 +8,7 @@ from random import Random
 
 from etl.sandbox import History
 from etl.sandbox.switches import Switches
-from tests.acceptance.stage import PROVIDERS
+from tests.acceptance.stage import EVERY, PROVIDERS
 from tests.simulation.world import START, World
 
 LOOKBACK = timedelta(hours=2)
@@ -55,7 +55,7 @@ class Story:
 
     def world(self) -> World:
         """Return the world as it is before the first step."""
-        rates = dict.fromkeys(PROVIDERS, 0) | {self.provider: self.calls_per_day}
+        rates = dict.fromkeys(EVERY, 0) | {self.provider: self.calls_per_day}
         history = History(
             self.seed,
             start=START,
@@ -69,10 +69,10 @@ class Story:
         return World(self.seed, self.provider, history, switches=_switches(Random(f"{self.seed}:switches")), off=self.off)
 
 
-def draw(seed: int) -> Story:
-    """Return the story of a seed."""
+def draw(seed: int, provider: str = "") -> Story:
+    """Return the story of a seed: at this provider, or at one of the first four, which the seed chooses."""
     chance = Random(f"{seed}:story")
-    provider = PROVIDERS[seed % len(PROVIDERS)]
+    provider = provider or PROVIDERS[seed % len(PROVIDERS)]
     steps: list[Step] = []
     for _ in range(chance.randint(3, 9)):
         steps.append(_step(chance))
@@ -122,4 +122,6 @@ def _switches(chance: Random) -> Switches:
     )
     switches.set("salpre", {"page": "honoured", "detail_id": chance.choice(("integer", "as_listed", "both"))})
     switches.set("krosai", {"dialect": chance.choice(("reference", "guide"))})
+    filters = chance.choice(("honoured", "honoured", "honoured", "ignored"))
+    switches.set("twilio", {"until": chance.choice(("exclusive", "inclusive")), "filters": filters})
     return switches

@@ -151,7 +151,8 @@ class Connection:
     def __call__(self, account: Account) -> Client:
         """See `Connect`."""
         assert self._limiter is not None
-        credentials: Mapping[str, str] = {"token": TOKENS[self.world.provider]}
+        own = self.world.apis.own.get(self.world.provider, {})
+        credentials: Mapping[str, str] = {"token": TOKENS[self.world.provider], **own}
         client = Client(
             provider=self.provider,
             base_url=self.world.apis.url(self.world.provider),

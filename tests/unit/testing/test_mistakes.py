@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from etl.model import JSON, Status
-from etl.provider import Ask, Failure, Field, Header, Order, PageFacts, Provider, Setting
+from etl.provider import Ask, ClientCredentials, Failure, Field, Header, Order, PageFacts, Provider, Setting, Window
 from etl.records.parse import count, instant
 from etl.records.values import epoch_millis
 from etl.testing import Unproven, check
@@ -111,6 +112,18 @@ MISTAKES: dict[str, tuple[Provider, str, str]] = {
     "the smallest page first": (listing(page_sizes=(50, 200)), "listing.page_sizes", "largest"),
     "two styles of one name": (listing(styles=LISTING.styles * 2), "listing.styles", "its own"),
     "the order is the other one": (listing(order=Order.ASCENDING), "listing.order", "NEWEST_FIRST"),
+    "a window that nobody asks for": (listing(window=Window()), STYLE, "changes with `ask.since`"),
+    "a window of a list in ascending order": (listing(window=Window(), order=Order.ASCENDING), "listing.window", "Leave it out"),
+    "short windows that begin nowhere": (
+        listing(window=Window(longest=timedelta(days=30))),
+        "retention",
+        "how far back",
+    ),
+    "tokens are fetched without TLS": (
+        replace(ACME, login=ClientCredentials(user=("token",), address="http://auth.example.com/token"), headers=()),
+        "login.address",
+        "https://",
+    ),
     # What pages say.
     "the list stands under another key": (listing(records=("data",)), "listing.records", 'records=("calls",)'),
     "the body is not the list": (listing(records=()), "listing.records", 'records=("calls",)'),
