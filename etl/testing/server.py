@@ -190,10 +190,10 @@ class Server:
 
     def _listed_agents(self) -> Reply:
         agents = self._provider.agents
-        key = agents.records[0] if agents is not None and agents.records else None
-        records = [case["record"] for case in self._payloads.agents if agents is not None and agents.agent(case.get("record"))][
-            :1
-        ]
+        if agents is None:
+            return _reply(404, {})
+        key = agents.records[0] if agents.records else None
+        records = [case["record"] for case in self._payloads.agents if agents.agent(case.get("record")) is not None][:1]
         page = self._envelope.written(Truth(total=1, number=1, size=self._size, offset=0, more=False))
         fields = page["body"] if not isinstance(page, Fault) else {}
         return _reply(200, records if key is None else {**fields, key: records})
@@ -242,10 +242,9 @@ class Server:
             if since is not None:
                 found = [made for made in found if made.at >= since]
             if until is not None and wording.until is not None:
-                included = (
-                    timedelta(0) if not wording.includes_until else _DAY if _DATE.fullmatch(str(asked[wording.until])) else _TICK
-                )
-                found = [made for made in found if made.at < until + included]
+                grain = _DAY if _DATE.fullmatch(str(asked[wording.until])) else _TICK
+                end = until + grain if wording.includes_until else until
+                found = [made for made in found if made.at < end]
         return sorted(found, key=_place, reverse=self._descending)
 
     def _asked_size(self, asked: Leaves) -> int:
