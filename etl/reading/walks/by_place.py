@@ -59,7 +59,7 @@ class ByPlace:
                 pager, pager.window, wanted=owed, now=now, retention=pager.retention, position=held.position, known=known
             )
             walks = [by_filter] if pager.window.longest is not None else [by_filter, *walks]
-        yield tuple(Attempt(steps=walk, anchors=anchors) for walk in walks)
+        yield tuple(Attempt(steps=walk, anchors=anchors, by_detail=True) for walk in walks)
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
         """Yield nothing: calls can only be reached through the list."""

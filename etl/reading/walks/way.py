@@ -58,10 +58,15 @@ class Extent(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A walk, not begun yet, and held calls of which it must show one before it may claim anything (empty: none is held)."""
+    """
+    A walk, not begun yet, and held calls of which it must show one before it may claim anything (empty: none is held).
+
+    With `by_detail` their details prove as much where its first page shows other calls, although another attempt would follow.
+    """
 
     steps: Iterator[Step]
     anchors: tuple[Held, ...]
+    by_detail: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
