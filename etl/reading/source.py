@@ -315,12 +315,8 @@ class Pager:
                 continue
             if not self._accepted or self.found.checked_at is None:
                 self._accepted = True
-                self.found = replace(
-                    self.found,
-                    style=self._styles[0].name,
-                    size=self.size,
-                    checked_at=self.found.checked_at or page.sent_at,
-                )
+                checked_at = self.found.checked_at or page.sent_at
+                self.found = replace(self.found, style=self.style.name, size=self.size, checked_at=checked_at)
             return page
 
     def _asked(self, style: Style, ask: Ask) -> Page:
