@@ -266,6 +266,11 @@ class Pager:
         """The page size requested."""
         return self._sizes[0]
 
+    @property
+    def style(self) -> Style:
+        """The way in which pages are asked for now."""
+        return self._styles[0]
+
     def ends_before(
         self, number: int, *, size: int, last: Page, since: datetime | None = None, until: datetime | None = None
     ) -> bool:

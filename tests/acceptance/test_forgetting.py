@@ -10,7 +10,8 @@ import pytest
 
 from etl.cli import run
 from etl.runs.terms import Want
-from tests.acceptance.stage import NAMES, START, Stage
+from tests.acceptance.cast import NAMES
+from tests.acceptance.stage import START, Stage
 
 HOUR = timedelta(hours=1)
 KEY = "0123456789abcdef0123456789abcdef"

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.stage import EVERY
+from tests.acceptance.cast import PROVIDERS
 from tests.simulation.invariants import Broken
 from tests.simulation.many import RANGE, play_range
 from tests.simulation.play import Play
@@ -82,7 +82,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play this seed alone, and tell its story")
     parser.add_argument("--results", type=Path, help="add the results to this file, and do not play again what stands in it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to play in")
-    parser.add_argument("--provider", default="", choices=EVERY, help="play all at this one; else at one of the first four")
+    parser.add_argument("--provider", default="", choices=PROVIDERS, help="play all at this one; else at one of the first four")
     given = parser.parse_args()
     if given.seed is not None:
         return int(not tell(given.seed, given.provider))

@@ -16,7 +16,7 @@ from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, RunStatus, Trigger, Want
 from etl.runs.watching import Silence
 from etl.testing.memory.warehouse import MemoryWarehouse
-from tests.acceptance.stage import NAME_OF
+from tests.acceptance.cast import NAMES
 from tests.inline import NoThreads
 from tests.memory.allowances import MemoryAllowances, Shared
 from tests.simulation.invariants import Before, Broken, check, truth
@@ -49,7 +49,7 @@ class Play:
         self.world = self.story.world()
         provider = providers.get(self.story.provider)
         self.account = Account(
-            connection=NAME_OF[provider.name],
+            connection=NAMES[provider.name],
             provider=provider,
             lookback=LOOKBACK,
             per_page=self.story.per_page,

@@ -8,7 +8,7 @@ from random import Random
 
 from etl.sandbox import History
 from etl.sandbox.switches import Switches
-from tests.acceptance.stage import EVERY, PROVIDERS
+from tests.acceptance.cast import PROVIDERS, USUAL
 from tests.simulation.world import START, World
 
 LOOKBACK = timedelta(hours=2)
@@ -55,7 +55,7 @@ class Story:
 
     def world(self) -> World:
         """Return the world as it is before the first step."""
-        rates = dict.fromkeys(EVERY, 0) | {self.provider: self.calls_per_day}
+        rates = dict.fromkeys(PROVIDERS, 0) | {self.provider: self.calls_per_day}
         history = History(
             self.seed,
             start=START,
@@ -72,7 +72,7 @@ class Story:
 def draw(seed: int, provider: str = "") -> Story:
     """Return the story of a seed: at this provider, or at one of the first four, which the seed chooses."""
     chance = Random(f"{seed}:story")
-    provider = provider or PROVIDERS[seed % len(PROVIDERS)]
+    provider = provider or tuple(USUAL)[seed % len(USUAL)]
     steps: list[Step] = []
     for _ in range(chance.randint(3, 9)):
         steps.append(_step(chance))

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.acceptance.stage import EVERY, PROVIDERS
+from tests.acceptance.cast import PROVIDERS, USUAL
 from tests.simulation.play import Play
 from tests.simulation.smaller import broken_by, smallest
 from tests.simulation.story import draw
@@ -25,7 +25,7 @@ def test_whatever_happens_in_a_story_what_must_hold_holds(first: int) -> None:
         assert broken is None, (seed, *smallest(story, broken))
 
 
-@pytest.mark.parametrize("provider", [name for name in EVERY if name not in PROVIDERS])
+@pytest.mark.parametrize("provider", [name for name in PROVIDERS if name not in USUAL])
 def test_it_holds_of_the_other_providers_too(provider: str) -> None:
     """With windows, tokens and filters that are ignored; of these the simulator plays more by `--provider`."""
     for seed in range(FIRST, FIRST + TOGETHER):
