@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 LOADING, PAGES, WRITING = (f"tests/conformance/test_{name}.py" for name in ("loading", "pages", "writing"))
+LOADED = "tests/warehouse/loading/test_loading.py"
 UPSERT = "etl/warehouse/loading/upsert.py"
 LOAD = "etl/warehouse/loading/load.py"
 
@@ -69,14 +70,14 @@ MUTANTS = (
         file=LOAD,
         old="        mark_changed(self._connection, self._name)\n        supersede(",
         new="        supersede(",
-        tests=("tests/warehouse/rollups/test_batches.py",),
+        tests=(f"{LOADED}::test_the_days_of_a_call_that_is_replaced_or_removed_are_touched",),
     ),
     Mutant(
         name="the days of a buried call are not marked for the roll-ups",
         file="etl/warehouse/loading/history.py",
         old="    mark_held(connection, name, call_ids)\n",
         new="",
-        tests=("tests/warehouse/rollups/test_batches.py",),
+        tests=(f"{LOADED}::test_the_days_of_a_call_that_is_replaced_or_removed_are_touched",),
     ),
     Mutant(
         name="a masked view shows a raw column",
