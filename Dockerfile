@@ -1,5 +1,5 @@
 # The wheel is built, and everything installed, in a first stage; the image gets the finished environment only.
-FROM python:3.13-slim AS build
+FROM python:3.13.16-slim-bookworm AS build
 WORKDIR /src
 COPY requirements.lock requirements-runtime.lock ./
 RUN python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements.lock
@@ -13,7 +13,7 @@ RUN /opt/build/bin/python -m hatchling build --target wheel \
     && /opt/etl/bin/pip check \
     && /opt/etl/bin/pip uninstall --yes pip
 
-FROM python:3.13-slim
+FROM python:3.13.16-slim-bookworm
 COPY --from=build /opt/etl /opt/etl
 # The account has a name, since the embedded server asks who it runs as, and owns nothing but its data.
 RUN useradd --uid 10001 --home-dir /var/lib/call-warehouse --create-home --shell /usr/sbin/nologin etl \

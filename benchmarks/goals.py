@@ -163,7 +163,7 @@ GOALS = (
         text="requests refused (429): KrosAI, by the second",
         limit=0,
         worst=True,
-        measured=_of("allowance: krosai, by the second", "refused"),
+        measured=_of_all("allowance: krosai, by the second", "refused"),
     ),
     Goal(
         text="requests refused (429): KrosAI, whose day ends at midnight",

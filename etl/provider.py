@@ -69,6 +69,21 @@ class Basic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCredentials:
+    """
+    OAuth 2.0 client credentials: a token is fetched with two settings (as in `Basic`), and sent with every request as a bearer.
+
+    `address` is where, by POST: a path of `base_url`'s host, or an https address. `form` is what is posted; its values may name
+    settings that are no secret (`{account_id}`). A token is fetched again shortly before it ends, and once where it is refused.
+    """
+
+    user: tuple[str, ...]
+    address: str
+    password: str = "token"  # noqa: S105 - the setting's name
+    form: Mapping[str, str] = field(default_factory=lambda: {"grant_type": "client_credentials"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """At most `requests` in any period of length `per`, counted at the provider."""
 
@@ -79,7 +94,8 @@ class Limit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """
-    A request for one page. `since` (inclusive) and `until` (exclusive) are set for `Order.ASCENDING` only.
+    A request for one page. `since` (inclusive) and `until` (exclusive) are set for `Order.ASCENDING`, and where there is a
+    `Window`, by which they are then rounded; each may still be None, which leaves that side open.
 
     `after` is what the page before said leads on to this one (`PageFacts.after`), in a style `by_token`; None for the first.
     """
@@ -117,8 +133,30 @@ class PageFacts:
     offset: int | None = None  # the offset it says it starts at
     size: int | None = None  # the page size it says it used
     more: bool | None = None  # whether another page follows
-    next_link: str | None = None  # the next page's address; only its origin is checked, it is never followed
+    next_link: str | None = None  # the next page's address; it is never followed, but must not lead elsewhere
     after: str | None = None  # a token, or an address whose query holds one, that leads to the next page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """
+    What the filter by the cursor can do of a list that shows the newest calls first, inside a window too.
+
+    `Ask.since` and `Ask.until` are whole multiples of `grain` (a day: midnights in UTC). `until_included` says whether the calls
+    of the upper bound's own grain are shown; it is then the last one wanted. None: that is not known, and windows are read wide
+    enough for both. `longest` is the longest stretch between the bounds; calls are then read from `Provider.retention` ago on,
+    since windows have to begin somewhere. `most` is the number of calls that one query leads to, over all its pages.
+    """
+
+    grain: timedelta = timedelta(seconds=1)
+    until_included: bool | None = False
+    longest: timedelta | None = None
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where no stretch would be left between bounds that are rounded."""
+        if self.longest is not None and self.longest < 4 * self.grain:
+            raise ValueError("the longest window must be at least four times the grain of its bounds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +174,7 @@ class Listing:
     styles: tuple[Style, ...]
     page_sizes: tuple[int, ...]  # largest first; the first that is not refused is used
     facts: Callable[[Mapping[str, JSON], Mapping[str, str]], PageFacts]
+    window: Window | None = None  # of `Order.NEWEST_FIRST`, if calls can be filtered by the cursor
 
 
 class When(StrEnum):
@@ -281,6 +320,7 @@ class Provider:
     counts: Counts | None = None
     limit: Limit | tuple[Limit, ...] | None = None  # of several, all hold at once
     retention: timedelta | None = None  # how far back calls are served, where that is not for ever
+    rate_headers: str = "X-RateLimit"  # how the names of its headers about the limit begin: `-Limit`, `-Remaining`, `-Reset`
     any_day: bool = False  # whether a day's requests may be counted in any 24 hours, so that `daily_requests` must hold there too
     participants: Children | None = None
     messages: Children | None = None
@@ -292,10 +332,11 @@ class Provider:
     never_stored: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     organization: str | None = None
+    agent_name: Keys | None = None  # where a call's record tells the name of its agent, if it does
     agents_are_people: bool = False  # whether the agents of its calls are persons, whose ids and names are then personal
     settings: frozenset[str] = frozenset()  # the settings of a connection that only some providers know
     own: tuple[Setting, ...] = ()  # settings that only this provider knows
-    login: Basic | None = None  # beside `headers`
+    login: Basic | ClientCredentials | None = None  # beside `headers`
     links: Mapping[str, str] = field(default_factory=dict)  # where users find things: "token" → where to create one
 
     @property

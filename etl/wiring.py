@@ -118,17 +118,20 @@ def open_warehouse(settings: Settings, *, writes: bool = False, at_once: int = C
     """
     Open the configured database, or start (or join) the embedded server, for so many connections at once. Raises WarehouseError.
 
-    Who writes says so, and is refused behind a proxy that shares sessions out, before anything is set or written through it.
+    Who writes says so, and is refused behind a proxy that shares sessions out, before anything is set or written through it, and
+    where persons were erased with another key than the configured one.
     """
     from etl.warehouse.database import Database
+    from etl.warehouse.privacy.erasures import check_key
 
     wanted = settings.warehouse
     sessions = 3 * at_once + 2  # each connection may load a page, look something up and make roll-ups at once
     if wanted.url is not None:
         url = wanted.url.get_secret_value()
-        with Database(url, sessions=sessions) as database:
+        with Database(url, sessions=sessions, erasure_key=erasure_key_of(settings)) as database:
             if writes:
                 database.refuse_shared_sessions()
+                check_key(database)
             with _waits_are_seen(database):
                 yield Opened(database=database, conninfo=database.url.replace("postgresql+psycopg://", "postgresql://", 1))
         return
@@ -136,10 +139,23 @@ def open_warehouse(settings: Settings, *, writes: bool = False, at_once: int = C
 
     with (
         embedded.server(data_dir=wanted.data_dir, bin_dir=wanted.bin_dir, run_as=wanted.run_as) as server,
-        Database(server.url, sessions=sessions, called=f"the embedded server in {server.data_dir}") as database,
+        Database(
+            server.url,
+            sessions=sessions,
+            called=f"the embedded server in {server.data_dir}",
+            erasure_key=erasure_key_of(settings),
+        ) as database,
         _waits_are_seen(database),
     ):
+        if writes:
+            check_key(database)
         yield Opened(database=database, conninfo=server.conninfo, bin_dir=server.bin_dir)
+
+
+def erasure_key_of(settings: Settings) -> bytes | None:
+    """Return the key of erasures, if one is configured."""
+    key = settings.warehouse.erasure_key
+    return key.get_secret_value().encode() if key else None
 
 
 @contextmanager
@@ -181,6 +197,8 @@ def account(name: str, connection: ConnectionSettings) -> Account:
         currency=connection.currency,
         details=connection.details,
         max_open_age=connection.max_open_age,
+        erase_calls_after=connection.erase_calls_after,
+        erase_words_after=connection.erase_transcripts_after,
         own={
             setting.name: connection.own[setting.name].get_secret_value()
             for setting in provider.own

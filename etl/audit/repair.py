@@ -20,6 +20,7 @@ from etl.records.differences import KINDS
 from etl.records.rederive import derived_again
 from etl.records.rows import Rewrite
 from etl.runs.context import Task
+from etl.runs.erasing import shielded_row
 from etl.runs.repeated import repeated
 from etl.runs.state import StreamState
 from etl.runs.stream import sync_stream
@@ -81,9 +82,12 @@ def _replace(
     record, at = listed[call_id]
     account = task.account
     row_now = row._replace(call_id=call_id, observed_at=at)
-    entry = derived_again(account.provider, row_now, record, currency=account.currency, run_id=task.run_id)
 
     def replace_row(page: MendingPage) -> bool:
+        held, left = row_now, record
+        if page.erasing is not None:
+            held, left = shielded_row(page.erasing, account, row_now, record, run_id=task.run_id)
+        entry = derived_again(account.provider, held, left, currency=account.currency, run_id=task.run_id)
         if call_id == row.call_id:
             return not page.rewrite([Rewrite(entry, CallRow._fields, KINDS)])
         page.erase([row.call_id])

@@ -203,10 +203,46 @@ def restore(
 
 @app.command(short_help="Remove records of the program that are older than [retention] says.")
 def prune(context: typer.Context, *, as_json: Json = False) -> None:
-    """Remove runs, audits and other records of the program itself that are older than [retention] says; never a call."""
+    """
+    Remove runs, audits and other records of the program itself that are older than [retention] says; never a call.
+
+    Of calls it erases what erase_calls_after and erase_transcripts_after of their connection say.
+    """
     from etl.cli.pruning import prune_records
 
-    prune_records(context.obj, as_json=as_json)
+    raise typer.Exit(prune_records(context.obj, as_json=as_json))
+
+
+@app.command(short_help="Forget a person or a call, everywhere and for good.")
+def forget(
+    context: typer.Context,
+    *,
+    phone: Annotated[Optional[str], typer.Option(metavar="N", help="Whoever has this number.")] = None,  # noqa: UP045
+    email: Annotated[Optional[str], typer.Option(metavar="A", help="Whoever has this e-mail address.")] = None,  # noqa: UP045
+    call: Annotated[
+        Optional[tuple[str, str]],  # noqa: UP045
+        typer.Option(metavar="CONNECTION ID", help="This call."),
+    ] = None,
+    write_to: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--list", parser=Path, metavar="FILE", help="Only write the list of all that is forgotten."),
+    ] = None,
+    read_from: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--from", parser=Path, metavar="FILE", help="Forget who stands in such a list, after a restore."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is meant.")] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Forget a person or a call, in every table and for good: of their calls only ids, times, status and measures stay.
+
+    A keyed hash keeps them out of whatever is read later; its key is warehouse.erasure_key.
+    """
+    from etl.cli.forgetting import Order, forget
+
+    order = Order(phone=phone, email=email, call=call, write_to=write_to, read_from=read_from)
+    raise typer.Exit(forget(context.obj, order, yes=yes, as_json=as_json))
 
 
 @app.command(short_help="Let a database role read the warehouse, in full or masked.")

@@ -24,7 +24,7 @@ def rebuild_rollups(invocation: Invocation, *, as_json: bool) -> int:
 
     settings = settings_of(invocation)
     zone = settings.warehouse.reporting_timezone
-    with open_warehouse(settings) as opened:
+    with open_warehouse(settings, writes=True) as opened:
         require_warehouse(opened)
         before = schema.reporting_timezone(opened.database)
         found = extent(opened.database, zone)

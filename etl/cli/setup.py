@@ -31,11 +31,13 @@ def write_config(path: Path) -> None:
 
 def migrate_warehouse(invocation: Invocation) -> None:
     """Bring the schema to the newest version and say from where to where."""
+    from etl.warehouse import jobs
     from etl.warehouse.schema import head
 
     settings = settings_of(invocation)
     with open_warehouse(settings, writes=True) as opened:
         opened.database.check_server()
+        without_queue = jobs.missing(opened.database)
         done = opened.migrate(settings)
         newest = head()
     before, after = done.before, done.after
@@ -45,6 +47,8 @@ def migrate_warehouse(invocation: Invocation) -> None:
         say(f"The schema has the newest version already ({after}).")
     else:
         say(f"The schema went from {before or 'nothing'} to {after}.")
+    if without_queue and before is not None:
+        say("The tables of the workers' queue were made, in schema jobs.")
     if done.spread is not None:
         new = f"{number_of(done.spread, 'table')} more of them now" if done.spread else "no table is new"
         unasked = "" if settings.warehouse.distributed else " They stay so, though warehouse.distributed is false."
@@ -53,7 +57,7 @@ def migrate_warehouse(invocation: Invocation) -> None:
 
 def check_schema(invocation: Invocation) -> int:
     """Say how the schema stands, change nothing, and return the exit code: 1 where `etl migrate` has something to do, else 0."""
-    from etl.warehouse import distributing
+    from etl.warehouse import distributing, jobs
     from etl.warehouse.schema import due, head
 
     settings = settings_of(invocation)
@@ -61,6 +65,7 @@ def check_schema(invocation: Invocation) -> int:
         found, steps = due(opened.database)
         newest = head()
         to_spread = settings.warehouse.distributed and found == newest and distributing.due(opened.database)
+        without_queue = found is not None and jobs.missing(opened.database)
     if found is None:
         say(f"There is no warehouse yet. Run: etl migrate. It makes one of version {newest}.")
     elif steps:
@@ -71,4 +76,6 @@ def check_schema(invocation: Invocation) -> int:
         say(f"The schema has the newest version ({found}).")
     else:
         say(f"The schema has version {found}, which a newer program made and this one may write into.")
-    return 1 if steps or to_spread else 0
+    if without_queue:
+        say("The tables of the workers' queue (schema jobs) are missing. Run: etl migrate")
+    return 1 if steps or to_spread or without_queue else 0

@@ -50,9 +50,14 @@ class _Section(BaseModel):
 
 
 class WarehouseSettings(_Section):
-    """Where the calls go. Without `url` the embedded server is used; `data_dir`, `bin_dir` and `run_as` are for it only."""
+    """
+    Where the calls go. Without `url` the embedded server is used; `data_dir`, `bin_dir` and `run_as` are for it only.
+
+    `erasure_key` is what `etl forget` keeps erased persons out with.
+    """
 
     url: SecretStr | None = None
+    erasure_key: SecretStr | None = None
     reporting_timezone: Annotated[str, AfterValidator(values.zone)] = "UTC"
     distributed: bool = False
     data_dir: Folder | None = None
@@ -63,6 +68,11 @@ class WarehouseSettings(_Section):
     @classmethod
     def _is_a_database(cls, url: SecretStr | None) -> SecretStr | None:
         return url and SecretStr(values.database_url(url.get_secret_value()))
+
+    @field_validator("erasure_key")
+    @classmethod
+    def _is_hard_to_guess(cls, key: SecretStr | None) -> SecretStr | None:
+        return key and SecretStr(values.erasure_key(key.get_secret_value()))
 
 
 class HttpSettings(_Section):
@@ -136,6 +146,8 @@ class ConnectionSettings(_Section):
     schedule: Schedule = "*/15 * * * *"
     audit_schedule: Schedule = "17 3 * * *"
     details: bool = True
+    erase_transcripts_after: Duration | None = None
+    erase_calls_after: Duration | None = None
     max_open_age: Duration = timedelta(days=7)
     max_delete_share: Share = 0.2
     currency: Annotated[str, AfterValidator(values.currency)] = "USD"
@@ -257,6 +269,8 @@ class Settings(BaseSettings):
         for hook in (self.notify.url, self.notify.heartbeat_url):
             if hook:
                 known |= {hook.get_secret_value(), addresses.beyond_host(hook.get_secret_value())}
+        if self.warehouse.erasure_key:
+            known.add(self.warehouse.erasure_key.get_secret_value())
         if self.warehouse.url:
             url = self.warehouse.url.get_secret_value()
             passwords = {found[1] for form in _PASSWORDS for found in form.finditer(url)} - {""}

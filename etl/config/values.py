@@ -20,6 +20,9 @@ CRON_FIELDS = 5
 
 HIGHEST_PORT = 65_535
 
+SHORTEST_KEY = 32
+"""The characters of an erasure key: phone numbers are so few that a shorter one could be found with them."""
+
 _LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\[\]\s]+)):(?P<port>[0-9]{1,5})")
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _DURATION = re.compile(r"([0-9]{1,10})([smhd])")
@@ -112,6 +115,14 @@ def token(value: str) -> str:
         raise ValueError("is empty")
     if not addresses.is_credential(given):
         raise ValueError("holds blanks or characters that no credential has; is it still the one of the example?")
+    return given
+
+
+def erasure_key(value: str) -> str:
+    """Return the key of erasures, without surrounding blanks: long enough that nobody finds it by trying."""
+    given = value.strip()
+    if len(given) < SHORTEST_KEY:
+        raise ValueError(f"must have {SHORTEST_KEY} characters at least; for a new one: openssl rand -hex 32")
     return given
 
 

@@ -3,7 +3,9 @@ Computes when the next request may be sent so that the server never counts more 
 
 The server counts a request when it arrives, which is some time between our sending it and our receiving the answer. So a
 request occupies its place from the moment it is sent until a whole window after its answer was received. By then it has left the
-server's window too, no matter when it arrived. What the server itself reports (`Quota`) can only make this stricter.
+server's window too, no matter when it arrived. Only where it is known how long a request and an answer travel at least (`way`),
+the place is free that much earlier: the answer left the server before it came here, and the next request arrives after it was
+sent. What the server itself reports (`Quota`) can only make this stricter.
 """
 
 from __future__ import annotations
@@ -100,10 +102,10 @@ class Allowance:
         self._in_flight += 1
         self._count += 1
 
-    def answered(self, now: datetime, quota: Quota | None) -> None:
-        """Record that a request was answered, and what the answer said about the requests left."""
-        self._end(now)
-        if quota is None or quota.resets_at > now + LONGEST_WAIT or self._explains(quota, now):
+    def answered(self, now: datetime, quota: Quota | None, *, way: timedelta = timedelta()) -> None:
+        """Record that a request was answered, what that said about the requests left, and the shortest way there and back."""
+        self._end(now, way)
+        if quota is None or quota.resets_at > now + LONGEST_WAIT or self._explains(quota, now - way):
             return
         known = self._quota
         if known is None or quota.window >= known.window + _SAME_WINDOW:
@@ -227,10 +229,10 @@ class Allowance:
         if self._paused_until is not None and not now < self._paused_until <= now + LONGEST_PAUSE:
             self._paused_until = None
 
-    def _end(self, now: datetime) -> None:
+    def _end(self, now: datetime, way: timedelta = timedelta()) -> None:
         self._look_at(now)
         self._in_flight -= 1
-        self._keep(now)
+        self._keep(now - way)
 
     def _keep(self, instant: datetime) -> None:
         insort(self._done, instant)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from etl.addresses import is_credential
 from etl.errors import UsageError
-from etl.provider import Provider
+from etl.provider import Basic, Provider
 
 SAID_LENGTH = 200
 """The maximum number of characters shown of a provider's own words."""
@@ -43,6 +43,8 @@ class Credentials:
 
     def __init__(self, provider: Provider, values: Mapping[str, str | Secret], *, connection: str) -> None:
         self._headers: dict[str, str] = {}
+        self.basic = ""  # the header's value, where there is a login of two settings
+        self.form: Mapping[str, str] = {}  # what is posted to fetch a token
         self._secrets: list[str] = []
         self._settings: list[str] = []
         self._provider, self._values, self._connection = provider, values, connection
@@ -53,8 +55,14 @@ class Credentials:
             users = (self._value(setting, required=setting == login.user[-1]) for setting in login.user)
             user, password = next(one for one in users if one is not None), self._value(login.password, required=True)
             pair = b64encode(f"{user}:{password}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {pair}"
+            self.basic = f"Basic {pair}"
             self._secrets.append(pair.lower())
+            if isinstance(login, Basic):
+                self._headers["Authorization"] = self.basic
+            else:
+                named = {one.name: self._value(one.name, required=one.required) or "" for one in provider.own if not one.secret}
+                self.form = {key: value.format_map(named) for key, value in login.form.items()}
+        self._given = len(self._secrets)
         sent = provider.sent_settings
         self.where = _where(provider, "token" if "token" in sent else sent[0]) if sent else ""
 
@@ -89,6 +97,10 @@ class Credentials:
     def headers(self) -> Mapping[str, str]:
         """Return the headers with the credentials, as they are sent."""
         return self._headers
+
+    def hide(self, secret: str) -> None:
+        """Keep a further secret out of messages: a token that was fetched, in the place of the one before."""
+        self._secrets = [*self._secrets[: self._given], secret.lower()]
 
     def clean(self, text: str) -> str:
         """Return a provider's own words in one line of at most `SAID_LENGTH` characters, free of secrets and personal data."""

@@ -30,6 +30,11 @@ OTHER_NAME = Cause(
     happened="could not be reached: its certificate is for another host name",
     hint="Check the host name in base_url. If it is right, something else in your network answers for the provider.",
 )
+NO_TLS = Cause(
+    word="tls",
+    happened="could not be reached: it offers no TLS of version 1.2 or newer",
+    hint="Check that base_url has the port on which it speaks https, and what stands between; older versions are never used.",
+)
 TIMEOUT = Cause(
     word="timeout",
     happened="did not answer in time",
@@ -82,6 +87,8 @@ def cause_of(error: Exception) -> Cause:
         while link is not None:
             if isinstance(link, ssl.SSLCertVerificationError):
                 return _CERTIFICATES.get(getattr(link, "verify_code", 0), UNTRUSTED)
+            if type(link) is ssl.SSLError:  # its kinds are about connections that broke off
+                return NO_TLS
             for kind, reason in _REASONS:
                 if isinstance(link, kind):
                     return reason

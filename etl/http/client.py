@@ -31,7 +31,7 @@ from etl.http.refusal import Refusals
 from etl.http.retry import LONGEST_WAIT, Cause, Failed, Patience, Throttled
 from etl.log import Logger
 from etl.model import JSON, Drift
-from etl.provider import Provider
+from etl.provider import ClientCredentials, Provider
 from etl.reading.api import Answer
 
 log = Logger(__name__)
@@ -105,10 +105,12 @@ class Client:
         self._exchange = Exchange(
             base_url=base_url,
             credentials=self._credentials,
+            login=provider.login if isinstance(provider.login, ClientCredentials) else None,
             connection=connection,
             clock=clock,
             timeout=http.timeout,
             max_response_bytes=http.max_response_bytes,
+            rate_headers=provider.rate_headers,
             transport=transport,
         )
 
@@ -146,9 +148,9 @@ class Client:
         )
 
     def check_link(self, url: str) -> None:
-        """Raise ForeignLink if a link sent by the provider leads to another host or port. Such links are never followed."""
+        """Raise ForeignLink if a link, which is never followed, leads neither to the configured origin nor the documented."""
         try:
-            check_link_unfollowed(url, self._base_url)
+            check_link_unfollowed(url, self._base_url, documented=self._provider.base_url)
         except ForeignLink as foreign:
             happened = self._credentials.without(foreign.happened)
             raise ForeignLink(happened, safe=foreign.safe, hint=foreign.hint) from None
@@ -215,7 +217,7 @@ class Client:
         if link is not None:
             target = absolute(link, reply.url)
             self.check_link(target)
-            if origin(target) != origin(self._base_url):
+            if origin(target) not in (origin(self._base_url), origin(self._provider.base_url)):
                 departures |= {departure("link", Drift.OUT_OF_RANGE, "scheme")}
         return Answer(
             records=body.records,

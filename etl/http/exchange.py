@@ -22,7 +22,10 @@ from etl.http.limits import Slot
 from etl.http.links import origin
 from etl.http.proxies import proxy_for
 from etl.http.retry import Failed, http_date
+from etl.http.tokens import Bearer
+from etl.http.travel import shortest
 from etl.model import JSON, Drift, DriftNote
+from etl.provider import ClientCredentials
 
 POOL = httpx.Limits(max_connections=16, max_keepalive_connections=8)
 
@@ -58,10 +61,12 @@ class Exchange:
         *,
         base_url: str,
         credentials: Credentials,
+        login: ClientCredentials | None,
         connection: str,
         clock: Clock,
         timeout: timedelta,
         max_response_bytes: int,
+        rate_headers: str,
         transport: httpx.BaseTransport | None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
@@ -69,10 +74,13 @@ class Exchange:
         self._clock = clock
         self._timeout = timeout
         self._cap = max_response_bytes
+        self._rate_headers = rate_headers
         proxy = proxy_for(base_url)
         try:
             self._http = httpx.Client(
-                auth=_OwnOrigin(base_url, credentials),
+                auth=_OwnOrigin(base_url, credentials)
+                if login is None
+                else Bearer(login, base_url=base_url, credentials=credentials, clock=clock),
                 headers={
                     "User-Agent": f"call-warehouse/{__version__}",
                     "Accept": "application/json",
@@ -131,7 +139,7 @@ class Exchange:
         with self._http.stream(method, url, params=params or None, json=content) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             date = http_date(headers.get("date", ""))
-            slot.answered(headers, date)
+            slot.answered(headers, date, names=self._rate_headers, way=shortest(response))
             odd: set[str] = set()
             body = self._body(response, headers, odd) if response.is_success else self._error_body(response, headers, odd)
             return Reply(

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from etl.effects import Clock
 from etl.errors import BudgetSpent, GaveWay
@@ -26,6 +27,15 @@ Save = Callable[[Standing], bool]
 
 Waited = Callable[[str, float], object]
 """Is told for how many seconds a request of a connection was held back."""
+
+
+class Answered(NamedTuple):
+    """The head of a response, as `Slot.answered` is told of it."""
+
+    headers: Mapping[str, str]
+    date: datetime | None
+    names: str
+    way: timedelta | None
 
 
 class Limiter:
@@ -49,9 +59,10 @@ class Limiter:
     ) -> None:
         self._clock = clock
         self._turn = _Turn()
-        self._changed = threading.Condition()  # guards the two below
+        self._changed = threading.Condition()  # guards the three below
         self._allowance = Allowance(limits=limits, daily=daily)
         self._server = ServerClock()
+        self._way: timedelta | None = None
         self._saving = threading.Lock()  # guards the three below
         self._save = save
         self._waited = waited
@@ -142,12 +153,15 @@ class Limiter:
             self._allowance.sent(now)
             return Slot(self, sent_at=now)
 
-    def _answered(self, sent_at: datetime, headers: Mapping[str, str], date: datetime | None) -> None:
+    def _answered(self, sent_at: datetime, answer: Answered) -> None:
         with self._changed:
             now = self._clock.now()
-            if date is not None:
-                self._server.heard(date, sent=sent_at, received=now)
-            self._allowance.answered(now, quota(headers, self._server, now=now))
+            if answer.date is not None:
+                self._server.heard(answer.date, sent=sent_at, received=now)
+            if answer.way is not None:
+                self._way = min(answer.way, self._way or answer.way)
+            way = timedelta() if self._way is None or answer.way is None else self._way
+            self._allowance.answered(now, quota(answer.headers, self._server, now=now, names=answer.names), way=way)
             self._changed.notify_all()
 
     def _lost(self) -> None:
@@ -169,10 +183,16 @@ class Slot:
         self._open = True
         self.sent_at = sent_at
 
-    def answered(self, headers: Mapping[str, str], date: datetime | None) -> None:
-        """End the slot: the head of a response was received."""
+    def answered(
+        self, headers: Mapping[str, str], date: datetime | None, *, names: str = "X-RateLimit", way: timedelta | None = None
+    ) -> None:
+        """
+        End the slot: the head of a response was received.
+
+        `names` is how its headers about the limit begin, `way` how long it and the request travelled at least, if that is known.
+        """
         if self._ends():
-            self._limiter._answered(self.sent_at, headers, date)  # noqa: SLF001 - a slot is a part of its limiter
+            self._limiter._answered(self.sent_at, Answered(headers, date, names, way))  # noqa: SLF001 - a slot is a part of its limiter
 
     def lost(self) -> None:
         """End the slot: there was no answer, but the request may have arrived."""

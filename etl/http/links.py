@@ -24,19 +24,21 @@ def check_same_origin(url: str, base_url: str) -> None:
         )
 
 
-def check_link_unfollowed(url: str, base_url: str) -> None:
+def check_link_unfollowed(url: str, base_url: str, *, documented: str = "") -> None:
     """
     Raise ForeignLink if `url`, a link to a page that is never followed, leads to another host or port.
 
-    Behind a proxy that ends TLS, many servers write `http://` into their own links, and some use a scheme of their own. Neither
-    means that the provider has moved. Credentials are sent to `base_url` only, no matter what a link says.
+    Behind a proxy that ends TLS, many servers write `http://` into their own links, and some use a scheme of their own. Behind a
+    gateway they write the address that they are `documented` at. Neither means that the provider has moved. Credentials are sent
+    to `base_url` only, no matter what a link says.
     """
     target, own = origin(absolute(url, base_url)), origin(base_url)
     if target is None and _OTHER_SCHEME.match(url):
         return
     if target is not None and own is not None and target[1] == own[1] and {target[2], own[2]} <= {*_PORTS.values()}:
         return
-    check_same_origin(url, base_url)
+    if target is None or target != origin(documented):
+        check_same_origin(url, base_url)
 
 
 def absolute(url: str, base_url: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads `X-RateLimit-*` headers, and estimates the difference between the server's clock and ours."""
+"""Reads what headers say about the requests left, and estimates the difference between the server's clock and ours."""
 
 from __future__ import annotations
 
@@ -58,15 +58,14 @@ class ServerClock:
         return ours + (self._least or timedelta())
 
 
-def quota(headers: Mapping[str, str], clock: ServerClock, *, now: datetime) -> Quota | None:
+def quota(headers: Mapping[str, str], clock: ServerClock, *, now: datetime, names: str = "X-RateLimit") -> Quota | None:
     """
-    Read `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix time; also in milliseconds, or seconds from now).
+    Read `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix time; also in milliseconds, or seconds from now), or other `names`.
 
     Return None if they are absent or make no sense: more left than allowed, nothing allowed at all, a reset in the past or more
     than a day ahead. `headers` has lower-case names, `now` is our clock.
     """
-    limit, remaining = seconds(headers.get("x-ratelimit-limit")), seconds(headers.get("x-ratelimit-remaining"))
-    reset = seconds(headers.get("x-ratelimit-reset"))
+    limit, remaining, reset = (seconds(headers.get(f"{names}-{end}".lower())) for end in ("limit", "remaining", "reset"))
     if remaining is None or reset is None or remaining < timedelta():
         return None
     if limit is not None and not timedelta() < limit >= remaining:

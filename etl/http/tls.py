@@ -16,24 +16,28 @@ from etl.errors import UsageError
 
 def trusted(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     """
-    Return the TLS context for https: it trusts `SSL_CERT_FILE` and `SSL_CERT_DIR` if set, else what the system trusts.
+    Return the TLS context for https: TLS 1.2 or newer, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if set, else the system's trust.
 
     httpx by default trusts only certifi, and so refuses a company's own authority that the system trusts. Here certifi is used
     only on systems without certificates, such as a slim container. Raises UsageError if a variable names something that cannot be
     read, because OpenSSL would silently trust nobody.
     """
     file, directory = environment.get("SSL_CERT_FILE"), environment.get("SSL_CERT_DIR")
-    if file or directory:
-        return _named(file, directory)
-    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not _system_has_any(context):
-        context.load_verify_locations(cafile=certifi.where())
+    context: ssl.SSLContext = _named(file, directory) if file or directory else _of_the_system()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # a system's own settings may allow less
     return context
 
 
 def unused() -> ssl.SSLContext:
     """Return an empty context for plain http, which needs no certificates; loading them would take time."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _of_the_system() -> ssl.SSLContext:
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not _system_has_any(context):
+        context.load_verify_locations(cafile=certifi.where())
+    return context
 
 
 def _named(file: str | None, directory: str | None) -> ssl.SSLContext:

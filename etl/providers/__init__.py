@@ -12,7 +12,7 @@ from etl.provider import Provider
 GROUP = "etl.providers"
 """The entry point group in which other distributions register a `Provider` under its name."""
 
-OURS = ("tuple", "bimpe", "salpre", "krosai", "aircall")
+OURS = ("tuple", "bimpe", "salpre", "krosai", "aircall", "twilio")
 """Each is a module of this package that defines `PROVIDER`; an entry point of the same name does not replace it."""
 
 

@@ -111,6 +111,7 @@ PROVIDER = Provider(
         path="/calls/{call}", record="call", id_forms=lambda call_id: (call_id,), when=When.OPEN
     ),
     limit=Limit(requests=60, per=timedelta(minutes=1)),  # 120 by [ref], 60 by older texts; the company's programs share it
+    rate_headers="X-AircallApi",  # on every answer [field], or only at the limit [ref]
     retention=timedelta(days=180),  # six months unless more was granted [ref]
     lookback=timedelta(hours=24),  # recordings and voicemail come after the end [ref]
     call_id="id",
@@ -156,6 +157,7 @@ PROVIDER = Provider(
         | {f"number.{key}" for key in ("priority", "messages", "created_at", "e164_digits")}
     ),
     failure=_failure,
+    agent_name="user.name",  # [ref]
     agents_are_people=True,
     links={
         "docs": "https://developers.aircall.io/api-references",

@@ -55,7 +55,7 @@ class Api(Protocol):
         ...
 
     def check_link(self, url: str) -> None:
-        """Raise ForeignLink if a provider's link, which is never followed, leads to another host or port than configured."""
+        """Raise ForeignLink if a link, which is never followed, leads neither to the configured origin nor the documented."""
         ...
 
     @property

@@ -63,6 +63,7 @@ class Capabilities:
     longest: timedelta = timedelta()  # the longest window that was seen answered whole
     most: int = 0  # the most calls in an answer that was seen to be whole
     cut: bool = False  # whether longer windows are answered in part
+    unfiltered: bool = False  # whether the filter by the cursor is ignored
     checked_at: datetime | None = None
 
     @classmethod
@@ -78,6 +79,7 @@ class Capabilities:
                 longest=timedelta(seconds=stored.get("longest", 0)),
                 most=stored.get("most", 0),
                 cut=stored.get("cut", False),
+                unfiltered=stored.get("unfiltered", False),
                 checked_at=checked_at,
             )
         except (KeyError, TypeError, AttributeError, Unfit):
@@ -97,6 +99,7 @@ class Capabilities:
             "longest": int(self.longest.total_seconds()) or None,
             "most": self.most or None,
             "cut": self.cut or None,
+            "unfiltered": self.unfiltered or None,
         }
         return found | {name: value for name, value in optional.items() if value is not None}
 
@@ -242,6 +245,8 @@ class Pager:
 
     def __init__(self, source: Source, *, stream: str, found: Capabilities, per_page: int | None) -> None:
         listing = source.provider.listing
+        self.window = listing.window
+        self.retention = source.provider.retention
         self._ask_page: Callable[[Style, Ask], Page] = lambda style, ask: source.page(stream=stream, style=style, ask=ask)
         self._trail: tuple[object, ...] = ()  # which list the tokens lead through
         self._after: dict[int, str | None] = {}  # what leads to each page, by its number
@@ -350,6 +355,10 @@ class Pager:
     def note_windows(self, *, longest: timedelta, most: int, cut: bool) -> None:
         """Remember the longest window and the largest answer seen whole, and whether longer windows are answered in part."""
         self.found = replace(self.found, longest=longest, most=most, cut=cut)
+
+    def note_unfiltered(self) -> None:
+        """Remember that the filter by the cursor is ignored."""
+        self.found = replace(self.found, unfiltered=True)
 
     def _step_down(self) -> bool:
         if len(self._sizes) > 1:

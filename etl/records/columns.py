@@ -97,7 +97,9 @@ def _bulk(
     if "is_test" in fields:
         fields["is_test"] = [value or False for value in fields["is_test"]]
     if "cost" in fields:
-        fields["currency"] = [None if cost is None else context.currency for cost in fields["cost"]]
+        given = fields.get("currency") or (None,) * len(ids)
+        priced = zip(fields["cost"], given, strict=True)
+        fields["currency"] = [None if cost is None else currency or context.currency for cost, currency in priced]
     if plan.by_agent:
         fields["agent_id"] = [context.stream if agent is None else agent for agent in fields.get("agent_id", [None] * len(ids))]
     if plan.has_attributes:

@@ -81,8 +81,7 @@ def derive(
     events = children(plan.events, context, call_id, merged, notes) if plan.events else ()
     row[:4] = (context.connection, call_id, provider.name, occurred_at or record.cursor)
     row[_TEST] = row[_TEST] or False
-    if row[_COST] is not None:
-        row[_CURRENCY] = context.currency
+    row[_CURRENCY] = None if row[_COST] is None else row[_CURRENCY] or context.currency
     if plan.has_attributes:
         row[_ATTRIBUTES] = _attributes(provider, merged, notes)
     row[_RAW:_PARENT] = (

@@ -258,7 +258,7 @@ def _unusual_instant(value: str) -> datetime:
 
 @lru_cache(maxsize=65_536)
 def _phone_number(value: str) -> str:
-    written = value if value.isascii() else "".join(map(_like_ascii, value))
+    written = value if value.isascii() else "".join(map(like_ascii, value))
     written = written.strip().removeprefix("tel:").strip()
     if not _PHONE_NUMBER.fullmatch(written):
         return value
@@ -273,7 +273,7 @@ def _phone_number(value: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _like_ascii(sign: str) -> str:
+def like_ascii(sign: str) -> str:
     """Return what a character of a phone number stands for: an ASCII digit, a hyphen, a blank, nothing, else itself."""
     if (digit := unicodedata.decimal(sign, None)) is not None:
         return str(digit)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec import Raw
+
 from etl import json_text
 from etl.model import JSON
 
@@ -57,6 +59,36 @@ def without(value: JSON, tree: Tree) -> JSON:
         for key, inner in value.items()
         if key not in tree or tree[key]
     }
+
+
+def only(value: JSON, tree: Tree) -> JSON:
+    """Return of a value what stands at these paths, where that is no object and no list; in the place of anything else null."""
+    if not tree:
+        return None if isinstance(value, dict | list | Raw) else value
+    if isinstance(value, list):
+        return [only(one, tree) for one in value]
+    if not isinstance(value, dict):
+        return None
+    return {key: only(inner, tree[key]) for key, inner in value.items() if key in tree}
+
+
+def emptied(value: JSON, tree: Tree, *, but: Tree) -> JSON:
+    """
+    Return a value with null at these paths.
+
+    At those of them that `but` holds too stands an empty text where a value was: that there is one tells something else as well.
+    """
+    if isinstance(value, list):
+        return [emptied(one, tree, but=but) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: inner if key not in tree else _emptied(inner, tree[key], but.get(key)) for key, inner in value.items()}
+
+
+def _emptied(value: JSON, below: Tree, but: Tree | None) -> JSON:
+    if below:
+        return emptied(value, below, but=but or {})
+    return None if value is None or but is None else ""
 
 
 def cut_out(paths: frozenset[str], text: bytes) -> bytes:

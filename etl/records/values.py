@@ -24,6 +24,7 @@ _AMOUNT_LIMIT = Decimal("1e11")
 _DIGITS = re.compile(r"\d{1,18}", re.ASCII)
 _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):([0-5]\d)", re.ASCII)
 _WHOLE_TEXT = re.compile(r"(\d{1,12})(?:\.0{1,12})?", re.ASCII)
+_CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _RFC_2822 = re.compile(
     r"(?:[A-Za-z]{3,9},\s*)?(\d{1,2})\s+([A-Za-z]{3})[a-z]*\s+(\d{4})\s+(\d\d:\d\d(?::\d\d)?)\s*([+-]\d{4}|[A-Za-z]{1,3})?",
@@ -125,6 +126,15 @@ def charge(value: JSON) -> Decimal | None:
     """Return what a charge costs that is written as a negative amount (`"-0.200"`); a credit costs less than nothing."""
     found = amount(value)
     return found.copy_negate() if found else found
+
+
+def currency(value: JSON) -> str | None:
+    """Return the code of a currency, `USD`; None for null and empty text. Raises Unfit."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or _CURRENCY.fullmatch(value) is None:
+        raise Unfit(Drift.WRONG_TYPE)
+    return value.upper()
 
 
 def duration_text(value: JSON) -> int | None:

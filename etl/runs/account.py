@@ -28,6 +28,8 @@ class Account:
     currency: str = "USD"
     details: bool = True
     max_open_age: timedelta = timedelta(days=7)
+    erase_calls_after: timedelta | None = None
+    erase_words_after: timedelta | None = None
     own: Mapping[str, str] = field(default_factory=dict)  # the provider's own settings that are no secrets, for its paths
 
     def believes_deleted(self, number: int, *, of: int) -> bool:

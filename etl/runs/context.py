@@ -125,11 +125,16 @@ class Task:
             if not isinstance(owner, str) or not owner:
                 continue
             if self.organization not in (None, owner):
+                chosen = "organization_id" in self.account.provider.settings
+                choose = (
+                    f"Set connections.{self.connection}.organization_id to the organisation you mean, or give"
+                    if chosen
+                    else "Give"
+                )
                 raise ForeignOrganization(
                     "the provider sent a record of another organisation than the one pinned.",
                     safe="Nothing of that page was stored; what was loaded before stays.",
-                    hint=f"Set connections.{self.connection}.organization_id to the organisation you mean, "
-                    "or give the other one a connection of its own.",
+                    hint=f"{choose} the other one a connection of its own.",
                 )
             self.organization = owner
             if self.pinned is None:

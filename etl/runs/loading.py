@@ -12,11 +12,13 @@ from datetime import datetime
 
 from etl.coverage import Spans
 from etl.model import OPEN_STATUSES, Context, Derived, Record, Rejection
+from etl.records.agents import named_in
 from etl.records.draft import derive_each, draft
-from etl.records.identify import as_reject
+from etl.records.identify import as_reject, identify
 from etl.records.rederive import changed, holds_what_it_says, relisted, with_detail
 from etl.records.rows import NOTHING, Draft
 from etl.runs.account import Account
+from etl.runs.erasing import shielded, shielded_detail
 from etl.runs.port import Due, PageTransaction
 from etl.runs.terms import Compared, Elsewhere, Loaded, Observed, Reject
 
@@ -47,6 +49,8 @@ def load_page(
     database refuses a row, the copy is undone and every record is looked up. New calls inside `covered`, the range that the
     stream had covered before this run, count as late.
     """
+    if page.erasing is not None:
+        observed = shielded(page.erasing, account, observed, run_id=run_id)
     rejects = [Reject(record, record.rejection) for record in observed.records if record.rejection is not None]
     written = observed.draft if observed.draft.records and page.copy(observed.draft) else NOTHING
     done = {record.call_id for record in written.records}
@@ -66,6 +70,9 @@ def load_page(
             for call_id in sorted(refused)
         ]
     rejects += [Reject(one.record, Rejection.ID_IN_TWO_STREAMS) for one, there in places if there]
+    said = (*written.records, *new.records, *(observed.latest[entry.call.call_id] for entry in updates))
+    if named := named_in(account.provider, said):
+        page.save_agents(named, observed_at=observed.observed_at)
     drift = written.drift + new.drift + Counter(note for entry in updates for note in entry.drift)
     page.note(stream=observed.stream, rejects=rejects, drift=drift, observed_at=observed.observed_at)
     undecided = {one.record.call_id for one, there in places if there is None}
@@ -107,9 +114,14 @@ def load_detail(
         page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
         known = held.detail_observed_at if held is not None else None
         return Loaded(older_by=None if known is None else known - observed_at)
+    given = detail
+    if page.erasing is not None:
+        cursor = identify(provider, held.raw.encode(), cleaned=False).cursor
+        detail = shielded_detail(page.erasing, account, call_id, detail, cursor=cursor, run_id=run_id)
+        held = page.held([call_id])[call_id]  # it may have been cut just now
     context = context_of(account, stream, run_id=run_id)
     entry = with_detail(provider, context, held, detail, observed_at=observed_at)
-    due_at = due(entry, detail.value)
+    due_at = due(entry, given.value)  # whether its late parts came is told by what came
     came_again = [call_id] if held.detail_failures else []
     if holds_what_it_says(provider, context, call_id, held, detail, observed_at=observed_at):
         page.ask_for([call_id], due_at=due_at)

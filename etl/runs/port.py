@@ -17,12 +17,21 @@ from etl.coverage import Spans
 from etl.model import JSON, AgentRow, Derived, DriftNote, Record, Rejection
 from etl.reading.walks.way import Held
 from etl.records.rows import Draft, FilledVersion, HeldCalls, OldVersion, Rewrite, Stored
+from etl.records.shield import Shield
 from etl.runs.account import Account
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Compared, Counters, DueCall, Outcome, Reject, RunKind, Trigger
 
 Due = Callable[[Derived, JSON], datetime | None]
 """Decides when to ask for a call's detail again, given the derived call and its decoded detail; None: never again."""
+
+
+class Cutting(NamedTuple):
+    """How many calls, superseded versions and rejects something was cut out of."""
+
+    calls: int = 0
+    versions: int = 0
+    rejects: int = 0
 
 
 class Watcher(Protocol):
@@ -41,8 +50,73 @@ class Watcher(Protocol):
         ...
 
 
+class KeptVersion(NamedTuple):
+    """The records of a version that is history, as JSON text."""
+
+    call_id: str
+    version: int
+    raw: str
+    detail: str | None
+    content_hash: bytes
+
+
+class RejectText(NamedTuple):
+    """The text of a reject, and where it is kept."""
+
+    stream: str
+    record_key: str
+    raw_text: str
+
+
+class ErasingPage(Protocol):
+    """What a page's transaction offers where somebody, or something, was erased of its connection."""
+
+    shield: Shield
+
+    def erased_among(self, call_ids: Collection[str]) -> frozenset[str]:
+        """Return which of these calls are erased, whatever is read of them."""
+        ...
+
+    def note_erased(self, call_ids: Collection[str]) -> None:
+        """Remember that these calls are erased, for whenever something is read of them."""
+        ...
+
+    def held_whole(self, call_ids: Collection[str]) -> HeldCalls:
+        """Return these calls as they are held, with their children."""
+        ...
+
+    def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
+        """Write what differs of held calls and children in place, without history; return the ids that are refused."""
+        ...
+
+    def versions_of(self, call_ids: Collection[str]) -> Sequence[KeptVersion]:
+        """Return the superseded versions of these calls."""
+        ...
+
+    def rewrite_versions(self, versions: Sequence[KeptVersion]) -> None:
+        """Write the records of superseded versions in place."""
+        ...
+
+    def rejects_of(self, call_ids: Collection[str]) -> Sequence[RejectText]:
+        """Return the rejects of these calls, resolved ones too."""
+        ...
+
+    def rewrite_rejects(self, rejects: Sequence[tuple[RejectText, str, str]]) -> None:
+        """Replace the text of each reject, and the key under which it is kept; two that become one are one."""
+        ...
+
+
 class PageTransaction(Protocol):
-    """One page's transaction: it begins by checking the fence, and commits as a whole or not at all."""
+    """
+    One page's transaction: it begins by checking the fence, and commits as a whole or not at all.
+
+    `erasing` is None where nothing was ever erased of the connection, and costs nothing then.
+    """
+
+    @property
+    def erasing(self) -> ErasingPage | None:
+        """What has to be done because something was erased; None where nothing was, and nothing has to be."""
+        ...
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
         """Compare records read at `observed_at` with what is held. Each is of a different call, and none is a reject."""

@@ -16,6 +16,7 @@ from etl.records.draft import derive_each
 from etl.records.identify import identify
 from etl.records.rederive import changed
 from etl.runs.account import Account
+from etl.runs.erasing import shield_records
 from etl.runs.loading import context_of
 from etl.runs.port import KeptReject, Place, ReplayPage
 
@@ -82,6 +83,9 @@ def _load(
 ) -> tuple[int, int, list[KeptReject]]:
     """Load rejects last seen at the same instant; return how many calls are new and changed, and the rejects resolved."""
     provider, context = account.provider, context_of(account, stream, run_id=run_id)
+    if page.erasing is not None:
+        left = shield_records(page.erasing, account, [record for _, record in batch], run_id=run_id)
+        batch = [(kept, record) for (kept, _), record in zip(batch, left, strict=True)]
     latest = {record.call_id: (kept, record) for kept, record in batch}
     compared = page.compare([record for _, record in latest.values()], stream=stream, observed_at=seen_at)
     new = [

@@ -42,7 +42,7 @@ NOTES = {
     Note.PAGE_SHORT: "A page in the midst of the list shows fewer calls than others; what may belong there is left as a gap.",
     Note.TOTAL_DISAGREES: "The provider's total and what it lists disagree; where that may hide a call, a gap is left.",
     Note.WINDOW_CUT: "The provider answers a long stretch of time in part only; it is read in stretches that are answered whole.",
-    Note.FILTER_IGNORED: "The provider lists calls from outside of what was asked for; its whole list is read at every run.",
+    Note.FILTER_IGNORED: "The provider lists calls from outside of what was asked for; its list is read without that filter.",
 }
 
 
@@ -120,8 +120,8 @@ class _Reading:
 
     def read(self) -> None:
         """Read what is wanted, walk by walk; of each walk's alternative plans, load the first that is proven."""
-        wanted = self.wanted(self.way.end(self.task.clock.now()))
-        for plan in self.way.plans(self.pager, wanted, self, exactly=self.task.want.is_range):
+        now = self.task.clock.now()
+        for plan in self.way.plans(self.pager, self.wanted(self.way.end(now)), self, now=now, exactly=self.task.want.is_range):
             for attempt in plan:
                 if self._load(attempt, last=attempt is plan[-1]):
                     break

@@ -35,6 +35,7 @@ class RunKind(StrEnum):
     REPAIR = "repair"
     REPLAY = "replay"
     REBUILD = "rebuild"
+    ERASE = "erase"
 
 
 class Trigger(StrEnum):

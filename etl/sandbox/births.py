@@ -7,12 +7,12 @@ from random import Random
 
 from etl.sandbox.call import Call
 from etl.sandbox.instants import DAY, HOUR, MINUTE
-from etl.sandbox.lives import aircall, bimpe, krosai, salpre
+from etl.sandbox.lives import aircall, bimpe, krosai, salpre, twilio
 from etl.sandbox.lives import tuple as pairing
 from etl.sandbox.lives.scene import Scene
 from etl.sandbox.roster import Roster
 
-PROVIDERS = ("tuple", "bimpe", "salpre", "krosai", "aircall")
+PROVIDERS = ("tuple", "bimpe", "salpre", "krosai", "aircall", "twilio")
 ACCOUNTS = ("main", "other")
 _SHARE_OF_OTHER = 0.1
 _SHARE_OF_TIES = 0.02
@@ -81,4 +81,6 @@ class Births:
             return krosai.live(chance, scene, begin=begin, order=number)
         if provider == "aircall":
             return aircall.live(chance, scene, begin=begin, number=number + apart, order=number)
+        if provider == "twilio":
+            return twilio.live(chance, scene, begin=begin, number=number, order=number)
         return bimpe.live(chance, scene, begin=begin, order=number, agent=agent)

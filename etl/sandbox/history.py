@@ -19,16 +19,24 @@ from etl.sandbox.lives.scene import Scene
 from etl.sandbox.roster import Roster
 from etl.sandbox.shelf import Shelf
 
-CURSORS = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at", "aircall": "started_at"}
-IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id", "aircall": "id"}
+CURSORS = {
+    "tuple": "ended_at",
+    "bimpe": "created_on",
+    "salpre": "started_at",
+    "krosai": "created_at",
+    "aircall": "started_at",
+    "twilio": "start_time",
+}
+IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id", "aircall": "id", "twilio": "sid"}
 
-CALLS_PER_DAY = {"tuple": 400.0, "bimpe": 200.0, "salpre": 150.0, "krosai": 200.0, "aircall": 200.0}
+CALLS_PER_DAY = {"tuple": 400.0, "bimpe": 200.0, "salpre": 150.0, "krosai": 200.0, "aircall": 200.0, "twilio": 200.0}
 LATENESS = {
     "tuple": timedelta(hours=12),
     "bimpe": timedelta(minutes=90),
     "salpre": timedelta(minutes=90),
     "krosai": timedelta(minutes=90),
     "aircall": timedelta(hours=12),
+    "twilio": timedelta(hours=12),
 }
 
 _ADDED = 300_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -45,20 +45,25 @@ def to_day(micros: int) -> str:
     return (_PLAIN_EPOCH + timedelta(microseconds=micros)).date().isoformat()
 
 
+def to_rfc_2822(micros: int) -> str:
+    """Write `Fri, 18 Oct 2019 17:00:00 +0000`, as Twilio does."""
+    return format_datetime(moment(micros // SECOND * SECOND))
+
+
 def to_http_date(micros: int) -> str:
     """Write an HTTP date, floored to the second."""
     return format_datetime(moment(micros // SECOND * SECOND), usegmt=True)
 
 
 def read(text: object) -> int | None:
-    """Read an ISO 8601 date or datetime (without an offset: UTC), or whole seconds since 1970; None if it is neither."""
+    """Read an ISO 8601 date or datetime (without an offset: UTC), whole seconds, or a date of a mail; else None."""
     if isinstance(text, int) and not isinstance(text, bool) and 0 < text < 1 << 36:
         return text * SECOND
     if not isinstance(text, str):
         return None
     try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
+        parsed = parsedate_to_datetime(text) if text[:3].isalpha() else datetime.fromisoformat(text)
+    except (ValueError, TypeError):
         return None
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)

@@ -14,7 +14,7 @@ from datetime import datetime
 from random import Random
 from urllib.parse import parse_qsl, urlsplit
 
-from etl.sandbox import aircall, bimpe, krosai, salpre
+from etl.sandbox import aircall, bimpe, krosai, salpre, twilio
 from etl.sandbox import tuple as pairing
 from etl.sandbox.call import JSON
 from etl.sandbox.damage import Damage, replacement, spoil
@@ -24,15 +24,17 @@ from etl.sandbox.history import History
 from etl.sandbox.journal import Entry, Journal
 from etl.sandbox.limits import Limiter, Limits
 from etl.sandbox.lives.krosai import ORGANIZATIONS
+from etl.sandbox.lives.twilio import ACCOUNT_SIDS
 from etl.sandbox.switches import Switches
 
-APIS: Mapping[str, Api] = {api.name: api for api in (pairing.API, bimpe.API, salpre.API, krosai.API, aircall.API)}
+APIS: Mapping[str, Api] = {api.name: api for api in (pairing.API, bimpe.API, salpre.API, krosai.API, aircall.API, twilio.API)}
 TOKENS: Mapping[str, str] = {
     "tuple": "sk-tuple-sandbox-of-the-main-team",
     "bimpe": "sk_sandbox_of_the_main_team",
     "salpre": "salpre-sandbox-of-the-main-account",
     "krosai": "kros_test_sandbox_of_the_main_user",
     "aircall": "aircall-sandbox-of-the-main-company",
+    "twilio": "twilio-sandbox-of-the-main-account",
 }
 
 
@@ -57,7 +59,10 @@ class Service(ABC):
         self.other_tokens = {provider: token.replace("main", "other") for provider, token in TOKENS.items()}
         self.organization_id = ORGANIZATIONS["main"]
         # What a connection needs beside the token.
-        self.own: Mapping[str, Mapping[str, str]] = {"aircall": {"api_id": aircall.API_IDS["main"]}}
+        self.own: Mapping[str, Mapping[str, str]] = {
+            "aircall": {"api_id": aircall.API_IDS["main"]},
+            "twilio": {"account_sid": ACCOUNT_SIDS["main"]},
+        }
         self._follow = follow
         self._limiter = Limiter(limits, limit_clock)
         self._revoked: set[str] = set()

@@ -12,21 +12,28 @@ from etl.sandbox.history import History
 from etl.sandbox.limits import NO_LIMITS, TRUE_LIMITS
 from etl.sandbox.server import Sandbox
 
-NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "boxes", "krosai": "telephony", "aircall": "support"}
+NAMES = {
+    "tuple": "pairing",
+    "bimpe": "voice",
+    "salpre": "boxes",
+    "krosai": "telephony",
+    "aircall": "support",
+    "twilio": "programmable",
+}
 
 
 def demo_history(seed: int = 1, *, now: datetime | None = None) -> History:
     """
     Return the ten days up to `now` (default: real now).
 
-    These are about 3,000 Tuple calls, 2 agents x 100, 300 Salpre, 120 KrosAI, 200 Aircall. Within the true rate limits a first
-    sync reads them in a few seconds. Agents do not come and go.
+    These are about 3,000 Tuple calls, 2 agents x 100, 300 Salpre, 120 KrosAI, 200 each of Aircall and Twilio. Within the true
+    rate limits a first sync reads them in a few seconds. Agents do not come and go.
     """
     return History(
         seed,
         start=now or datetime.now(UTC),
         past=timedelta(days=10),
-        calls_per_day={"tuple": 300, "bimpe": 20, "salpre": 30, "krosai": 12, "aircall": 20},
+        calls_per_day={"tuple": 300, "bimpe": 20, "salpre": 30, "krosai": 12, "aircall": 20, "twilio": 20},
         agent_changes=(0, 0, 0),
     )
 

@@ -79,6 +79,15 @@ class AircallSwitches:
 
 
 @dataclass(slots=True, kw_only=True)
+class TwilioSwitches:
+    """`until`: whether `StartTime<` shows the calls of the day that it names. `filters`: whether any filter counts."""
+
+    maximum: int = 1000
+    until: One["exclusive", "inclusive"] = "exclusive"
+    filters: One["honoured", "ignored"] = "honoured"
+
+
+@dataclass(slots=True, kw_only=True)
 class Switches:
     """All of them; may be set at any time."""
 
@@ -87,6 +96,7 @@ class Switches:
     salpre: SalpreSwitches = field(default_factory=SalpreSwitches)
     krosai: KrosaiSwitches = field(default_factory=KrosaiSwitches)
     aircall: AircallSwitches = field(default_factory=AircallSwitches)
+    twilio: TwilioSwitches = field(default_factory=TwilioSwitches)
 
     def set(self, provider: str, values: Mapping[str, object]) -> None:
         """Set some switches of a provider. Raise ValueError for an unknown provider, name or value."""

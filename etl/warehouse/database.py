@@ -55,12 +55,23 @@ class Database:
     The methods raise `WarehouseError`; whoever uses `engine` directly does so inside `translate()`.
     """
 
-    def __init__(self, url: str, *, sessions: int = 10, patience: timedelta = _PATIENCE, called: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        sessions: int = 10,
+        patience: timedelta = _PATIENCE,
+        called: str | None = None,
+        erasure_key: bytes | None = None,
+    ) -> None:
         """
         Nothing is connected yet. At most `sessions` are open at once; each may take `patience` to connect.
 
-        `called` is what messages say in the place of an address that nobody has written.
+        `called` is what messages say in the place of an address that nobody has written. `erasure_key` is what tells pages who
+        was erased (`etl.warehouse.loading.erasing`), and `erased` what they have read of that, by connection.
         """
+        self.erasure_key = erasure_key
+        self.erased: dict[str, tuple[int, frozenset[bytes]]] = {}
         self._url = parse_url(url)
         self._called = called
         self._arguments = {"connect_timeout": str(max(2, round(patience.total_seconds()))), **_LIBPQ}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,6 +27,17 @@ def read_held(driver: psycopg.Connection[Any], connection: str, *, after: str, l
         participants=_rows(driver, ParticipantRow, *_within("call_participants", connection, after, upto)),
         messages=_rows(driver, MessageRow, *_within("call_messages", connection, after, upto)),
         events=_rows(driver, EventRow, *_within("call_events", connection, after, upto)),
+    )
+
+
+def read_held_of(driver: psycopg.Connection[Any], connection: str, call_ids: Collection[str]) -> HeldCalls:
+    """Return these calls as they are held, with all their children."""
+    values = (connection, list(call_ids))
+    return HeldCalls(
+        calls=_rows(driver, CallRow, _AMONG.format(_selected(CallRow._fields), "calls"), values),
+        participants=_rows(driver, ParticipantRow, _AMONG.format(_COLUMNS["call_participants"], "call_participants"), values),
+        messages=_rows(driver, MessageRow, _AMONG.format(_COLUMNS["call_messages"], "call_messages"), values),
+        events=_rows(driver, EventRow, _AMONG.format(_COLUMNS["call_events"], "call_events"), values),
     )
 
 
@@ -54,6 +65,7 @@ _CALLS = (
     f"SELECT {_selected(CallRow._fields)} FROM public.calls "  # noqa: S608 - column names of ours
     "WHERE connection = %s AND call_id > %s ORDER BY call_id LIMIT %s"
 )
+_AMONG = "SELECT {} FROM public.{} WHERE connection = %s AND call_id = ANY(%s::text[])"
 _COLUMNS = {
     "call_participants": _selected(ParticipantRow._fields),
     "call_messages": _selected(MessageRow._fields),

@@ -66,6 +66,12 @@ def make(connection: Connection) -> bool:
     return True
 
 
+def missing(database: Database) -> bool:
+    """Whether there are no tables for the queue: `etl migrate` makes them."""
+    with database.begin() as connection:
+        return not connection.execute(_HAS_TABLES).scalar_one()
+
+
 def require(database: Database, *, to_use: bool = False) -> None:
     """
     Raise WarehouseError unless the queue's tables are there and fit the installed library.

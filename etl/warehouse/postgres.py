@@ -29,6 +29,11 @@ from etl.warehouse.rollups.beside import make_calls_beside, make_people_beside
 from etl.warehouse.rollups.remaking import remake
 from etl.warehouse.tables import OPEN, calls, connections, rejected_records, runs, state
 
+_LEARN_OF_ERASURES = text(
+    "UPDATE sync.connections SET erasures = 1 WHERE connection = :connection AND erasures = 0 "
+    "AND EXISTS (SELECT FROM sync.erasures)"
+)
+
 
 class PostgresWarehouse:
     """Implements `RunWarehouse`, whose methods are documented there. Shared by the threads that sync connections."""
@@ -100,6 +105,9 @@ class PostgresWarehouse:
                 rejected_records.c.connection == name, rejected_records.c.resolved_at.is_(None)
             )
             rejected = session.execute(rejects.limit(1)).first()
+        with self._database.begin() as session:
+            # Whether somebody was erased before this connection was known: asked when its row can be seen by who erases.
+            session.execute(_LEARN_OF_ERASURES, {"connection": name})
         (self._with_rejects.add if rejected else self._with_rejects.discard)(name)
         return int(run_id)
 

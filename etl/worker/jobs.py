@@ -10,7 +10,9 @@ from threading import Event
 from etl.audit.lifecycle import audit_connection
 from etl.config import ConnectionSettings, Settings
 from etl.effects import Effects
+from etl.erasing import forget_known
 from etl.errors import EtlError
+from etl.runs.forgetting import Forgotten
 from etl.runs.lifecycle import Surroundings
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, Trigger, Want
@@ -18,6 +20,7 @@ from etl.runs.watching import Silence
 from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
+from etl.warehouse.privacy.forgetting import PostgresForgetting
 from etl.wiring import Connector, Opened, Warehouse, account
 
 Waited = Callable[[str, float], object]
@@ -38,7 +41,13 @@ class Jobs:
     chosen: Mapping[str, ConnectionSettings]
     syncs: Surroundings[PostgresWarehouse]
     audits: Surroundings[AuditedWarehouse]
+    erasures: Surroundings[PostgresForgetting]
     connector: Connector
+    settings: Settings
+
+    def erase(self, name: str, provider: str) -> Forgotten:
+        """Cut what is erased of a connection, configured or not, and what has become too old, if anything is due."""
+        return forget_known(self.settings, name, provider, given=self.erasures, anew=False)
 
     def sync(self, name: str) -> Ended:
         """Sync a connection; more of how it ended is in its run."""
@@ -73,7 +82,9 @@ def jobs_of(settings: Settings, opened: Opened, *, effects: Effects, stop: Event
             chosen=chosen,
             syncs=_given(warehouse, effects, stop),
             audits=_given(AuditedWarehouse(opened.database, locks), effects, stop),
+            erasures=_given(PostgresForgetting(opened.database, locks), effects, stop),
             connector=Connector(settings, chosen, effects=effects, book=warehouse.allowances, waited=waited),
+            settings=settings,
         )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -21,6 +22,7 @@ from etl.config import Settings
 from etl.effects import Effects
 from etl.errors import AccountBusy, AlreadyRunning, EtlError, WarehouseError
 from etl.log import Logger
+from etl.warehouse.privacy.erasures import known_connections
 from etl.warehouse.pruning import prune
 from etl.warehouse.reports.queue import held_up, waiting
 from etl.wiring import Opened
@@ -36,6 +38,9 @@ LOOK_FOR_STOP = timedelta(seconds=0.2)
 """Within this time a request to stop is noticed."""
 
 PRUNE_EVERY = timedelta(days=1)
+
+ERASE_EVERY = timedelta(hours=1)
+"""How often it is looked what is to be erased: a connection that was busy has its turn then."""
 
 ROUNDS = 2
 """How often `--once` looks what is due: a first audit is due once the first sync got through."""
@@ -91,6 +96,9 @@ class Service:
                 self._work(queue, wait=True),
                 self._repeat("ticks", lambda: self._tick(jobs, queue), every=self.rhythm.tick),
                 self._repeat("rescue", lambda: self._rescue(queue), every=self.rhythm.rescue),
+                self._repeat(
+                    "erase", lambda: asyncio.to_thread(self._safely, "erase", lambda: self._erase(jobs)), every=ERASE_EVERY
+                ),
             ]
 
         self._run(loops)
@@ -206,6 +214,7 @@ class Service:
             self._safely("after_tick", lambda: one(seen))  # noqa: B023 - called at once
 
     def _finally(self, jobs: Jobs) -> None:
+        self._safely("erase", lambda: self._erase(jobs))
         self._afterwards(self._look(jobs, tuple(jobs.chosen)))
 
     def _prune(self) -> None:
@@ -215,6 +224,23 @@ class Service:
         )
         if any(one.rows for one in removed):
             log.info("worker.pruned", **{one.relation: one.rows for one in removed if one.rows})
+
+    async def _erase_beside(self, jobs: Jobs) -> None:
+        await asyncio.to_thread(self._safely, "erase", lambda: self._erase(jobs))
+
+    def _erase(self, jobs: Jobs) -> None:
+        """Cut what has become too old, and what an `etl forget` could not go through; a busy connection has its turn later."""
+
+        def one(name: str, provider: str) -> None:
+            ended = jobs.erase(name, provider)
+            if ended.error is not None and not isinstance(ended.error, AlreadyRunning):
+                raise ended.error
+            if any(ended.cutting):
+                log.info("worker.erased", connection=name, **ended.cutting._asdict())
+
+        for known in known_connections(self.opened.database):
+            if not self.halt.is_set():
+                self._safely("erase", partial(one, known.connection, known.provider), connection=known.connection)
 
     async def _rescue(self, queue: Queue) -> None:
         for job in await queue.rescue():

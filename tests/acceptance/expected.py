@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from tests.acceptance.stage import NAME_OF, Row, Stage
@@ -19,15 +20,17 @@ DETAIL_ONLY: dict[str, Row] = {
     "salpre": {"recording_url": None, "transcript": None, "attributes": None},
     "krosai": {"transcript": None},
     "aircall": {},
+    "twilio": {},
 }
 """The columns that mostly only a detail fills, with what they hold while there is none."""
 
-IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id", "aircall": "id"}
+IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id", "aircall": "id", "twilio": "sid"}
 STATUS = {
     "bimpe": {"answered": "in_progress", "ended": "completed", "cancelled": "canceled"},
     "salpre": {"initiated": "queued"},
     "krosai": {"initiated": "queued", "answered": "in_progress"},
     "aircall": {"initial": "ringing", "answered": "in_progress"},
+    "twilio": {"in-progress": "in_progress", "no-answer": "no_answer"},
 }
 EMPTY: Row = dict.fromkeys(
     (
@@ -50,6 +53,7 @@ EMPTY: Row = dict.fromkeys(
         "recording_url",
         "transcript",
         "attributes",
+        "parent_call_id",
     )
 )
 
@@ -258,10 +262,46 @@ def _number(value: str) -> str:
     return value if value == "anonymous" else value.replace(" ", "").replace("-", "")
 
 
+def _twilio(record: Any) -> Row:
+    return {
+        "occurred_at": _mail_date(record["date_created"]),
+        "provider_status": record["status"],
+        "direction": "inbound" if record["direction"] == "inbound" else "outbound",
+        "from_address": record["from"],
+        "to_address": record["to"],
+        "created_at": _mail_date(record["date_created"]),
+        "started_at": _mail_date(record["start_time"]),
+        "ended_at": _mail_date(record["end_time"]),
+        "duration_seconds": None if record["duration"] is None else int(record["duration"]),
+        "cost": None if record["price"] is None else -Decimal(record["price"]),
+        "currency": None if record["price"] is None else record["price_unit"],
+        "parent_call_id": record["parent_call_sid"],
+        "attributes": {key: record[key] for key in TWILIO_EXTRAS},
+    }
+
+
+TWILIO_EXTRAS = (
+    "direction",
+    "answered_by",
+    "phone_number_sid",
+    "forwarded_from",
+    "caller_name",
+    "trunk_sid",
+    "group_sid",
+    "queue_time",
+    "api_version",
+)
+
+
+def _mail_date(value: str | None) -> datetime | None:
+    return None if value is None else parsedate_to_datetime(value)
+
+
 COLUMNS: dict[str, Callable[[Any], Row]] = {
     "tuple": _tuple,
     "bimpe": _bimpe,
     "salpre": _salpre,
     "krosai": _krosai,
     "aircall": _aircall,
+    "twilio": _twilio,
 }

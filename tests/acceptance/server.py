@@ -61,6 +61,11 @@ class OwnServer:
         """Where its data is."""
         return self._home / "data"
 
+    @property
+    def log(self) -> Path:
+        """What it said since it was made."""
+        return self._home / "log"
+
     def own(self, *files: Path) -> None:
         """Make files the server's own, and private."""
         for file in files:
@@ -72,7 +77,7 @@ class OwnServer:
         """Start it, and return once it accepts connections."""
         given = [part for option in self._options for part in ("-c", option)]
         options = (*given, "-c", "fsync=on", "-k", str(self._home))
-        with (self._home / "log").open("ab") as log:
+        with self.log.open("ab") as log:
             command = [*self._program("postgres"), *options]
             self._process = subprocess.Popen(command, user=self._owner, stdout=log, stderr=log, cwd=self._home)
         self.wait_until_ready()
@@ -80,7 +85,7 @@ class OwnServer:
     def wait_until_ready(self) -> None:
         """Return once it accepts connections, however long its recovery takes."""
         while True:
-            assert self._process is not None and self._process.poll() is None, (self._home / "log").read_text()
+            assert self._process is not None and self._process.poll() is None, self.log.read_text()
             try:
                 psycopg.connect(self.url(password=self._password)).close()
             except psycopg.OperationalError:

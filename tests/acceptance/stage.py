@@ -34,7 +34,7 @@ PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
 NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "devices", "krosai": "telephony"}
 """The connection at each of the first four providers, which stand on every stage."""
 
-NAME_OF = {**NAMES, "aircall": "support"}
+NAME_OF = {**NAMES, "aircall": "support", "twilio": "programmable"}
 """The connection at every provider; the other ones stand on a stage that is set for them."""
 
 EVERY = tuple(NAME_OF)
@@ -208,8 +208,8 @@ class Stage:
 
     def pages(self, provider: str) -> list[Entry]:
         """Return the requests for pages of calls since the log was cleared."""
-        ends = {"tuple": "/call_usage", "bimpe": "/calls", "salpre": "/call/list", "krosai": "/calls", "aircall": "/calls"}
-        return [entry for entry in self.sandbox.requests(provider) if entry.path.endswith(ends[provider])]
+        ends = {"tuple": "/call_usage", "salpre": "/call/list", "twilio": "/Calls.json"}
+        return [entry for entry in self.sandbox.requests(provider) if entry.path.endswith(ends.get(provider, "/calls"))]
 
     def numbers(self, provider: str) -> list[int]:
         """Return the page numbers asked for since the log was cleared."""

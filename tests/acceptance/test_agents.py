@@ -172,3 +172,21 @@ def test_a_configured_organization_is_asked_for_and_held_to(stage: Stage) -> Non
     outcome = stage.sync("krosai")
     assert isinstance(outcome.error, ConnectionFailed) and "another organisation" in outcome.error.happened
     assert stage.ids("krosai") == stage.truth_ids("krosai")
+
+
+def test_agents_who_are_people_have_the_names_that_calls_tell(stage: Stage) -> None:
+    """Of Aircall's users, by the newest call; a rename arrives with the next call that is new, and `masked` shows none of it."""
+    ids = [call_id for hours in range(12) for call_id in stage.history.add("aircall", at=START - timedelta(hours=hours + 1))]
+    stage.sync("aircall")
+    users = {str(user["id"]): user["name"] for one in stage.history.truth("aircall") if (user := one["user"])}
+    assert {row["agent_id"]: row["name"] for row in stage.rows("SELECT * FROM agents")} == users != {}
+
+    newest = next(one for one in reversed(stage.history.truth("aircall")) if one["user"])
+    stage.history.change("aircall", str(newest["id"]), {"user": newest["user"] | {"name": "Somebody Else"}})
+    outcome = stage.sync("aircall")
+
+    assert (outcome.counters.updated, len(ids)) == (1, 12)
+    held = {row["agent_id"]: row["name"] for row in stage.rows("SELECT * FROM agents")}
+    assert held == users | {str(newest["user"]["id"]): "Somebody Else"}
+    (masked,) = stage.rows("SELECT count(*) AS n FROM masked.agents WHERE to_jsonb(agents)::text LIKE '%%Somebody%%'")
+    assert masked["n"] == 0

@@ -20,7 +20,7 @@ from tests.acceptance.test_audit import audited
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TEN_YEARS = timedelta(days=3652)
-LOOKBACK = {"tuple": DAY, "bimpe": 2 * HOUR, "salpre": 2 * HOUR, "krosai": 2 * HOUR, "aircall": DAY}
+LOOKBACK = {"tuple": DAY, "bimpe": 2 * HOUR, "salpre": 2 * HOUR, "krosai": 2 * HOUR, "aircall": DAY, "twilio": 3 * DAY}
 AHEAD = {
     "ten years ahead": format_datetime(START + TEN_YEARS, usegmt=True),
     "in the last second there is": "Fri, 31 Dec 9999 23:59:59 GMT",

@@ -16,7 +16,7 @@ WITH_DETAIL = ("bimpe", "salpre", "krosai")
 
 def evolving(seed: int) -> History:
     """Two days of calls of all providers, in which calls are late, change, last long and vanish; agents stay."""
-    calls = {"tuple": 120, "bimpe": 60, "salpre": 60, "krosai": 80, "aircall": 60}
+    calls = {"tuple": 120, "bimpe": 60, "salpre": 60, "krosai": 80, "aircall": 60, "twilio": 60}
     return History(seed, start=START, past=timedelta(days=2), calls_per_day=calls, agent_changes=(0, 0, 0))
 
 

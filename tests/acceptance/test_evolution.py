@@ -13,9 +13,9 @@ from tests.acceptance.conftest import SetStage
 from tests.acceptance.expected import differences, expected_calls, expected_participants, held_calls, held_participants
 from tests.acceptance.stage import EVERY, START, Stage
 
-RATES = {"tuple": 250, "bimpe": 80, "salpre": 60, "krosai": 90, "aircall": 80}
+RATES = {"tuple": 250, "bimpe": 80, "salpre": 60, "krosai": 90, "aircall": 80, "twilio": 80}
 STEPS = tuple(timedelta(minutes=minutes) for minutes in (1, 7, 45, 130, 600, 1800, 4320))
-PAGES = {"tuple": 40, "bimpe": 15, "salpre": 15, "krosai": 20, "aircall": 20}
+PAGES = {"tuple": 40, "bimpe": 15, "salpre": 15, "krosai": 20, "aircall": 20, "twilio": 20}
 
 
 def evolve(stage: Stage, *, seed: int, steps: int) -> None:

@@ -13,7 +13,7 @@ from tests.acceptance.conftest import SetStage
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.stage import EVERY, NAME_OF, START, Stage
 
-RATES = {"tuple": 100, "bimpe": 60, "salpre": 40, "krosai": 60, "aircall": 40}
+RATES = {"tuple": 100, "bimpe": 60, "salpre": 40, "krosai": 60, "aircall": 40, "twilio": 40}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
 from tests.acceptance.hook import LoopbackHook
-from tests.acceptance.process import Program, content, held_and_true, hourly, rows
+from tests.acceptance.process import Program, content, execute, held_and_true, hourly, rows
 from tests.acceptance.stage import NAMES, quiet_history
 
 COUNTERS = {
@@ -128,6 +128,18 @@ def test_migrate(unmigrated: Program) -> None:
     told = f"There is no warehouse yet. Run: etl migrate. It makes one of version {found}.\n"
     assert (before.code, before.out, before.err) == (1, told, "")
     assert (after.code, after.out, after.err) == (0, f"The schema has the newest version ({found}).\n", "")
+
+
+def test_migrate_where_only_the_queue_is_missing(unmigrated: Program) -> None:
+    """`--check` finds that it is due, `migrate` makes it and says so."""
+    assert unmigrated.run("migrate").code == 0
+    execute(unmigrated.url, "DROP SCHEMA jobs CASCADE")
+    before, done, after = unmigrated.run("migrate", "--check"), unmigrated.run("migrate"), unmigrated.run("migrate", "--check")
+
+    missing = "The tables of the workers' queue (schema jobs) are missing. Run: etl migrate"
+    assert (before.code, before.out.splitlines()[1:]) == (1, [missing])
+    assert (done.code, done.out.splitlines()[1:]) == (0, ["The tables of the workers' queue were made, in schema jobs."])
+    assert (after.code, len(after.out.splitlines())) == (0, 1)
 
 
 @pytest.mark.parametrize("command", ["status", "runs"])

@@ -17,7 +17,14 @@ from tests.acceptance.conftest import SetStage, Stand
 from tests.acceptance.relay import Alter, Relay, Told
 from tests.acceptance.stage import EVERY, PROVIDERS, START, Stage, quiet_history
 
-LISTS = {"tuple": "/call_usage", "bimpe": "/calls", "salpre": "/call/list", "krosai": "/calls", "aircall": "/calls"}
+LISTS = {
+    "tuple": "/call_usage",
+    "bimpe": "/calls",
+    "salpre": "/call/list",
+    "krosai": "/calls",
+    "aircall": "/calls",
+    "twilio": "/Calls.json",
+}
 
 
 def is_list(provider: str, told: Told) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from etl.coverage import Spans
-from etl.model import Context
+from etl.model import Context, Drift, DriftNote
 from etl.records.derive import derive
 from etl.runs.account import Account
 from etl.runs.terms import Loaded
@@ -170,3 +170,21 @@ def test_a_record_that_the_database_refuses_stops_no_other(run: Run) -> None:
         ("bad", "database_refused"),
         ("held", "database_refused"),
     ]
+
+
+def test_what_an_answer_departs_in_is_counted_without_a_record(run: Run) -> None:
+    """By a page without a call; what is seen again is counted under its path and kind, with the newest sample."""
+    for seen, sample, number in ((5, "br", 2), (10, "zstd", 1)):
+        with run.page() as page:
+            page.note_drift({DriftNote("content_encoding", Drift.OUT_OF_RANGE, sample): number}, observed_at=at(seen))
+
+    (drift,) = run.rows("sync.schema_drift")
+    assert drift == {
+        "connection": run.account.connection,
+        "path": "content_encoding",
+        "kind": "out_of_range",
+        "sample": "zstd",
+        "count": 3,
+        "first_seen_at": at(5),
+        "last_seen_at": at(10),
+    }

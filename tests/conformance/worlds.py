@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from etl.model import CallRow, EventRow, MessageRow, ParticipantRow
 from etl.runs.port import RunWarehouse
 from etl.runs.terms import Counters
+from etl.testing.memory.kept import Shelf
+from etl.testing.memory.warehouse import MemoryWarehouse
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import spans_of
 from etl.warehouse.postgres import PostgresWarehouse
-from tests.memory.kept import Shelf
-from tests.memory.warehouse import MemoryWarehouse
 
 Row = dict[str, Any]
 COUNTED = tuple(Counters.__slots__)

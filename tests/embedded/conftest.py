@@ -24,6 +24,7 @@ from etl.embedded.cluster import Cluster
 
 PATIENCE_SECONDS = 300.0
 """When a test that would wait for ever is given up; no test passes by it."""
+ENDING = 0x4  # PF_EXITING in the kernel's include/linux/sched.h
 ROOT = Path(__file__).parents[2]
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can try this")
@@ -42,7 +43,7 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process runs; one that ended and that nobody asked about does not."""
+    """Whether a process runs; one that is ending, or that ended and that nobody asked about, does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -50,9 +51,11 @@ def runs(pid: int) -> bool:
     if not Path("/proc/self/stat").exists():
         return True  # no Linux
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        state, *_, flags = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:7]
     except (FileNotFoundError, ProcessLookupError):
         return False  # it ended after it was asked about
+    # The kernel frees the files of an ending process, and with them its locks, a moment before it calls it ended.
+    return state != "Z" and not int(flags) & ENDING
 
 
 def ask(server: embedded.Server, query: str) -> object:

@@ -5,26 +5,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 from etl.model import Context
-from etl.provider import Ask, Failure, PageFacts, Provider
+from etl.provider import Ask, Failure, PageFacts
 from etl.records.derive import derive
 from etl.records.identify import identify
+from etl.testing import Cost, check
+from tests.providers.documented import acme, acme_payloads
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "adding-a-provider.md"
 SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-def acme() -> Provider:
-    """Run the example as it stands in the document."""
-    code = DOCUMENT.read_text().split("```python\n")[1].split("```")[0]
-    assert len(code.splitlines()) < 200
-    scope: dict[str, Any] = {"__name__": "acme"}
-    exec(compile(code, str(DOCUMENT), "exec"), scope)  # noqa: S102 - the example itself is under test
-    provider: Provider = scope["PROVIDER"]
-    return provider
 
 
 def test_example_reads_a_call() -> None:
@@ -71,3 +60,9 @@ def test_example_reads_pages_and_errors() -> None:
     assert provider.failure(404, absent) == Failure(code="call_not_found", message="No such call", naming="call")
     assert provider.failure(404, {"error": "Not Found"}) == Failure()
     assert provider.failure(200, {"call": {}}) is None
+
+
+def test_example_is_proven() -> None:
+    """By the kit, with the payloads that stand in the document too."""
+    cost = Cost(calls=11, pages=3, details=11, pages_again=3, details_again=4)
+    assert check(acme(), acme_payloads()) == cost

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from etl import providers
 from etl.model import OPEN_STATUSES, AgentRow, CallRow, Context, EventRow, MessageRow, ParticipantRow, Status
-from etl.provider import Ask, Failure, Order, PageFacts, Provider, all_of
+from etl.provider import Ask, ClientCredentials, Failure, Order, PageFacts, Provider, all_of
 from etl.records.asking import late_parts_missing
 from etl.records.content import same_content
 from etl.records.derive import derive
@@ -61,6 +61,8 @@ def test_form_is_filled_in(provider: Provider) -> None:
     assert provider.base_url.startswith("https://") and not provider.base_url.endswith("/")
     assert "token" in provider.required_settings
     assert all("{value}" in header.template for header in provider.headers)
+    if isinstance(provider.login, ClientCredentials):
+        assert provider.login.address.startswith(("/", "https://"))
     own = {setting.name for setting in provider.own}
     assert set(provider.sent_settings) - {"token"} <= provider.settings | own
     assert provider.links["docs"].startswith("https://") and all(provider.links[name] for name in provider.required_settings)
@@ -81,8 +83,10 @@ def test_sources_are_named(provider: Provider) -> None:
 @ANY_PROVIDER
 def test_columns_exist(provider: Provider) -> None:
     """Every field leads to a column that there is, and none to one that the program fills itself."""
-    own = {"connection", "call_id", "provider", "occurred_at", "status", "provider_status", "currency", "attributes"}
-    assert {field.column for field in provider.fields} <= set(CallRow._fields[: CallRow._fields.index("raw")]) - own
+    own = {"connection", "call_id", "provider", "occurred_at", "status", "provider_status", "attributes"}
+    columns = {field.column for field in provider.fields}
+    assert columns <= {*CallRow._fields[: CallRow._fields.index("raw")], "parent_call_id"} - own
+    assert "cost" in columns or "currency" not in columns
     for name, row in CHILDREN.items():
         inside = getattr(provider, name)
         fields = () if inside is None else inside.fields
@@ -100,7 +104,10 @@ def test_listing_can_be_asked(provider: Provider) -> None:
     assert {name for path in paths for name in re.findall(r"{(\w+)}", path)} <= may_stand
     assert list(listing.page_sizes) == sorted(set(listing.page_sizes), reverse=True)
     assert len({style.name for style in listing.styles}) == len(listing.styles) > 0
-    ask = Ask(number=2, size=10, since=SEEN, until=SEEN) if listing.order is Order.ASCENDING else Ask(number=2, size=10)
+    assert listing.window is None or listing.order is Order.NEWEST_FIRST
+    assert listing.window is None or listing.window.longest is None or provider.retention is not None
+    filtered = listing.order is Order.ASCENDING or listing.window is not None
+    ask = Ask(number=2, size=10, since=SEEN, until=SEEN) if filtered else Ask(number=2, size=10)
     for style in listing.styles:
         assert all(isinstance(key, str) and isinstance(value, str) for key, value in style.params(ask).items())
     if provider.detail is not None:
@@ -116,7 +123,8 @@ def test_asks(provider: Provider) -> None:
     assert {case["style"] for case in cases} == set(styles)
     for case in cases:
         times = {key: datetime.fromisoformat(case[key]) for key in ("since", "until") if key in case}
-        assert styles[case["style"]].params(Ask(number=case["number"], size=case["size"], **times)) == case["params"]
+        ask = Ask(number=case["number"], size=case["size"], after=case.get("after"), **times)
+        assert styles[case["style"]].params(ask) == case["params"]
 
 
 @ANY_PROVIDER

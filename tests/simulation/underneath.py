@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from etl.runs.state import StreamState
+from etl.testing.memory.warehouse import MemoryWarehouse
 from tests.memory.allowances import MemoryAllowances, Shared
-from tests.memory.warehouse import MemoryWarehouse
 from tests.simulation.pulse import Mortal, Pulse
 
 Row = dict[str, Any]

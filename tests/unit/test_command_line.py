@@ -34,4 +34,6 @@ def test_no_path_is_checked_by_the_library() -> None:
         "export path": Path,
         "dashboards path": Path,
         "demo keep": Path,
+        "forget write_to": Path,
+        "forget read_from": Path,
     }

@@ -83,6 +83,8 @@ def test_all_keys(load: Load) -> None:
         daily_requests = 1000
         schedule = "*/15 * * * *"
         audit_schedule = "0 4 * * 7"
+        erase_transcripts_after = "365d"
+        erase_calls_after = "1825d"
         details = false
         max_open_age = "3d"
         currency = "EUR"
@@ -109,6 +111,8 @@ def test_all_keys(load: Load) -> None:
         "daily_requests": 1000,
         "schedule": "*/15 * * * *",
         "audit_schedule": "0 4 * * 7",
+        "erase_transcripts_after": timedelta(days=365),
+        "erase_calls_after": timedelta(days=1825),
         "details": False,
         "max_open_age": timedelta(days=3),
         "currency": "EUR",
@@ -184,6 +188,7 @@ def test_defaults() -> None:
     assert Settings().model_dump() == {
         "warehouse": {
             "url": None,
+            "erasure_key": None,
             "reporting_timezone": "UTC",
             "distributed": False,
             "data_dir": None,
@@ -393,7 +398,7 @@ def test_example_loads_uncommented(load: Load) -> None:
     document = re.sub(r"(?m)^#(?=[\[a-z])", "", config.example())
     settings = load(document)
 
-    assert list(settings.connections) == ["pairing", "voice", "box", "support", "telephony"]
+    assert list(settings.connections) == ["pairing", "voice", "box", "support", "programmable", "telephony"]
     for keys in _keys().values():
         for key in keys:
             assert re.search(rf"(?m)^{key} = ", document), key

@@ -17,6 +17,7 @@ BY_CONNECTION = {
     "sync.calls_daily",
     "sync.calls_hourly",
     "sync.connections",
+    "sync.erased_calls",
     "sync.lines_hourly",
     "sync.pair_weekly",
     "sync.person_daily",
@@ -27,7 +28,17 @@ BY_CONNECTION = {
     "sync.talk_time_monthly",
     "sync.touched_days",
 }
-ON_EVERY_NODE = {"public.numbers", "public.people", "sync.account_key", "sync.allowances", "sync.runs", "sync.salt"}
+ON_EVERY_NODE = {
+    "public.numbers",
+    "public.people",
+    "sync.account_key",
+    "sync.allowances",
+    "sync.erasure_key",
+    "sync.erasure_receipts",
+    "sync.erasures",
+    "sync.runs",
+    "sync.salt",
+}
 
 
 def test_every_table_is_in_shards_by_connection_or_whole_on_every_node() -> None:

@@ -168,6 +168,33 @@ def test_locks_agree() -> None:
         assert sum("--hash=sha256:" in block for block in blocks) == count
 
 
+def test_every_dependency_has_its_reason() -> None:
+    """docs/dependencies.md has a row for each direct dependency with the version that is locked, and for nothing else."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = [line for lines in project["project"]["optional-dependencies"].values() for line in lines]
+    direct = [*project["project"]["dependencies"], *extras, *project["dependency-groups"]["dev"]]
+    needed, locked = {re.split(r"[^\w-]", line)[0] for line in direct}, _locked("requirements.lock")
+
+    text = (ROOT / "docs/dependencies.md").read_text("utf-8")
+    said: dict[str, str] = {}
+    for names, _, versions, _ in re.findall(r"(?m)^\| (`.+?) \| (.+?) \| (.+?) \| (.+?) \|$", text):
+        plain = re.sub(r"\(.*?\)", "", names)
+        said |= zip(re.findall(r"`([\w-]+)`", plain), versions.split(", "), strict=True)
+
+    assert said == {name: locked[name] for name in needed}
+
+
+def test_images_are_built_on_exact_versions() -> None:
+    """A base image is named by a version of three numbers (PostgreSQL: two), or by its digest."""
+    files = [ROOT / "Dockerfile", ROOT / "dashboards/serve/Dockerfile", ROOT / "docker-compose.yml"]
+    images = [image for file in files for image in re.findall(r"(?m)^(?:FROM|\s+image:) (\S+)", file.read_text("utf-8"))]
+
+    ours = {"call-warehouse", "call-warehouse-dashboards"}
+    exact = re.compile(r"python:\d+\.\d+\.\d+-\S+|postgres:\d+\.\d+\S*|\S+@sha256:[0-9a-f]{64}")
+    assert [image for image in images if image not in ours and not exact.fullmatch(image)] == []
+    assert len(images) > len(ours)
+
+
 @pytest.mark.parametrize("example", ["dagster", "airflow"])
 def test_an_examples_lock_holds_what_we_need(example: str) -> None:
     """An orchestrator runs beside our own versions: `make lock` has both files agree."""

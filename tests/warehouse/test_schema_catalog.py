@@ -78,7 +78,7 @@ def test_what_must_not_be_null_is_not(database: Database) -> None:
 
 
 def test_connection_stands_in_every_key_and_unique_index(database: Database) -> None:
-    """Only `sync.runs`, what belongs to accounts, to no connection and to Alembic are keyed otherwise: reference tables there."""
+    """Only `sync.runs` and what belongs to accounts, persons or no connection is keyed otherwise: reference tables there."""
     query = f"""
     SELECT indrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
     WHERE relnamespace IN {OURS} AND indisunique
@@ -86,7 +86,8 @@ def test_connection_stands_in_every_key_and_unique_index(database: Database) -> 
     ORDER BY 1
     """
     found = [name for (name,) in rows(database, query)]
-    ours = ["sync.account_key", "sync.alembic_version", "sync.allowances", "sync.runs", "sync.salt"]
+    erased = ["sync.erasure_key", "sync.erasure_receipts", "sync.erasures"]
+    ours = ["sync.account_key", "sync.alembic_version", "sync.allowances", *erased, "sync.runs", "sync.salt"]
     assert found == ["numbers", "people", *ours]
 
 

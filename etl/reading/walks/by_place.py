@@ -20,6 +20,7 @@ from etl.reading.walks.newest_first import newest_first
 from etl.reading.walks.outline import outline
 from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Step
+from etl.reading.walks.stretches import stretches
 from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncountable
 from etl.reading.walks.whole_list import WholeList
 
@@ -42,14 +43,25 @@ class ByPlace:
         """Return an instant that is surely in the future; the walk clips it to the provider's clock."""
         return now + FAR
 
-    def plans(self, pager: Pager, owed: Spans, held: Holdings, *, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
-        """Yield one walk, from the head down to the newest held call."""
+    def plans(self, pager: Pager, owed: Spans, held: Holdings, *, now: datetime, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
+        """
+        Yield one walk, from the head down to the newest held call.
+
+        Where calls can be filtered it goes by windows first; if that proves nothing, the list is read without a filter.
+        """
         anchors = held.newest(None)
         if anchors and owed and not exactly:
             owed |= Spans([Span(anchors[0].cursor, owed.last.end)])
-        if owed:
-            known = max((anchor.cursor for anchor in anchors), default=None)
-            yield (Attempt(steps=_walk(pager, owed, held, known), anchors=anchors),)
+        if not owed:
+            return
+        known = max((anchor.cursor for anchor in anchors), default=None)
+        walks = [_walk(pager, owed, held, known)]
+        if pager.window is not None and not pager.found.unfiltered:
+            by_filter = stretches(
+                pager, pager.window, wanted=owed, now=now, retention=pager.retention, position=held.position, known=known
+            )
+            walks = [by_filter] if pager.window.longest is not None else [by_filter, *walks]
+        yield tuple(Attempt(steps=walk, anchors=anchors) for walk in walks)
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
         """Yield nothing: calls can only be reached through the list."""

@@ -48,7 +48,7 @@ class ByWindow:
         """Return `now`, which fixes the end of the last window."""
         return now
 
-    def plans(self, pager: Pager, owed: Spans, held: Holdings, *, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
+    def plans(self, pager: Pager, owed: Spans, held: Holdings, *, now: datetime, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
         """Yield a plan for each window: extended to the nearest held call or, if that proves nothing, to the hundredth."""
         known = max((call.cursor for call in held.newest(None)), default=None)
         for span in owed:

@@ -30,29 +30,46 @@ FUTILE = 5
 
 
 def newest_first(
-    pages: Pages, *, wanted: Spans, position: Callable[[datetime], int], known: datetime | None = None
+    pages: Pages,
+    *,
+    wanted: Spans,
+    position: Callable[[datetime], int],
+    known: datetime | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> Iterator[Step]:
     """
     Read `wanted`, clipped to the clock of the first answer, newest first.
 
     `position(instant)` returns how many calls are held from that instant on, which is where to expect a gap below it in the list;
-    `known` is the newest cursor held.
+    `known` is the newest cursor held. With `since` or `until` the list surely shows only what lies between them: nothing is
+    claimed from `until` on, and the list's end is that of a window, read down to `since`.
     Raises ConnectionFailed and its subclasses; what was yielded before stays valid.
     """
     page = pages.page(1)
     while _outline(page).violated and pages.give_up_style():
         page = pages.page(1)
-    yield from _Walk(pages, page, wanted=wanted, position=position, known=known).steps(page)
+    yield from _Walk(pages, page, wanted=wanted, position=position, known=known, since=since, until=until).steps(page)
 
 
 class _Walk:
     def __init__(
-        self, pages: Pages, page: Page, *, wanted: Spans, position: Callable[[datetime], int], known: datetime | None
+        self,
+        pages: Pages,
+        page: Page,
+        *,
+        wanted: Spans,
+        position: Callable[[datetime], int],
+        known: datetime | None,
+        since: datetime | None,
+        until: datetime | None,
     ) -> None:
         self.pages = pages
+        self.since = since
         self.instants = Instants(known)
         self.instants.see(page)
-        self.bound = self.instants.claims_before  # everything wanted from this instant on has been read
+        top = self.instants.claims_before
+        self.bound = top if until is None else min(top, until)  # everything wanted from this instant on has been read
         self.remaining = wanted.below(self.bound)
         self.lowest_wanted = wanted.first.start
         self.position = position
@@ -225,7 +242,10 @@ class _Walk:
         ended = self._believed(ended, page)
         self.said_end = says_end(page, reached=self.progress.reached)
         if ended.surely and self.lowest_seen is not None:
-            low = horizon = self.lowest_seen
+            if self.since is None:
+                low = horizon = self.lowest_seen
+            else:
+                low = min(self.since, bound)
         elif shape.last is not None:
             low = min(bound, shape.last + TICK + shape.slack)
         read = Spans([Span(low, bound)]) - hole

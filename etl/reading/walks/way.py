@@ -120,7 +120,7 @@ class Way(Protocol):
         """Return the instant up to which a stream is to be read at `now`."""
         ...
 
-    def plans(self, pager: Pager, owed: Spans, held: Holdings, *, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
+    def plans(self, pager: Pager, owed: Spans, held: Holdings, *, now: datetime, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
         """
         Yield, for each walk needed to read `owed`, alternative attempts, best first, one of which must be proven.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, DateTime, Insert, Update, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -24,21 +24,32 @@ The database's clock, to be selected. Statements that write are given this insta
 transaction writes one instant everywhere, and distributed tables accept the statements.
 """
 
+
+class Standing(NamedTuple):
+    """A connection as the fence finds it: the transaction's instant by the database's clock, and what is erased of its calls."""
+
+    now: datetime
+    erasures: int = 0
+    calls_before: datetime | None = None
+    words_before: datetime | None = None
+
+
 _FENCE = (
-    select(INSTANT)
+    select(INSTANT, connections.c.erasures, connections.c.erase_calls_before, connections.c.erase_words_before)
     .select_from(connections)
     .where(connections.c.connection == bindparam("name"), connections.c.owner_run == bindparam("run"))
     .with_for_update()
 )
 
 
-def take(connection: Connection, name: str, run_id: int) -> datetime | None:
+def take(connection: Connection, name: str, run_id: int) -> Standing | None:
     """
     Lock a connection's row if the run is its owner, so that nobody else writes to the connection until the commit.
 
-    Returns the transaction's instant by the database's clock, or None if another run is the owner.
+    Returns how the connection stands, or None if another run is the owner.
     """
-    return connection.execute(_FENCE, {"name": name, "run": run_id}).scalar()
+    found = connection.execute(_FENCE, {"name": name, "run": run_id}).first()
+    return None if found is None else Standing(*found)
 
 
 def finish(

@@ -16,11 +16,13 @@ from etl.coverage import Spans
 from etl.errors import FenceLost
 from etl.model import JSON, AgentRow, Derived, DriftNote, Record, Rejection
 from etl.records.rows import Draft, Stored
+from etl.records.shield import Shield
 from etl.runs.account import Account
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Compared, Counters, Reject
 from etl.warehouse.database import Database, driver_of
-from etl.warehouse.loading.fence import finish, take
+from etl.warehouse.loading.erasing import Erasing, shield_of
+from etl.warehouse.loading.fence import Standing, finish, take
 from etl.warehouse.loading.history import bury
 from etl.warehouse.loading.load import Loader
 from etl.warehouse.loading.lookup import Glimpse, compare, held, held_in
@@ -42,8 +44,14 @@ WHERE c.connection = %s AND c.call_id = failed.call_id
 class Page:
     """Implements `etl.runs.port.PageTransaction`, whose methods are documented there."""
 
-    def __init__(self, connection: Connection, account: Account, run_id: int, *, now: datetime) -> None:
-        """Take the transaction's instant by the database's clock, `now`, for everything that records when it was written."""
+    def __init__(
+        self, connection: Connection, account: Account, run_id: int, *, now: datetime, shield: Shield | None = None
+    ) -> None:
+        """
+        Take the transaction's instant by the database's clock, `now`, for everything that records when it was written.
+
+        `shield` is what keeps erased persons out, None where nothing was ever erased.
+        """
         self._connection = connection
         self._now = now
         self._account = account
@@ -55,6 +63,7 @@ class Page:
         self._state: dict[str, object] = {}
         self._counted: dict[str, object] = {}
         self._kept: dict[str, object] = {}
+        self.erasing = None if shield is None else Erasing(connection, account.connection, self._loader, shield, now=now)
         self.met_rejects = False  # whether a record of this page could not become a row
         self.known_agents: frozenset[str] = frozenset()  # those that need no row any more
 
@@ -153,6 +162,8 @@ class Page:
         held = select(agents).where(agents.c.connection == self._account.connection)
         known = {row.agent_id: row for row in self._connection.execute(held)}
         for row in rows:
+            if self.erasing is not None and row.name is not None and self.erasing.shield.names_in_text(row.name):
+                row = row._replace(name=None)  # noqa: PLW2901 - the same agent, without the name
             before = known.get(row.agent_id)
             seen = before is not None and before.closed_at is None and before.last_seen_at > observed_at - SIGHTING
             if before is not None and seen and (before.name, before.status) == (row.name, row.status):
@@ -220,10 +231,10 @@ def counted(counters: Counters) -> dict[str, object]:
 
 
 class Fenced(NamedTuple):
-    """An open transaction that holds the fence, and its instant by the database's clock."""
+    """An open transaction that holds the fence, and how the connection stands in it."""
 
     connection: Connection
-    now: datetime
+    standing: Standing
 
 
 @contextmanager
@@ -237,20 +248,20 @@ def behind_fence(database: Database, name: str, run_id: int) -> Iterator[Fenced]
         yield Fenced(connection, hold(connection, name, run_id))
 
 
-def hold(connection: Connection, name: str, run_id: int) -> datetime:
+def hold(connection: Connection, name: str, run_id: int) -> Standing:
     """
-    Keep everybody else from writing to the connection until the transaction ends; return its instant by the database's clock.
+    Keep everybody else from writing to the connection until the transaction ends; return how the connection stands.
 
     Raises FenceLost where another run has become the connection's owner.
     """
-    now = take(connection, name, run_id)
-    if now is None:
+    standing = take(connection, name, run_id)
+    if standing is None:
         raise FenceLost(
             "another run has taken over.",
             safe="This run stopped writing; what it had committed stays, and the other run continues from there.",
             hint="Nothing needs to be done.",
         )
-    return now
+    return standing
 
 
 PageKind = TypeVar("PageKind", bound=Page)
@@ -260,7 +271,8 @@ PageKind = TypeVar("PageKind", bound=Page)
 def page_transaction(database: Database, account: Account, run_id: int, kind: type[PageKind]) -> Iterator[PageKind]:
     """Open a page's transaction behind the fence; leaving the block finishes and commits it. Raises as `behind_fence` does."""
     with behind_fence(database, account.connection, run_id) as fenced:
-        page = kind(fenced.connection, account, run_id, now=fenced.now)
+        shield = shield_of(database, fenced.connection, account.connection, fenced.standing)
+        page = kind(fenced.connection, account, run_id, now=fenced.standing.now, shield=shield)
         yield page
         page.finish()
 

@@ -187,9 +187,9 @@ def _open(warehouse: PostgresWarehouse, holder: Holder) -> int:
 
 
 def _require_fence(session: Connection, outcome: Outcome) -> datetime:
-    now = take(session, outcome.connection, outcome.run_id or 0)
-    if now is None:
+    standing = take(session, outcome.connection, outcome.run_id or 0)
+    if standing is None:
         raise FenceLost(
             "another run has taken over.", safe="Its roll-ups stay exact.", hint="Run this again when that run has ended."
         ).of(outcome.connection)
-    return now
+    return standing.now

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Identity, Index, Integer, Interval, LargeBinary, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Identity,
+    Index,
+    Integer,
+    Interval,
+    LargeBinary,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
 from etl.alerts.changes import Kind, State
 from etl.model import Drift, Rejection, Verdict
+from etl.records.persons import Kind as PersonKind
 from etl.runs.terms import RunKind, RunStatus, Trigger
 from etl.warehouse.tables.metadata import MACHINE, METADATA, instant, key, one_of, optional, required
 
@@ -31,6 +46,17 @@ connections = Table(
         "Whether the provider says that its agents are people, whose ids and names are then personal",
         default="false",
     ),
+    required(
+        "erasures",
+        BigInteger,
+        "How often somebody was erased: it moves with every erasure, so that a page that is being read takes notice",
+        default="0",
+    ),
+    required("erasures_done", BigInteger, "Up to which of these what is held has been gone through", default="0"),
+    optional("erase_calls_before", instant(), "Calls before this instant are erased by their age, also when they are read again"),
+    optional("calls_erased_before", instant(), "Up to which instant what is held of them has been gone through"),
+    optional("erase_words_before", instant(), "The same for what was said in calls: transcripts, messages, recordings"),
+    optional("words_erased_before", instant(), "Up to which instant what is held of that has been gone through"),
     schema=MACHINE,
     comment="One row per connection: its owner, and what was found out about its provider",
 )
@@ -116,7 +142,8 @@ runs = Table(
     required(
         "kind",
         Text,
-        "What the run did: sync, repair (etl audit --repair), replay (etl replay) or rebuild (etl rollups rebuild)",
+        "What the run did: sync, repair (etl audit --repair), replay (etl replay), rebuild (etl rollups rebuild) or erase "
+        "(etl forget, and what erase_calls_after and erase_transcripts_after say)",
         default="sync",
     ),
     one_of("trigger", Trigger),
@@ -254,4 +281,61 @@ alerts = Table(
     one_of("state", State),
     schema=MACHINE,
     comment="One row per connection and thing that somebody was told of, or is to be told of",
+)
+
+erasure_key = Table(
+    "erasure_key",
+    METADATA,
+    Column(
+        "proof",
+        LargeBinary,
+        primary_key=True,
+        comment="A keyed hash of words that everybody knows: it tells another key from the right one, and nothing else",
+    ),
+    schema=MACHINE,
+    comment="One row, once something was forgotten: how warehouse.erasure_key is known, which stands in no table",
+)
+
+erasures = Table(
+    "erasures",
+    METADATA,
+    Column(
+        "hash",
+        LargeBinary,
+        primary_key=True,
+        comment="HMAC-SHA-256 of the number or address in its one form, with warehouse.erasure_key; says nothing without it",
+    ),
+    required("kind", Text, "phone or email"),
+    required("erased_at", instant(), "When it was first asked for"),
+    one_of("kind", PersonKind),
+    schema=MACHINE,
+    comment="One row per phone number or e-mail address that was forgotten: its keyed hash keeps it from coming back",
+)
+
+erased_calls = Table(
+    "erased_calls",
+    METADATA,
+    key("connection", "The configured account that the call was read from"),
+    key("call_id", "The id of the call at its provider"),
+    required("erased_at", instant(), "When it was erased"),
+    optional("deletion", Text, "Whether it is to be deleted at the provider too: asked or done; null: it is not"),
+    CheckConstraint("deletion IN ('asked', 'done')", name="deletion"),
+    schema=MACHINE,
+    comment="One row per call that is erased, itself or because somebody erased appears in it, and stays so",
+)
+
+erasure_receipts = Table(
+    "erasure_receipts",
+    METADATA,
+    key("receipt", "The name of the receipt: a random one"),
+    required("asked", Text, "What was to be forgotten: phone, email, call, or list (etl forget --from). Never which"),
+    required("asked_at", instant(), "When it was asked for"),
+    optional("finished_at", instant(), "When all that was held had been gone through; null: it was not, and is to be run again"),
+    required("calls", BigInteger, "Calls that were cut to ids, times, status and measures", default="0"),
+    required("versions", BigInteger, "Superseded versions of calls that were cut", default="0"),
+    required("rejects", BigInteger, "Rejected records whose text was cut", default="0"),
+    required("others", BigInteger, "Rows of people, numbers, agents and the program's own that were cut", default="0"),
+    required("deleted", BigInteger, "Calls that were deleted at their provider (--at-provider)", default="0"),
+    schema=MACHINE,
+    comment="One row per etl forget: what was done, without a personal datum",
 )

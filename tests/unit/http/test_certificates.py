@@ -182,3 +182,33 @@ def test_a_certificate_that_is_right_is_no_fault(
     client = connect(base_url=serve_tls(authority.context(HERE)))
 
     assert client.get_list("/calls", {}, ()).records == (b'{"id": 1}',)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+@pytest.mark.parametrize("named", [True, False])
+def test_an_old_tls_is_refused_whatever_the_system_allows(
+    authority: Authority, serve_tls: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """A server that speaks TLS 1.1 at most gets no request, and the message says that it is about TLS."""
+    old = authority.context(HERE)
+    old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+
+    assert trusted({"SSL_CERT_FILE": authority.file} if named else {}).minimum_version is ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ProviderUnavailable) as raised:
+        connect(base_url=serve_tls(old), max_attempts=1).get_list("/calls", {}, ())
+
+    assert raised.value.happened == "Acme could not be reached: it offers no TLS of version 1.2 or newer (tried once)."
+    assert "older versions are never used" in raised.value.hint
+
+
+def test_a_port_that_speaks_no_tls_is_told_apart_from_one_that_is_down(serve: Any, connect: Connect) -> None:
+    """`https://` before an address that answers in plain http."""
+    port = serve(lambda responder: responder.answer(200, BODY)).server_port
+
+    with pytest.raises(ProviderUnavailable) as raised:
+        connect(base_url=f"https://127.0.0.1:{port}", max_attempts=1).get_list("/calls", {}, ())
+
+    assert raised.value.happened == "Acme could not be reached: it offers no TLS of version 1.2 or newer (tried once)."

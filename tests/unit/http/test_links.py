@@ -3,7 +3,7 @@
 import pytest
 
 from etl.errors import ForeignLink, UsageError
-from etl.http.links import absolute, check_base_url, check_same_origin
+from etl.http.links import absolute, check_base_url, check_link_unfollowed, check_same_origin
 
 BASE = "https://api.example.com/v1"
 
@@ -43,6 +43,22 @@ def test_another_origin_is_refused(url: str) -> None:
     """Scheme, host and port all count, and what cannot be read is foreign."""
     with pytest.raises(ForeignLink):
         check_same_origin(url, BASE)
+
+
+@pytest.mark.parametrize("url", ["https://api.example.com/v1/calls?page=2", "https://API.example.com:443", "/v1/calls?page=2"])
+def test_behind_a_gateway_a_link_may_lead_to_the_documented_address(url: str) -> None:
+    """The provider does not know of the gateway."""
+    check_link_unfollowed(url, "https://gateway.example.org/api", documented=BASE)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://evil.example/v1", "https://api.example.com:8443/v1", "https://[", "https://api.example.net"]
+)
+@pytest.mark.parametrize("documented", [BASE, "", "no address"])
+def test_behind_a_gateway_a_link_to_a_third_place_is_refused(url: str, documented: str) -> None:
+    """Also where the documented address is none."""
+    with pytest.raises(ForeignLink):
+        check_link_unfollowed(url, "https://gateway.example.org/api", documented=documented)
 
 
 def test_a_foreign_link_is_shown_without_what_it_may_carry() -> None:

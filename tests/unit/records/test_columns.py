@@ -218,6 +218,18 @@ def test_an_extra_that_is_null_is_kept() -> None:
     assert bulk.calls["attributes"] == [None, '{"endpoint_id":null}', '{"endpoint_id":"one","phone_number_id":"two"}']
 
 
+def test_a_call_costs_what_it_says_in_the_currency_that_it_names() -> None:
+    """Of one that names none it is the connection's; without a cost there is no currency."""
+    twilio = providers.get("twilio")
+    held = {"status": "completed", "date_created": "Sun, 01 Mar 2026 12:00:00 +0000"}
+    prices = [("-0.01", "USD"), ("-0.01", None), (None, "USD")]
+    some = [held | {"sid": f"CA{place}", "price": price, "price_unit": unit} for place, (price, unit) in enumerate(prices)]
+    records = records_of(twilio, some)
+    assert check(twilio, records, due_at=None)
+    bulk = in_bulk(twilio, CONTEXT, records, observed_at=SEEN, detail_due_at=None)
+    assert bulk is not None and bulk.calls["currency"] == ["USD", "EUR", None]
+
+
 def test_of_two_keys_for_one_column_the_first_with_a_value_counts() -> None:
     """The second one is not looked at where the first has a value, whatever it holds."""
     held = {"created_at": "2026-01-01T00:00:00Z", "status": "completed"}

@@ -15,11 +15,11 @@ from etl.runs.lifecycle import Surroundings
 from etl.runs.state import StreamState
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, Trigger, Want
+from etl.testing.memory.kept import KeptRun, Shelf
+from etl.testing.memory.warehouse import MemoryWarehouse
 from tests.inline import NoThreads
 from tests.memory.acme import ACME, account
 from tests.memory.api import CALLS, ManualClock, ScriptedApi
-from tests.memory.kept import KeptRun, Shelf
-from tests.memory.warehouse import MemoryWarehouse
 
 LINE = "line"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

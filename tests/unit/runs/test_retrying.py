@@ -14,9 +14,9 @@ from etl.runs.loading import load_detail, load_page
 from etl.runs.port import FIRST, KeptReject, Place
 from etl.runs.retrying import Tried, try_rejects
 from etl.runs.terms import Observed
+from etl.testing.memory.kept import Shelf
+from etl.testing.memory.page import MemoryPage
 from tests.memory.acme import account, as_text, at, call, record
-from tests.memory.kept import Shelf
-from tests.memory.page import MemoryPage
 
 ONE = account()
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
 from etl.sandbox import NO_LIMITS, History, Sandbox
 
 START = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
-RATES = {"tuple": 150, "bimpe": 100, "salpre": 60, "krosai": 60, "aircall": 60}
+RATES = {"tuple": 150, "bimpe": 100, "salpre": 60, "krosai": 60, "aircall": 60, "twilio": 60}
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ class Asker:
     def credential(self, provider: str, token: str | None = None) -> dict[str, str]:
         """Return the header that a provider wants."""
         token = token or self.sandbox.tokens[provider]
-        if provider == "aircall":
-            pair = f"{self.sandbox.own[provider]['api_id']}:{token}"
+        if provider in ("aircall", "twilio"):
+            (user,) = self.sandbox.own[provider].values()
+            pair = f"{user}:{token}"
             return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
         return {"account-secret-key": token} if provider == "salpre" else {"Authorization": f"Bearer {token}"}
 
@@ -83,7 +84,7 @@ class Asker:
     def read(self, provider: str, agent: str = "") -> list[Any]:
         """Read a whole list by its documented paging, in the order of the pages."""
         readers = {"tuple": self._tuple, "bimpe": lambda: self._bimpe(agent), "salpre": self._salpre, "krosai": self._krosai}
-        return (readers | {"aircall": self._aircall})[provider]()
+        return (readers | {"aircall": self._aircall, "twilio": self._twilio})[provider]()
 
     def _tuple(self) -> list[Any]:
         records: list[Any] = []
@@ -120,6 +121,17 @@ class Asker:
             records += body["calls"]
             if body["meta"]["next_page_link"] is None:
                 break
+        return records
+
+    def _twilio(self) -> list[Any]:
+        records: list[Any] = []
+        query: dict[str, object] = {"PageSize": 30}
+        for _ in range(1000):
+            body = self.get("twilio", f"/Accounts/{self.sandbox.own['twilio']['account_sid']}/Calls.json", **query).json
+            records += body["calls"]
+            if body["next_page_uri"] is None:
+                break
+            query = dict(parse_qsl(urlsplit(body["next_page_uri"]).query))
         return records
 
     def _krosai(self) -> list[Any]:

@@ -141,6 +141,7 @@ def test_the_demo_is_modest(history: Any) -> None:
         "salpre": 3,
         "krosai": 1,
         "aircall": 2,
+        "twilio": 2,
     }
     assert len(demo.agents()) == 2
 
@@ -151,7 +152,7 @@ def test_serving_tells_where_and_ends_when_it_is_told(history: Any) -> None:
     ended = threading.Event()
     ended.set()
     serve_for_ever(history=history, real_clock=False, say=told.append, until=ended)
-    assert "serves 5 providers at http://127.0.0.1:" in told[0] and "[connections.pairing]" in told[1]
+    assert "serves 6 providers at http://127.0.0.1:" in told[0] and "[connections.pairing]" in told[1]
 
 
 def test_the_module_is_a_program() -> None:

@@ -12,13 +12,24 @@ import pytest
 
 from etl.sandbox import History
 from etl.sandbox.births import PROVIDERS
+from etl.sandbox.lives.twilio import ACCOUNT_SIDS
 
 WIDE = "/api/v2/call_usage?since=2026-01-01T00:00:00Z"
-LISTS = {"tuple": WIDE, "salpre": "/call/list", "krosai": "/calls", "aircall": "/calls"}
+LISTS = {
+    "tuple": WIDE,
+    "salpre": "/call/list",
+    "krosai": "/calls",
+    "aircall": "/calls",
+    "twilio": f"/Accounts/{ACCOUNT_SIDS['main']}/Calls.json",
+}
 
 
 def rows(body: Any) -> list[Any]:
     return body if isinstance(body, list) else body.get("data") or body.get("calls", [])
+
+
+def identity(call: Any) -> Any:
+    return next(call[key] for key in ("id", "call_id", "sid") if key in call)
 
 
 def test_a_cut_connection_brings_no_response(ask: Any) -> None:
@@ -117,17 +128,20 @@ def test_an_outage_answers_200_with_nothing(ask: Any, provider: str) -> None:
     else:
         body = ask.get(provider, LISTS[provider]).json
         assert rows(body) == [] and body.get("total", 0) == body.get("meta", {}).get("total", 0) == 0
-        detail = ask.get(provider, f"/call/{call['call_id'][1:]}" if provider == "salpre" else f"/calls/{call['id']}")
+        paths = {
+            "salpre": f"/call/{str(identity(call))[1:]}",
+            "twilio": LISTS["twilio"].replace(".json", f"/{identity(call)}.json"),
+        }
+        detail = ask.get(provider, paths.get(provider, f"/calls/{identity(call)}"))
     assert detail.status == 404
 
 
-@pytest.mark.parametrize("provider", ["tuple", "salpre", "krosai", "aircall"])
+@pytest.mark.parametrize("provider", ["tuple", "salpre", "krosai", "aircall", "twilio"])
 def test_another_accounts_calls_come_with_the_own_token(ask: Any, provider: str) -> None:
     """The token is accepted, and none of the own calls is seen."""
     ask.sandbox.faults.add("other_account")
-    key = "call_id" if provider == "salpre" else "id"
-    shown = {call[key] for call in rows(ask.get(provider, LISTS[provider]).json)}
-    assert shown and shown <= {call[key] for call in ask.sandbox.history.truth(provider, account="other")}
+    shown = set(map(identity, rows(ask.get(provider, LISTS[provider]).json)))
+    assert shown and shown <= set(map(identity, ask.sandbox.history.truth(provider, account="other")))
 
 
 @pytest.mark.parametrize("provider", ["tuple", "salpre", "krosai"])
@@ -153,6 +167,7 @@ def test_an_unsorted_list_is_complete_and_stands_in_no_order(ask: Any, provider:
         "salpre": "started_at",
         "krosai": "created_at",
         "aircall": "started_at",
+        "twilio": "date_created",
     }[provider]
     read = [call[cursor] for call in ask.read(provider, agent)]
     truth = sorted(call[cursor] for call in ask.sandbox.truth(provider, agent or None))

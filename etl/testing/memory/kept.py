@@ -48,7 +48,7 @@ class KeptDeparture(NamedTuple):
     """One row of `sync.schema_drift`, but for its key (path and kind)."""
 
     sample: str
-    count: int
+    number: int
     first_seen_at: datetime
     last_seen_at: datetime
 

@@ -1,7 +1,7 @@
 """
 A warehouse in memory (`etl.runs.port.RunWarehouse`), which promises what the port does and no more.
 
-`tests/conformance` holds it to the same tests as Postgres. It is for tests of what a run does: quick, without threads or SQL.
+It is for tests of what a run does: quick, without SQL. `tests/conformance` holds it to the same tests as Postgres.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from etl.records.rows import Draft
 from etl.runs.account import Account
 from etl.runs.state import StreamState
 from etl.runs.terms import Counters, DueCall, Outcome, RunKind, RunStatus, Trigger
-from tests.memory.kept import Kept, KeptRun, Shelf
-from tests.memory.page import MemoryPage, stored
+from etl.testing.memory.kept import Kept, KeptRun, Shelf
+from etl.testing.memory.page import MemoryPage, stored
 
 Placed = TypeVar("Placed", Held, DueCall)
 

@@ -17,7 +17,7 @@ from etl.model import JSON, OPEN_STATUSES, AgentRow, CallRow, Derived, DriftNote
 from etl.records.rows import Bulk, Columns, Draft, Same, Stored
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Compared, Counters, Elsewhere, Reject
-from tests.memory.kept import KeptAgent, KeptDeparture, KeptReject, Shelf, Version
+from etl.testing.memory.kept import KeptAgent, KeptDeparture, KeptReject, Shelf, Version
 
 TICK = timedelta(microseconds=1)
 SIGHTING = timedelta(days=1)
@@ -38,11 +38,13 @@ class MemoryPage:
         self._committed = committed
         self._right: list[tuple[frozenset[str], str, datetime, Rejection | None]] = []
         self.written = Shelf()
+        self.erasing = None  # nobody is erased from this one
 
     # Calls
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
         """See `PageTransaction.compare`."""
+        held: dict[str | None, Derived | None]
         held = {record.call_id: self._held(record.call_id) for record in records if record.call_id is not None}
         return Compared(
             new=[record for record in records if held.get(record.call_id) is None],
@@ -104,10 +106,14 @@ class MemoryPage:
                 if known
                 else KeptReject(call_id, reason.value, text, observed_at, observed_at)
             )
+        self.note_drift(drift, observed_at=observed_at)
+
+    def note_drift(self, drift: Mapping[DriftNote, int], *, observed_at: datetime) -> None:
+        """See `PageTransaction.note_drift`."""
         for departure, count in drift.items():
             place = (departure.path, departure.kind.value)
             before = self.written.departures.get(place) or self._committed.departures.get(place)
-            first, number = (before.first_seen_at, before.count) if before else (observed_at, 0)
+            first, number = (before.first_seen_at, before.number) if before else (observed_at, 0)
             self.written.departures[place] = KeptDeparture(departure.sample, number + count, first, observed_at)
 
     def came_right(

@@ -1,0 +1,1 @@
+"""A warehouse that a sync can write into without a database."""

@@ -1,0 +1,136 @@
+"""`etl forget`: somebody is gone from every table and file, counts still prove, and nothing that is read brings them back."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from etl.cli import run
+from etl.runs.terms import Want
+from tests.acceptance.stage import NAMES, START, Stage
+
+HOUR = timedelta(hours=1)
+KEY = "0123456789abcdef0123456789abcdef"
+PHONE, EMAIL = "+14155550100", "anna@example.com"
+TIMES = {"joined_at": "2026-02-27T19:00:00Z", "left_at": "2026-02-27T19:30:00Z"}
+PEOPLE = [
+    {"id": 1, "user": {"email": EMAIL.upper(), "name": "Anna"}, **TIMES},
+    {"id": 2, "user": {"email": "bob@example.com", "name": "Bob"}, **TIMES},
+]
+TRACES = ("14155550100", "415) 555-0100", "anna@", "ANNA@", "Anna")
+
+TEXTS = """
+SELECT format('SELECT %%L, t::text FROM %%I.%%I AS t', schemaname || '.' || tablename, schemaname, tablename)
+FROM pg_tables WHERE schemaname IN ('public', 'sync')
+UNION ALL
+SELECT format('SELECT %%L, t::text FROM %%I.%%I AS t', schemaname || '.' || viewname, schemaname, viewname)
+FROM pg_views WHERE schemaname IN ('public', 'masked')
+"""
+
+
+def command(stage: Stage, *arguments: str, key: str = KEY) -> int:
+    """Run the program on the stage's configuration, and return its exit code."""
+    stage.configured()
+    path = stage.folder / "config.toml"
+    text = path.read_text(encoding="utf-8").replace("[warehouse]", f'[warehouse]\nerasure_key = "{key}"')
+    path.write_text(text, encoding="utf-8")
+    return run(["--config", str(path), *arguments])
+
+
+def traces(stage: Stage) -> list[tuple[str, str]]:
+    """Return every row of every table and view in which Anna stands."""
+    with stage.database.begin() as session:
+        queries = list(session.exec_driver_sql(TEXTS, {}).scalars())
+        rows = [tuple(row) for query in queries for row in session.exec_driver_sql(query.replace("%", "%%"), {})]
+    return [(name, text) for name, text in rows if any(trace in text for trace in TRACES)]
+
+
+def spoil(stage: Stage, statement: str) -> None:
+    """Change rows behind the program's back."""
+    with stage.database.begin() as session:
+        session.exec_driver_sql(statement)
+
+
+def held(stage: Stage) -> list[dict[str, Any]]:
+    """Return what counts prove by, of every call, and which transaction wrote it."""
+    return stage.rows("SELECT connection, call_id, status, occurred_at, ended_at, xmin::text FROM calls ORDER BY 1, 2")
+
+
+@pytest.fixture
+def met(stage: Stage) -> Stage:
+    """Give a stage on which Anna was met everywhere: in lists, details, texts, old versions, deleted calls and rejects."""
+    history = stage.history
+    calls = {name: [history.add(name, at=START - (40 + number) * HOUR)[0] for number in range(4)] for name in NAMES}
+    history.change("tuple", calls["tuple"][0], {"call_participations": PEOPLE})
+    history.change("bimpe", calls["bimpe"][0], {"source": "+1 (415) 555-0100"})
+    said = [{"id": "m", "role": "user", "message": f"Write to {EMAIL}."}]
+    history.change("bimpe", calls["bimpe"][1], {"conversation_logs": said})
+    history.change("salpre", calls["salpre"][0], {"to": PHONE, "variables": {"name": "Anna"}})
+    history.change("krosai", calls["krosai"][0], {"from_number": PHONE, "transcript": "This is Anna."})
+    history.change("krosai", calls["krosai"][1], {"to_number": PHONE})
+    history.change("krosai", calls["krosai"][2], {"from_number": PHONE, "created_at": "never"})
+    stage.sync_all()
+    history.change("krosai", calls["krosai"][0], {"hangup_cause": "USER_HANGUP"})
+    history.delete("krosai", calls["krosai"][1])
+    history.advance(HOUR)
+    stage.sync_all(want=Want(full=True))
+    spoil(stage, f"INSERT INTO people VALUES ('{EMAIL}', 'Anna', 'Sales'), ('bob@example.com', 'Bob', 'Sales')")
+    spoil(stage, f"INSERT INTO numbers (number, name) VALUES ('{PHONE}', 'Anna'), ('+14155550199', 'Bob')")
+    spoil(stage, f"UPDATE agents SET display_name = 'Box of {PHONE}' WHERE agent_id = (SELECT min(agent_id) FROM agents)")
+    spoil(stage, f"UPDATE sync.runs SET error_message = 'It refused {PHONE}' WHERE id = (SELECT min(id) FROM sync.runs)")
+    return stage
+
+
+def test_somebody_is_forgotten_everywhere_and_never_comes_back(met: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """Counts still prove, reading all again changes nothing, and neither replay, repair nor details bring anything back."""
+    before = {name for name, _ in traces(met)}
+    assert {
+        "public.calls",
+        "public.call_history",
+        "public.call_participants",
+        "public.call_messages",
+        "sync.person_daily",
+    } < before
+    assert {"sync.rejected_records", "public.people", "public.numbers", "public.agents", "sync.runs"} < before
+    counted = met.rows("SELECT connection, count(*), sum(duration_seconds), sum(cost) FROM calls GROUP BY 1 ORDER BY 1")
+    rejects = met.rows("SELECT connection, stream, reason FROM sync.rejected_records ORDER BY 1, 2, 3")
+    spoken = "connection <> 'pairing' AND call_id IN (SELECT call_id FROM call_versions v WHERE v.raw::text ~ '1.*555.*0100')"
+    versions = met.rows(f"SELECT count(*) FROM call_history WHERE {spoken}")[0]["count"]
+    assert command(met, "audit", "pairing", "telephony") == 0
+    capsys.readouterr()
+
+    assert command(met, "forget", "--phone", "+1 415-555-0100", "--yes", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {name: document["receipt"][name] for name in ("asked", "calls", "versions", "others", "deleted")} == {
+        "asked": "phone",
+        "calls": 3,
+        "versions": versions,
+        "others": 3,
+        "deleted": 0,
+    }
+    assert command(met, "forget", "--email", EMAIL, "--yes") == 0
+    shown = capsys.readouterr()
+    assert traces(met) == []
+    assert not any(trace in shown.out + shown.err for trace in TRACES)
+    assert met.rows("SELECT connection, count(*), sum(duration_seconds), sum(cost) FROM calls GROUP BY 1 ORDER BY 1") == counted
+    assert met.rows("SELECT connection, stream, reason FROM sync.rejected_records ORDER BY 1, 2, 3") == rejects
+    assert met.rows("SELECT email, name FROM people") == [{"email": "bob@example.com", "name": "Bob"}]
+
+    met.database.erasure_key = KEY.encode()
+    now = held(met)
+    spoil(met, "UPDATE calls SET detail_due_at = now() - interval '1 day' WHERE detail IS NOT NULL")
+    again = held(met)
+    outcomes = met.sync_all(want=Want(full=True))
+    assert {name: (one.counters.inserted, one.counters.updated, one.error) for name, one in outcomes.items()} == dict.fromkeys(
+        NAMES, (0, 0, None)
+    )
+    assert [row["call_id"] for row in now] == [row["call_id"] for row in again]
+    assert command(met, "replay") == 0
+    assert command(met, "audit", "--repair") == 0
+    assert command(met, "audit", "pairing", "telephony") == 0
+    assert traces(met) == []
+    assert met.rows("SELECT connection, stream, reason FROM sync.rejected_records ORDER BY 1, 2, 3") == rejects
+    assert met.rows("SELECT DISTINCT kind FROM sync.runs WHERE kind = 'erase'") == [{"kind": "erase"}]
