@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -76,6 +77,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="only mutants whose names hold this word")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"the results file (default: {RESULTS})")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that neither the copy nor a server stays behind
     chosen = [mutant for mutant in MUTANTS if not given.only or any(word in mutant.name for word in given.only)]
     found = try_all(chosen, results=given.results)
     _say("| mutant | caught by | s |\n|---|---|---|")
