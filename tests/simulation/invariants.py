@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from etl.audit.port import StreamVerdict
 from etl.coverage import BEGINNING, Span, Spans
+from etl.model import Verdict
 from etl.provider import CALLS, Order
 from etl.sandbox.instants import moment
 from tests.acceptance.expected import differences, expected_calls, held_calls
@@ -68,6 +70,18 @@ def check(play: Play, *, before: Before | None = None, sent: int = 0, whole: dic
         _holds_the_truth(play, whole)
         if found := play.under.contradictions():
             raise Broken("the warehouse contradicts itself", found)
+
+
+def check_verdicts(play: Play, verdicts: Iterable[StreamVerdict]) -> None:
+    """Where an audit says `complete`, just the calls that live are held. Raises Broken."""
+    for one in verdicts:
+        if one.verdict is not Verdict.COMPLETE:
+            continue
+        span = Spans([one.span])
+        living = {call_id for (stream, call_id), at in _visible(play).items() if stream == one.stream and _within(at, span)}
+        held = {row["call_id"] for row in play.under.calls() if row["stream"] == one.stream and _within(row["cursor_at"], span)}
+        if len(living) != len(held):
+            raise Broken("an audit says that all is complete", (one, living ^ held))
 
 
 def _claims_are_true(play: Play, before: Before) -> None:

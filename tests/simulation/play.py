@@ -10,6 +10,7 @@ from typing import Any
 
 from etl import providers
 from etl.audit.lifecycle import audit_connection, repair_connection
+from etl.audit.port import AuditOutcome
 from etl.errors import AnchorNotMet, EtlError
 from etl.runs.account import Account
 from etl.runs.lifecycle import Surroundings
@@ -20,7 +21,7 @@ from etl.runs.watching import Silence
 from etl.warehouse.database import Database
 from tests.acceptance.stage import NAME_OF
 from tests.inline import NoThreads
-from tests.simulation.invariants import Before, Broken, check, truth
+from tests.simulation.invariants import Before, Broken, check, check_verdicts, truth
 from tests.simulation.on_postgres import OnPostgres
 from tests.simulation.pulse import Killed, Pulse
 from tests.simulation.story import LIES, LOOKBACK, Step, Story
@@ -65,8 +66,19 @@ class Play:
         try:
             for step in self.story.steps:
                 self._step(step)
+            if self.database is not None:
+                self._look_back()
         finally:
             self.under.close()
+
+    def _look_back(self) -> None:
+        """At the end, in calm times: a replay has nothing to write, and what an audit says is complete is."""
+        replayed = self._run(Pulse(), Want(), kind="replay")
+        if replayed is None or replayed.error is not None or replayed.counters.updated:
+            raise Broken("a replay writes what no provider has changed", _words(replayed))
+        audited = self._run(Pulse(), Want(), kind="audit")
+        if isinstance(audited, AuditOutcome):
+            check_verdicts(self, audited.verdicts)
 
     def _step(self, step: Step) -> None:
         if step.kind == "pass":
