@@ -39,7 +39,7 @@ LIES: tuple[tuple[str, dict[str, object]], ...] = (
 """
 What a list may say that is not so: the sandbox's lasting faults (`etl.sandbox.faults`), and two of the way to it.
 
-`cached`: a request may be answered as it was before. `again`: it may be answered as the request before it was.
+`cached`: a request may be answered as it was before. `again`: as the one before it was that asked the same list.
 """
 
 

@@ -74,7 +74,7 @@ class Wire(httpx.BaseTransport):
     random: Random
     world: World
     answers: int = 0
-    before: tuple[Reply, Damage, str] | None = None  # the answer to the request before
+    before: dict[str, tuple[Reply, Damage, str]] = field(default_factory=dict)  # the last answer from each path
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Ask, and let the answer meet its fault."""
@@ -94,11 +94,12 @@ class Wire(httpx.BaseTransport):
     def _answered(self, method: str, target: str, headers: Mapping[str, str]) -> tuple[Reply, Damage, str]:
         """Ask the APIs, or find what was answered before, where something on the way does."""
         before, kept = self.before, self.world.kept
-        found = kept.get(target) if self.world.way == "cached" else before if self.world.way == "again" else None
+        path = target.partition("?")[0]
+        found = kept.get(target) if self.world.way == "cached" else before.get(path) if self.world.way == "again" else None
         if found is not None and self.random.random() < LIED:
             return found
         given = (*self.apis.answer(method=method, target=target, headers=headers), to_http_date(self.apis.history.micros))
-        self.before = given
+        before[path] = given
         if given[0].status == httpx.codes.OK and given[1] == Damage():
             kept[target] = given
         return given
