@@ -5,6 +5,7 @@ ARGS ?=
 WORKERS ?= auto # tests at once, `auto` is one for each core; 0: one by one, for a debugger
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+FUZZ := $(VENV)/fuzz
 
 # The first Python on the PATH that is new enough; another one: make test PYTHON=/path/to/python
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
@@ -12,19 +13,18 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c '$(FITS)' 2>/dev/null && echo "$$python" && break; done)
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate --no-emit-index-url --quiet $(ARGS)
+LOCKED = --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet $(ARGS)
+COMPILE = $(BIN)/uv pip compile pyproject.toml $(LOCKED)
 
 # What runs in environments of its own. Superset's own packages bound nothing: newer ones than at its release do not fit it.
-APART = $(BIN)/uv pip compile --universal --python-version 3.11 --exclude-newer 2026-05-16 --generate-hashes \
-	--no-header --no-annotate --no-emit-index-url --quiet $(ARGS)
+APART = $(BIN)/uv pip compile --exclude-newer 2026-05-16 $(LOCKED)
 
 # `make bench` exists as soon as there are benchmarks.
 BENCHMARKS := $(wildcard benchmarks/__main__.py)
 HIDDEN := $(if $(BENCHMARKS),,bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboards test simulate mutants integrations lint markers format coverage bench lock clean
+.PHONY: help demo dashboards test simulate fuzz mutants integrations lint markers format coverage bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / && $$1 != "$(HIDDEN)" { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -74,11 +74,19 @@ bench: $(INSTALLED) ## run the benchmarks and print what they measured
 	@$(BIN)/python -m benchmarks $(ARGS)
 endif
 
+# Atheris has builds for Linux alone, so it is no part of the environment that everybody needs.
+fuzz: $(INSTALLED) ## give outside input's readers what nobody would send, for 20 minutes: ARGS="--seconds 60 headers"
+	@test -x $(FUZZ)/bin/python || $(BIN)/python -m venv $(FUZZ)
+	@$(FUZZ)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r tests/fuzzing/atheris.lock
+	@PYTHONPATH=".:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+		$(FUZZ)/bin/python -m tests.fuzzing $(ARGS)
+
 lock: $(BIN)/uv ## resolve the dependencies again (take newer versions: make lock ARGS=--upgrade)
 	@$(COMPILE) -o requirements-runtime.lock
 	@$(COMPILE) --group dev -c requirements-runtime.lock -o requirements.lock
 	@$(COMPILE) -c requirements-runtime.lock examples/dagster/requirements.in -o examples/dagster/requirements.lock
 	@$(COMPILE) -c requirements-runtime.lock examples/airflow/requirements.in -o examples/airflow/requirements.lock
+	@$(BIN)/uv pip compile $(LOCKED) tests/fuzzing/atheris.in -o tests/fuzzing/atheris.lock
 	@$(APART) dashboards/serve/superset.in -o dashboards/serve/superset.lock
 	@$(APART) tests/integrations/dashboards/browser.in -o tests/integrations/dashboards/browser.lock
 	@$(APART) tests/integrations/kubernetes/validate.in -o tests/integrations/kubernetes/validate.lock

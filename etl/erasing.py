@@ -25,13 +25,14 @@ def forget_known(
     given: Surroundings[PostgresForgetting],
     only: Collection[str] = (),
     anew: bool = True,
+    at_provider: bool = False,
 ) -> Forgotten:
     """Do for a connection of this provider what `forget_connection` does. Raises nothing but programming errors."""
     try:
         one = known_account(settings, name, provider)
     except UsageError as error:
         return Forgotten(connection=name, error=error.of(name))
-    return forget_connection(one, given=given, only=only, anew=anew)
+    return forget_connection(one, given=given, only=only, anew=anew, at_provider=at_provider)
 
 
 def known_account(settings: Settings, name: str, provider: str) -> Account:

@@ -296,6 +296,7 @@ class Provider:
     `words` is given what stands under `status`, and returns the words that tell a call's status, the most telling first: the
     first that `statuses` (or our own names) knows counts, and one before it that is not known is noted as drift. What stands
     under the first key is the provider's own word (`provider_status`).
+    `deletion` is the path, with `{call}`, at which DELETE deletes one call: for `etl forget --at-provider` alone.
     `organization` names the key with the owner's id. `ignored` names keys that are known but kept in `raw` only, so that they
     are not reported as drift.
     """
@@ -316,6 +317,7 @@ class Provider:
     status: Keys | None = "status"  # where the provider's word stands; None: every listed call is completed
     words: Callable[[JSON], tuple[str, ...]] | None = None  # what tells the status, where that is more than its one word
     detail: Detail | None = None
+    deletion: str | None = None
     agents: Agents | None = None
     counts: Counts | None = None
     limit: Limit | tuple[Limit, ...] | None = None  # of several, all hold at once

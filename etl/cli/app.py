@@ -231,7 +231,12 @@ def forget(
         Optional[Path],  # noqa: UP045
         typer.Option("--from", parser=Path, metavar="FILE", help="Forget who stands in such a list, after a restore."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is meant.")] = False,
+    at_provider: Annotated[
+        bool, typer.Option("--at-provider", help="Delete these calls at their providers too, where an API offers it.")
+    ] = False,
+    yes: Annotated[
+        int, typer.Option("--yes", "-y", count=True, help="Do not ask whether it is meant; given twice, for --at-provider too.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """
@@ -241,7 +246,7 @@ def forget(
     """
     from etl.cli.forgetting import Order, forget
 
-    order = Order(phone=phone, email=email, call=call, write_to=write_to, read_from=read_from)
+    order = Order(phone=phone, email=email, call=call, write_to=write_to, read_from=read_from, at_provider=at_provider)
     raise typer.Exit(forget(context.obj, order, yes=yes, as_json=as_json))
 
 

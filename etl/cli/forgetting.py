@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from etl.cli.deleting import ask, delete_at_providers
 from etl.cli.output import error_document, say, show_errors, show_json
 from etl.cli.progress import watching
 from etl.cli.syncing import exit_code, interruptible
 from etl.cli.table import show_table
 from etl.config import Settings
 from etl.erasing import forget_known
-from etl.errors import UsageError
+from etl.errors import EtlError, UsageError
 from etl.printable import number_of
 from etl.records.persons import Person, by_email, by_phone
 from etl.records.shield import Shield
+from etl.runs.deleting import Deleted
 from etl.runs.forgetting import Forgotten
 from etl.runs.terms import RunStatus, Trigger
 from etl.system import system_effects
-from etl.wiring import (
-    Invocation,
-    Opened,
-    erasure_key_of,
-    open_warehouse,
-    require_warehouse,
-    settings_of,
-    surroundings,
-)
+from etl.wiring import Invocation, Opened, erasure_key_of, open_warehouse, require_warehouse, settings_of, surroundings
 
 if TYPE_CHECKING:
     from etl.warehouse.privacy.erasures import Known
@@ -47,6 +40,7 @@ class Order:
     call: Call | None = None
     write_to: Path | None = None
     read_from: Path | None = None
+    at_provider: bool = False
 
     @property
     def asked(self) -> str:
@@ -55,8 +49,12 @@ class Order:
         return next(kind for kind, value in kinds.items() if value is not None)
 
 
-def forget(invocation: Invocation, order: Order, *, yes: bool, as_json: bool) -> int:
-    """Do what was ordered, and return the exit code. Raises UsageError before anything is touched."""
+def forget(invocation: Invocation, order: Order, *, yes: int, as_json: bool) -> int:
+    """
+    Do what was ordered, and return the exit code. Raises UsageError before anything is touched.
+
+    `yes` is how often it was said beforehand that it is meant: once for what is held here, twice for the providers too.
+    """
     _require_one(order)
     settings = settings_of(invocation)
     key = erasure_key_of(settings)
@@ -77,8 +75,8 @@ def forget(invocation: Invocation, order: Order, *, yes: bool, as_json: bool) ->
         known = known_connections(opened.database)
         found = _list_of(order, person, key, opened, known)
         if not yes:
-            _ask(_question(person, order, found))
-        return _carry_out(settings, opened, order, found, known, key=key, as_json=as_json)
+            ask(_question(person, order, found))
+        return _carry_out(settings, opened, order, found, known, key=key, sure=yes > 1, as_json=as_json)
 
 
 def _require_one(order: Order) -> None:
@@ -138,18 +136,6 @@ def _question(person: Person | None, order: Order, found: ErasureList) -> str:
     return f"The list holds {persons} and {calls}: all are erased here too. This cannot be taken back."
 
 
-def _ask(question: str) -> None:
-    """Go on only if the user says yes. Raises UsageError otherwise, and where nobody can be asked."""
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "Nobody can be asked whether this is meant.", safe="Nothing was started.", hint="Say so beforehand: --yes"
-        )
-    sys.stderr.write(f"{question}\nGo on? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("It was not confirmed.", safe="Nothing was started.")
-
-
 def _carry_out(
     settings: Settings,
     opened: Opened,
@@ -158,6 +144,7 @@ def _carry_out(
     known: Sequence[Known],
     *,
     key: bytes,
+    sure: bool,
     as_json: bool,
 ) -> int:
     from etl.warehouse.privacy import erasures
@@ -170,24 +157,30 @@ def _carry_out(
         for call in found.calls:
             only.setdefault(call.connection, set()).add(call.call_id)
     concerned = [one for one in known if not only or one.connection in only]
-    outcomes = _go_through(settings, opened, concerned, only, quiet=as_json)
+    outcomes = _go_through(settings, opened, concerned, only, at_provider=order.at_provider, quiet=as_json)
     others = 0
     if found.people:
         names = Shield(key=key, hashes=frozenset(one.hash for one in found.people)).names_in_text
         others = erasures.forget_dimensions(database, names) + erasures.cut_messages(database, names)
     erasures.analyze(database)
-    done = erasures.close_receipt(
-        database,
-        receipt,
-        finished=[outcome.status for outcome in outcomes] == [RunStatus.SUCCEEDED] * len(concerned),
-        counts=_counts(outcomes, others),
-    )
-    _show(outcomes, done, as_json=as_json)
-    return exit_code(outcomes)
+    finished = [outcome.status for outcome in outcomes] == [RunStatus.SUCCEEDED] * len(concerned)
+    done = erasures.close_receipt(database, receipt, finished=finished, counts=_counts(outcomes, others))
+    deleted = delete_at_providers(settings, opened, concerned, sure=sure) if order.at_provider else []
+    if deleted:
+        counts = {"deleted": sum(one.done for one in deleted)}
+        done = erasures.close_receipt(database, receipt, finished=finished, counts=counts)
+    _show(outcomes, deleted, done, as_json=as_json)
+    return exit_code([*outcomes, *deleted])
 
 
 def _go_through(
-    settings: Settings, opened: Opened, known: Sequence[Known], only: Mapping[str, Collection[str]], *, quiet: bool
+    settings: Settings,
+    opened: Opened,
+    known: Sequence[Known],
+    only: Mapping[str, Collection[str]],
+    *,
+    at_provider: bool,
+    quiet: bool,
 ) -> list[Forgotten]:
     """Go through connection after connection, configured or not."""
     from etl.warehouse.privacy.forgetting import PostgresForgetting
@@ -200,7 +193,9 @@ def _go_through(
         ) as given,
     ):
         return [
-            forget_known(settings, *one, given=given, only=only.get(one.connection, ())) for one in known if not stop.is_set()
+            forget_known(settings, *one, given=given, only=only.get(one.connection, ()), at_provider=at_provider)
+            for one in known
+            if not stop.is_set()
         ]
 
 
@@ -214,9 +209,11 @@ def _counts(outcomes: Sequence[Forgotten], others: int) -> dict[str, int]:
     }
 
 
-def _show(outcomes: Sequence[Forgotten], receipt: Mapping[str, object], *, as_json: bool) -> None:
+def _show(outcomes: Sequence[Forgotten], deleted: Sequence[Deleted], receipt: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
-        show_json({"receipt": dict(receipt), "connections": [_document(outcome) for outcome in outcomes]})
+        there = [{"connection": one.connection, "deleted": one.done, "left": one.left, **_error(one.error)} for one in deleted]
+        document = {"connections": [_document(outcome) for outcome in outcomes], "at_provider": there}
+        show_json({"receipt": dict(receipt), **document})
         return
     show_table(
         ("connection", "status", "calls", "versions", "rejects"),
@@ -226,22 +223,28 @@ def _show(outcomes: Sequence[Forgotten], receipt: Mapping[str, object], *, as_js
         f"Receipt {receipt['receipt']}: {receipt['calls']} calls, {receipt['versions']} versions, {receipt['rejects']} rejects, "
         f"{receipt['others']} other rows."
     )
-    show_errors(outcome.error for outcome in outcomes if outcome.error is not None)
+    for one in deleted:
+        say(f"{one.connection}: {number_of(one.done, 'call')} deleted at the provider, {one.left:,} left there.")
+    errors = [*(one.error for one in outcomes), *(one.error for one in deleted)]
+    show_errors(error for error in errors if error is not None)
     if receipt["finished_at"] is None:
         say("Not everything was gone through: run it again. Until then nothing that is erased is read again, but some is held.")
     else:
         say("The bytes leave the files of the database with VACUUM FULL; what backups and WAL hold: docs/erasure.md.")
 
 
+def _error(error: EtlError | None) -> dict[str, Any]:
+    return {"error": error_document(error) if error else None}
+
+
 def _document(outcome: Forgotten) -> dict[str, Any]:
-    error = outcome.error
     return {
         "connection": outcome.connection,
         "run": outcome.run_id,
         "status": outcome.status.value if outcome.run_id else "not_run",
         **outcome.cutting._asdict(),
         "others": outcome.others,
-        "error": error_document(error) if error else None,
+        **_error(outcome.error),
     }
 
 

@@ -67,6 +67,7 @@ class _Question:
     read: Callable[[bytes, str], Body]  # the body and its content type
     is_list: bool = False
     body: JSON = None  # to be sent by POST
+    deletes: bool = False
 
 
 class Client:
@@ -147,6 +148,10 @@ class Client:
             _Question(path=path, params={}, read=lambda text, kind: read_one(text, record, content_type=kind), body=body)
         )
 
+    def delete(self, path: str) -> None:
+        """Delete what is at a path; see `etl.reading.api.Eraser`. A second attempt may find it gone already: that is NotFound."""
+        self._ask(_Question(path=path, params={}, read=lambda text, kind: no_content(), is_list=True, deletes=True))
+
     def check_link(self, url: str) -> None:
         """Raise ForeignLink if a link, which is never followed, leads neither to the configured origin nor the documented."""
         try:
@@ -190,7 +195,7 @@ class Client:
             with self._lock:
                 self._requests += 1
                 self._retries += again
-            reply = self._exchange.send(question.path, question.params, slot, body=question.body)
+            reply = self._exchange.send(question.path, question.params, slot, body=question.body, deletes=question.deletes)
         finally:
             slot.lost()
         return self._understood(reply, question)

@@ -87,7 +87,7 @@ class Exchange:
                     "Accept-Encoding": "gzip",
                 },
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                verify=tls.trusted() if base_url.lower().startswith("https:") else tls.unused(),
+                verify=tls.shared(clock.now()) if base_url.lower().startswith("https:") else tls.unused(),
                 timeout=timeout.total_seconds(),
                 limits=POOL,
                 transport=transport,
@@ -109,16 +109,16 @@ class Exchange:
         """Close all connections."""
         self._http.close()
 
-    def send(self, path: str, params: Mapping[str, str], slot: Slot, *, body: JSON = None) -> Reply:
+    def send(self, path: str, params: Mapping[str, str], slot: Slot, *, body: JSON = None, deletes: bool = False) -> Reply:
         """
-        Send one GET, or one POST if there is a `body` to send as JSON, and read its response.
+        Send one GET, or one POST if there is a `body` to send as JSON, or one DELETE, and read its response.
 
         The slot ends as soon as the head of the response is there.
 
         Raises Failed for a failure that may be temporary, ResponseTooLarge, and UsageError if the request cannot be sent at all.
         """
         try:
-            return self._sent(path, params, slot, body)
+            return self._sent("DELETE" if deletes else "GET" if body is None else "POST", path, params, slot, body)
         except MISUSES as error:
             slot.unsent()
             # Neither chained nor quoted: the text may hold a header.
@@ -133,9 +133,8 @@ class Exchange:
         finally:
             slot.lost()
 
-    def _sent(self, path: str, params: Mapping[str, str], slot: Slot, content: JSON) -> Reply:
+    def _sent(self, method: str, path: str, params: Mapping[str, str], slot: Slot, content: JSON) -> Reply:
         url = f"{self._base_url}/{path.lstrip('/')}"
-        method = "GET" if content is None else "POST"
         with self._http.stream(method, url, params=params or None, json=content) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             date = http_date(headers.get("date", ""))

@@ -6,6 +6,8 @@ import os
 import ssl
 import sys
 from collections.abc import Mapping
+from datetime import datetime
+from functools import cache, lru_cache
 from pathlib import Path
 
 import certifi
@@ -28,6 +30,23 @@ def trusted(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     return context
 
 
+def shared(now: datetime) -> ssl.SSLContext:
+    """
+    Return the context of `trusted` that was made in this hour, for all clients of the process.
+
+    Reading the system's certificates takes several times as long as a sync that finds nothing new. Those that were replaced are
+    read within the hour.
+    """
+    return _made(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), now.replace(minute=0, second=0, microsecond=0))
+
+
+@lru_cache(maxsize=1)
+def _made(file: str | None, directory: str | None, _hour: datetime) -> ssl.SSLContext:
+    named = {"SSL_CERT_FILE": file, "SSL_CERT_DIR": directory}
+    return trusted({name: value for name, value in named.items() if value is not None})
+
+
+@cache
 def unused() -> ssl.SSLContext:
     """Return an empty context for plain http, which needs no certificates; loading them would take time."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -117,6 +117,7 @@ PROVIDER = Provider(
         facts=_facts,
     ),
     detail=Detail(path="/calls/{call}", record=None, id_forms=lambda call_id: (call_id,)),  # the body is the call [source]
+    deletion="/calls/{call}",  # "Deletes the call record and associated events", 204 [source]
     counts=Counts(
         words=("initiated", "queued", "ringing", "answered", "in_progress", "completed", "failed", "busy", "no_answer"),
         by_status=lambda word: {"status": word},  # [source]

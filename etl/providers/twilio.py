@@ -110,6 +110,7 @@ PROVIDER = Provider(
     detail=Detail(  # the list holds the same record, late prices too [source]
         path="/Accounts/{account_sid}/Calls/{call}.json", record=None, id_forms=lambda call_id: (call_id,), when=When.OPEN
     ),
+    deletion="/Accounts/{account_sid}/Calls/{call}.json",  # 204; of one that has not ended it is refused [source]
     lookback=timedelta(hours=72),  # prices "may not be immediately available" [source]; three days are read again [field]
     call_id="sid",
     cursor=("start_time", "date_created"),  # a queued call has not started [source]

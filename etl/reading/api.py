@@ -32,6 +32,14 @@ class Answer:
     stated: bool = True
 
 
+class Eraser(Protocol):
+    """One account at one provider, of which calls can be deleted."""
+
+    def delete(self, path: str) -> None:
+        """Delete what is there. Raises NotFound if there is nothing, ConnectionFailed and BudgetSpent."""
+        ...
+
+
 class Api(Protocol):
     """One account at one provider. Every request is throttled, retried and checked. Safe to share between threads."""
 

@@ -104,6 +104,11 @@ class Capabilities:
         return found | {name: value for name, value in optional.items() if value is not None}
 
 
+def path_of(template: str, own: Mapping[str, str], **parts: str) -> str:
+    """Return a path of the form with these parts, and an account's `own` settings, in their places, quoted."""
+    return template.format(**{name: quote(part, safe="") for name, part in {**own, **parts}.items()})
+
+
 class Source:
     """One account at one provider. `own` are its settings that stand in paths, by their names."""
 
@@ -133,7 +138,7 @@ class Source:
 
     def path(self, template: str, **parts: str) -> str:
         """Return a path of the form with these parts and the account's settings in their places, quoted."""
-        return template.format(**{name: quote(part, safe="") for name, part in {**self._own, **parts}.items()})
+        return path_of(template, self._own, **parts)
 
     def listed(self, *, stream: str, style: Style, ask: Ask, also: Mapping[str, str] = MappingProxyType({})) -> Answer:
         """Return the answer to one request for a stream's list; `also` are further parameters."""
@@ -260,6 +265,11 @@ class Pager:
     def size(self) -> int:
         """The page size requested."""
         return self._sizes[0]
+
+    @property
+    def style(self) -> Style:
+        """The way in which pages are asked for now."""
+        return self._styles[0]
 
     def ends_before(
         self, number: int, *, size: int, last: Page, since: datetime | None = None, until: datetime | None = None

@@ -62,6 +62,7 @@ class Task:
     capabilities: Capabilities
     organization: str | None  # every record must belong to it: the configured one, else the pinned one
     pinned: str | None
+    states: dict[str, StreamState] = field(default_factory=dict)  # as they were when the run began
     account_seen: bool = False  # whether any stream of this run has shown a call that is held
     findings: list[Finding] = field(default_factory=list)
     latest: datetime | None = None  # the latest instant of the provider's clock seen so far

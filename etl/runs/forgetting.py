@@ -112,6 +112,10 @@ class ForgettingPage(PageTransaction, Protocol):
         """Return the next rejects, resolved ones too."""
         ...
 
+    def ask_deletion(self, call_ids: Collection[str]) -> None:
+        """Note that these erased calls are to be deleted at the provider too, unless they were."""
+        ...
+
     def cut_others(self, names_somebody: Callable[[str], bool]) -> int:
         """Cut what else is kept of the connection and may name a person; return how many rows."""
         ...
@@ -158,18 +162,24 @@ class Forgotten(Outcome):
 
 
 def forget_connection(
-    account: Account, *, given: Surroundings[ForgettingWarehouse], only: Collection[str] = (), anew: bool = True
+    account: Account,
+    *,
+    given: Surroundings[ForgettingWarehouse],
+    only: Collection[str] = (),
+    anew: bool = True,
+    at_provider: bool = False,
 ) -> Forgotten:
     """
     Go through what is held of a connection and cut what is erased of it. Raises nothing but programming errors.
 
     `only` these calls, whatever they hold; else everything, if somebody was forgotten since it was gone through last, and what
-    has become too old. Without `anew` no run is opened where nothing is due; what is too old is due once a day.
+    has become too old. With `at_provider` it is noted that the calls are to be deleted there too. Without `anew` no run is opened
+    where nothing is due; what is too old is due once a day.
     """
     outcome = Forgotten(connection=account.connection)
 
     def forget(run: Run) -> None:
-        _forget(_Pass(account, run.run_id, given, outcome), only=only)
+        _forget(_Pass(account, run.run_id, given, outcome, at_provider), only=only)
         outcome.counters.updated = outcome.cutting.calls
 
     def go_through() -> None:
@@ -196,6 +206,7 @@ class _Pass(NamedTuple):
     run_id: int
     given: Surroundings[ForgettingWarehouse]
     outcome: Forgotten
+    at_provider: bool
 
     def write(self, work: Callable[[ForgettingPage], Result]) -> Result:
         """Do the work of a batch in one transaction, again where it collided with another one."""
@@ -311,10 +322,10 @@ def _through_rejects(one: _Pass) -> None:
 def _cut_named(page: ForgettingPage, one: _Pass, found: Sequence[Texts]) -> Batch:
     """Cut the calls that are erased, and those in whose records somebody forgotten is named, which are erased from now on."""
     erasing = _erasing_of(page)
-    ids = erasing.erased_among({text.call_id for text in found}) | {
-        text.call_id for text in found if any(map(erasing.shield.names_in_text, filter(None, (text.raw, text.detail))))
-    }
-    return found, _cut(page, one, ids)
+    named = {text.call_id for text in found if any(map(erasing.shield.names_in_text, filter(None, (text.raw, text.detail))))}
+    cutting = _cut(page, one, named)
+    erased = erasing.erased_among({text.call_id for text in found}) - named
+    return found, _sum(cutting, cut_held(erasing, one.account, erased, Cut.PERSONS, run_id=one.run_id))
 
 
 def _cut_aged(page: ForgettingPage, one: _Pass, found: Sequence[Aged]) -> Batch:
@@ -326,7 +337,10 @@ def _cut_aged(page: ForgettingPage, one: _Pass, found: Sequence[Aged]) -> Batch:
 
 
 def _cut(page: ForgettingPage, one: _Pass, call_ids: Collection[str]) -> Cutting:
-    return erase_held(_erasing_of(page), one.account, call_ids, run_id=one.run_id)
+    cutting = erase_held(_erasing_of(page), one.account, call_ids, run_id=one.run_id)
+    if one.at_provider:
+        page.ask_deletion(call_ids)
+    return cutting
 
 
 def _erasing_of(page: ForgettingPage) -> ErasingPage:

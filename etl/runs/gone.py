@@ -11,6 +11,7 @@ from datetime import datetime
 
 from etl.errors import AuthenticationFailed, ConnectionFailed
 from etl.printable import number_of
+from etl.provider import When
 from etl.runs.context import Task
 from etl.runs.failing import log_failed, note_failed
 from etl.runs.port import PageTransaction
@@ -43,12 +44,16 @@ def _may_be_gone(task: Task, call: DueCall) -> bool:
     """
     Whether an address that knows no call can mean that it is gone.
 
-    Not if a list of this run shows it. If no list was read where it stands, only if its address knew it the last time: else it
-    may be one that is listed, and never had an address that answers. A later list, or an audit, will tell.
+    Not if a list of this run shows it. If no list was read where it stands, only if its address knew it the last time, or was
+    never asked, as where a detail is not worth a request: else it may be one that is listed, and never had an address that
+    answers. A later list, or an audit, will tell.
     """
+    detail = task.account.provider.detail
     if task.listed.shows(call.stream, call.call_id, call.cursor):
         return False
-    return task.listed.misses(call.stream, call.call_id) or (call.has_detail and not call.failures)
+    return task.listed.misses(call.stream, call.call_id) or (
+        (call.has_detail or (detail is not None and detail.when is not When.ALWAYS)) and not call.failures
+    )
 
 
 def _aged_out(task: Task, calls: Sequence[DueCall]) -> list[DueCall]:

@@ -148,7 +148,7 @@ def connected(
     account: Account, *, run: Run, want: Want, connect: Connect, given: Surroundings[RunWarehouse], outcome: Outcome
 ) -> Iterator[Task]:
     """Open the account's API for the block; however the block ends, keep the request counts."""
-    capabilities, pinned = given.warehouse.remembered(account.connection)
+    capabilities, pinned, states = given.warehouse.remembered(account.connection)
     organization = organization_of(account, pinned)
 
     def making_of(kind: Callable[..., int]) -> Callable[[int], int]:
@@ -176,6 +176,7 @@ def connected(
             capabilities=Capabilities.remembered(capabilities, now=given.clock.now()),
             organization=organization,
             pinned=pinned,
+            states=states,
             findings=outcome.findings,
         )
         try:

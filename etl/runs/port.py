@@ -233,11 +233,19 @@ class RunRegister(Protocol):
         ...
 
 
+class Remembered(NamedTuple):
+    """What is kept of a connection: its capabilities, its pinned organisation, and its streams as `RunWarehouse.streams` says."""
+
+    capabilities: JSON
+    pinned: str | None
+    streams: dict[str, StreamState]
+
+
 class RunWarehouse(RunRegister, Protocol):
     """What a sync needs of the warehouse. Every method raises WarehouseError; those that write, FenceLost."""
 
-    def remembered(self, connection: str) -> tuple[JSON, str | None]:
-        """Return the stored capabilities and the pinned organisation. Raises ConnectionFailed if no run was opened."""
+    def remembered(self, connection: str) -> Remembered:
+        """Return what runs before have kept. Raises ConnectionFailed if no run was opened."""
         ...
 
     def encoded(self, draft: Draft) -> Draft:

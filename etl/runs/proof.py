@@ -30,7 +30,7 @@ class Proof:
 
     def given_by(self, step: Step, anchors: tuple[Held, ...], *, last: bool) -> bool:
         """Whether a walk's first step shows a held call, and so the right account; true if no call is held yet."""
-        if not anchors or self._meets(step):
+        if not anchors or self._shows(step, anchors) or self._meets(step):
             return True
         # A page without calls claims nothing, so that a window with a held call in it is better proof, as long as there is one.
         if (step.records or last) and any(self._meets(page) for page in self.way.elsewhere(self.pager, step, anchors)):
@@ -49,6 +49,13 @@ class Proof:
             f"check connections.{name}.token, and give another account a connection name of its own. If all calls held were "
             f"really deleted at the provider, set connections.{name}.max_delete_share = 1 and run: etl sync --full {name}{once}",
         )
+
+    def _shows(self, step: Step, anchors: tuple[Held, ...]) -> bool:
+        """Whether a step shows one of the anchors, which are known to be held."""
+        ids = {anchor.call_id for anchor in anchors}
+        met = any(record.call_id in ids for record in step.records)
+        self.task.account_seen = self.task.account_seen or met
+        return met
 
     def _meets(self, shown: Step | Page) -> bool:
         """Whether a step or a page shows any call that is held."""

@@ -64,7 +64,7 @@ def _sync_streams(task: Task) -> None:
     if future := not_begun(task.account, task.want, now=task.clock.now()):
         task.find(Finding(stream=CALLS, code="not_begun", text=f"{future}."))
         return
-    states = task.warehouse.streams(task.connection)
+    states = task.states
     failures: list[tuple[str, ConnectionFailed]] = []
     streams = streams_to_read(task, states)
     task.moves.unread.update(streams)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from urllib.parse import unquote, urlencode
 from zlib import crc32
 
-from etl.sandbox.call import Call
+from etl.sandbox.call import Call, status
 from etl.sandbox.exchange import Api, Refusal, Reply, Request, Situation, json_reply, listing, whole
 from etl.sandbox.instants import DAY, count
 from etl.sandbox.lives.twilio import ACCOUNT_SIDS
@@ -19,6 +19,7 @@ from etl.sandbox.switches import Switches
 BASE = "/2010-04-01"
 KEY_SIDS = {"main": "SK000000000000000000000000000000a1", "other": "SK000000000000000000000000000000b2"}
 _USERS = {*ACCOUNT_SIDS.values(), *KEY_SIDS.values()}
+_OPEN = ("queued", "initiated", "ringing", "in-progress")
 _MORE = "https://www.twilio.com/docs/errors/"
 
 
@@ -34,8 +35,8 @@ def _credential(headers: Mapping[str, str]) -> str | None:
     return token if colon and user in _USERS else f"{user}:{token}"
 
 
-def _error(status: int, code: int, message: str) -> Reply:
-    return json_reply(status, {"code": code, "message": message, "more_info": f"{_MORE}{code}", "status": status})
+def _error(number: int, code: int, message: str) -> Reply:
+    return json_reply(number, {"code": code, "message": message, "more_info": f"{_MORE}{code}", "status": number})
 
 
 def _absent(request: Request) -> Reply:
@@ -45,21 +46,21 @@ def _absent(request: Request) -> Reply:
 def _refuse(request: Request, why: Refusal, wait: float, switches: Switches) -> Reply:
     if why is Refusal.NO_ROUTE:
         return _absent(request)
-    status, code, message = {
+    number, code, message = {
         Refusal.KEY_MISSING: (401, 20003, "Authenticate"),
         Refusal.KEY_INVALID: (401, 20003, "Authenticate"),
         Refusal.FORBIDDEN: (403, 70051, "Forbidden"),
         Refusal.TOO_MANY: (429, 20429, "Too Many Requests"),
     }[why]
-    return _error(status, code, message)
+    return _error(number, code, message)
 
 
 def _answer(request: Request, situation: Situation) -> Reply:
     parts = request.path.removeprefix(BASE).split("/")
-    known = request.method == "GET" and request.path.startswith(BASE) and len(parts) > 2 and parts[1] == "Accounts"
+    known = request.method in ("GET", "DELETE") and request.path.startswith(BASE) and len(parts) > 2 and parts[1] == "Accounts"
     if not known or parts[2] not in ACCOUNT_SIDS.values():
         return _absent(request)
-    if parts[3:] == ["Calls.json"]:
+    if parts[3:] == ["Calls.json"] and request.method == "GET":
         return _list(request, situation)
     if len(parts) != 5 or parts[3] != "Calls" or not parts[4].endswith(".json"):
         return _absent(request)
@@ -67,6 +68,11 @@ def _answer(request: Request, situation: Situation) -> Reply:
     call = None if situation.distortion.outage_empty else situation.history.find("twilio", asked, account=situation.account)
     if call is None:
         return _absent(request)
+    if request.method == "DELETE":
+        if status(call) in _OPEN:
+            return _error(400, 20009, "The call has not ended yet.")  # the status is assumed
+        situation.history.delete("twilio", asked, account=situation.account)
+        return Reply(status=204)
     return Reply(status=200, body=call.detailed(), headers={"Content-Type": "application/json; charset=utf-8"})
 
 

@@ -8,12 +8,12 @@ from datetime import timedelta
 from difflib import get_close_matches
 
 from etl.model import OPEN_STATUSES, CallRow, EventRow, MessageRow, ParticipantRow, Status
-from etl.provider import Order, Provider, all_of
+from etl.provider import ClientCredentials, Order, Provider, all_of
 from etl.testing.faults import Fault, tried
 
 CHILDREN = {"participants": ParticipantRow._fields, "messages": MessageRow._fields, "events": EventRow._fields}
 
-_OWN = {"connection", "call_id", "provider", "occurred_at", "status", "provider_status", "currency", "attributes"}
+_OWN = {"connection", "call_id", "provider", "occurred_at", "status", "provider_status", "attributes"}
 _COLUMNS = set(CallRow._fields[: CallRow._fields.index("raw")]) - _OWN | {"parent_call_id"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FILLED_IN = "It is filled in by the program: give your field another column, or leave it out."
@@ -46,6 +46,9 @@ def _head(provider: Provider) -> Iterator[Fault]:
             'The credential is called `token`: Header(name="Authorization", setting="token", template="Bearer {value}"), or '
             'login=Basic(user=("…",)), where it is the password.',
         )
+    login = provider.login
+    if isinstance(login, ClientCredentials) and not login.address.startswith(("/", "https://")):
+        yield Fault("login.address", f"it is {login.address!r}", "Give a path of base_url's host, or an address with https://.")
     for header in provider.headers:
         if "{value}" not in header.template:
             yield Fault(
@@ -88,6 +91,16 @@ def _listing(provider: Provider) -> Iterator[Fault]:
             "listing.path",
             "{stream} and `agents` belong together",
             "{stream} is an agent's id where each agent has its own list: fill in `agents`; if one list holds all, leave it out.",
+        )
+    if listing.window is not None and listing.order is not Order.NEWEST_FIRST:
+        yield Fault(
+            "listing.window",
+            "a list in ascending order has none",
+            "Leave it out: how long a window may be is found out when such a list is read.",
+        )
+    if listing.window is not None and listing.window.longest is not None and provider.retention is None:
+        yield Fault(
+            "retention", "only short windows are answered, and nothing says where they begin", "Say how far back calls go."
         )
     if not listing.styles:
         yield Fault("listing.styles", "there is none", 'Say how a page is asked for: Style(name="page", params=…).')
@@ -135,6 +148,9 @@ def _detail(provider: Provider) -> Iterator[Fault]:
 
 
 def _columns(provider: Provider) -> Iterator[Fault]:
+    columns = {field.column for field in provider.fields}
+    if "currency" in columns and "cost" not in columns:
+        yield Fault("fields[currency]", "there is no field for the cost", "Leave it out: a currency alone says nothing.")
     for field in provider.fields:
         yield from _column(f"fields[{field.column}]", field.column, _COLUMNS)
     for name, row in CHILDREN.items():
@@ -169,6 +185,6 @@ def _statuses(provider: Provider) -> Iterator[Fault]:
             )
 
 
-def is_ascending(provider: Provider) -> bool:
-    """Whether the list is filtered by the cursor."""
-    return provider.listing.order is Order.ASCENDING
+def is_filtered(provider: Provider) -> bool:
+    """Whether the list can be filtered by the cursor."""
+    return provider.listing.order is Order.ASCENDING or provider.listing.window is not None

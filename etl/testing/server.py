@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from etl.model import JSON
@@ -32,6 +32,9 @@ from etl.testing.payloads import Payloads, naming_call
 TOO_MANY = 400
 """More requests than any of the kit's syncs needs."""
 
+TOKEN_PATH = "/kit-token"  # noqa: S105 - an address
+"""Where the server hands out tokens, wherever the API does."""
+
 _DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -39,6 +42,14 @@ _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 Refuse = Callable[[int], Reply | None]
 """What stands in the place of an answer to a request for a page, given how many there were before; None: nothing."""
+
+
+class Leading(NamedTuple):
+    """What leads on to a page: the call that it comes after, and what the page before was asked for."""
+
+    place: tuple[datetime, str]
+    asked: Leaves
+    size: int
 
 
 @dataclass(kw_only=True)
@@ -91,7 +102,7 @@ class Server:
         self._size, self._payloads = page_size, payloads
         self._by_instant = style.last is not None and style.last in all_of(provider.cursor)
         self._descending = provider.listing.order is Order.NEWEST_FIRST
-        self._tokens: dict[str, tuple[datetime, str]] = {}
+        self._tokens: dict[str, Leading] = {}
         self._lock = threading.RLock()
         base = urlsplit(provider.base_url)
         self._prefix = base.path
@@ -138,6 +149,8 @@ class Server:
 
     def _answered(self, method: str, target: str, body: bytes) -> Reply:
         parts = urlsplit(target)
+        if parts.path == TOKEN_PATH:
+            return _reply(200, {"access_token": "made-up", "token_type": "bearer", "expires_in": 3600})
         path, query = unquote(parts.path.removeprefix(self._prefix)), dict(parse_qsl(parts.query, keep_blank_values=True))
         sent = json.loads(body) if body else None
         if self.asked.requests > TOO_MANY:
@@ -186,15 +199,19 @@ class Server:
         return _reply(200, records if key is None else {**fields, key: records})
 
     def _page(self, asked: Leaves) -> Reply:
+        lead = next((self._tokens[value] for value in map(str, asked.values()) if value in self._tokens), None)
+        if lead is not None and self._style.last is None:  # a token stands for its whole query
+            asked, size = lead.asked, lead.size
+        else:
+            size = self._asked_size(asked)
         calls = self._wanted(asked)
-        size = self._asked_size(asked)
-        offset = 0 if self.habits.ignores_place else self._offset(asked, calls, size)
+        offset = 0 if self.habits.ignores_place else self._offset(asked, calls, size, lead)
         shown = calls[offset : offset + size]
         more = offset + size < len(calls)
         leads = self._style.by_token and self._style.last is None
-        after = self._token(shown[-1]) if leads and more and shown else None
-        if self._style.last is not None and shown:
-            self._tokens[str(shown[-1].record.get(self._style.last))] = _place(shown[-1])
+        after = f"kit-token-{len(self._tokens) + 1}" if leads and more and shown else None
+        if shown and (token := after or (self._style.last and str(shown[-1].record.get(self._style.last)))):
+            self._tokens[token] = Leading(_place(shown[-1]), asked, size)
         truth = Truth(
             total=len(calls) + self.habits.total_off, number=offset // size + 1, size=size, offset=offset, more=more, after=after
         )
@@ -235,21 +252,14 @@ class Server:
         place = self._wording.size
         return max(int(asked[place]), 1) if place is not None and place in asked else self._size
 
-    def _offset(self, asked: Leaves, calls: Sequence[Made], size: int) -> int:
+    def _offset(self, asked: Leaves, calls: Sequence[Made], size: int, lead: Leading | None) -> int:
         if not self._style.by_token:
             return self._wording.offset(asked, size=size)
-        said = [str(value) for value in asked.values()]
-        key = next((self._tokens[value] for value in said if value in self._tokens), None)
-        if key is None:
+        if lead is None:
             return 0
         if self._by_instant:  # as a filter by the cursor does: all calls of the last one's instant are passed over
-            return sum(made.at >= key[0] if self._descending else made.at <= key[0] for made in calls)
-        return sum(_place(made) >= key if self._descending else _place(made) <= key for made in calls)
-
-    def _token(self, made: Made) -> str:
-        token = f"kit-token-{len(self._tokens) + 1}"
-        self._tokens[token] = _place(made)
-        return token
+            return sum(made.at >= lead.place[0] if self._descending else made.at <= lead.place[0] for made in calls)
+        return sum(_place(made) >= lead.place if self._descending else _place(made) <= lead.place for made in calls)
 
 
 def _place(made: Made) -> tuple[datetime, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from threading import Event
@@ -13,7 +13,7 @@ from threading import Event
 from etl.http.accounts import Accounts, NoBook
 from etl.http.client import Client, HttpOptions
 from etl.http.limits import Limiter
-from etl.provider import Provider
+from etl.provider import ClientCredentials, Provider
 from etl.runs.account import Account
 from etl.runs.lifecycle import Surroundings
 from etl.runs.sync import sync_connection
@@ -22,7 +22,7 @@ from etl.runs.watching import Silence
 from etl.system import SystemThreads
 from etl.testing.memory.kept import Shelf
 from etl.testing.memory.warehouse import MemoryWarehouse
-from etl.testing.server import Server
+from etl.testing.server import TOKEN_PATH, Server
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LINE = "line"
@@ -97,10 +97,13 @@ class World:
         """See `Connect`."""
         if self._limiter is None:
             raise RuntimeError("the account is not reserved")
+        provider, login = self.provider, self.provider.login
+        if isinstance(login, ClientCredentials):
+            provider = replace(provider, login=replace(login, address=TOKEN_PATH))
         return Client(
-            provider=self.provider,
+            provider=provider,
             base_url=self.server.url,
-            credentials={setting: f"made-up-{setting}" for setting in self.provider.sent_settings},
+            credentials={setting: f"made-up-{setting}" for setting in (*provider.sent_settings, *self.own)},
             limiter=self._limiter,
             http=HTTP,
             connection=account.connection,

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import hmac
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
+from psycopg.types.json import Jsonb
 
 from etl.errors import AccountBusy, WarehouseError
 from etl.runs.allowances import NOTHING, Found, Standing
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
-from etl.warehouse.tables import account_key, allowances
 
+_READ = "SELECT memory, paused_until, day, day_requests, written_at, owner FROM sync.allowances WHERE account = %s"
+_CLAIM = """
+INSERT INTO sync.allowances (memory, paused_until, day, day_requests, written_at, owner, account)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (account) DO UPDATE SET memory = excluded.memory, paused_until = excluded.paused_until, day = excluded.day,
+    day_requests = excluded.day_requests, written_at = excluded.written_at, owner = excluded.owner, wanted_at = NULL
+"""
+_WRITTEN = "UPDATE sync.allowances SET memory = %s, paused_until = %s, day = %s, day_requests = %s, written_at = %s"
+_SAVE = f"{_WRITTEN} WHERE account = %s AND owner = %s RETURNING wanted_at"
+_LEAVE = f"{_WRITTEN}, owner = NULL, wanted_at = NULL WHERE account = %s AND owner = %s"
+_WANT = """
+INSERT INTO sync.allowances (account, wanted_at) VALUES (%s, %s)
+ON CONFLICT (account) DO UPDATE SET wanted_at = excluded.wanted_at
+"""
 _SAFE = "Nothing was asked for, and nothing was touched."
 _HINT = (
     "Wait for it to end: it lets others have the account after ten minutes at the latest, and the next run continues. "
@@ -36,16 +47,16 @@ class AccountNames:
 
     def _secret(self) -> bytes:
         if self._key is None:
-            with self._database.begin() as session:
-                key = session.execute(select(account_key.c.key)).scalar_one_or_none()
-            if key is None:
+            with self._database.plain() as session:
+                row = session.execute("SELECT key FROM sync.account_key").fetchone()
+            if row is None:
                 raise WarehouseError(
                     "The key by which accounts are told apart is missing from sync.account_key.",
                     safe="Nothing was asked for.",
                     hint="Restore the table's one row from a backup, or insert 32 random bytes: what is remembered of request "
                     "allowances begins anew.",
                 )
-            self._key = bytes(key)
+            self._key = bytes(row[0])
         return self._key
 
 
@@ -64,40 +75,37 @@ class Allowances:
         if not self._locks.try_acquire(_lock(account)):
             self.want(account, now=now)
             raise AccountBusy("another process is using the request allowance of its account.", safe=_SAFE, hint=_HINT)
-        with self._database.begin() as session:
-            row = session.execute(select(allowances).where(allowances.c.account == account)).one_or_none()
+        with self._database.plain() as session:
+            row = session.execute(_READ, (account,)).fetchone()
         if row is None:
             return NOTHING
-        standing = Standing(row.memory, row.paused_until, row.day, row.day_requests, row.written_at)
-        return Found(standing, is_orphan=row.owner is not None)
+        *standing, owner = row
+        return Found(Standing(*standing), is_orphan=owner is not None)
 
     def want(self, account: str, *, now: datetime) -> None:
         """Note that somebody waits for an account that is in use: whoever has it gives way after a while."""
-        wanted = insert(allowances).values(account=account, wanted_at=now)
-        with self._database.begin() as session:
-            session.execute(wanted.on_conflict_do_update(index_elements=["account"], set_={"wanted_at": now}))
+        with self._database.plain() as session:
+            session.execute(_WANT, (account, now))
 
     def claim(self, account: str, standing: Standing, *, owner: int) -> None:
-        values = {**_columns(standing), "owner": owner, "wanted_at": None}
-        claimed = insert(allowances).values(account=account, **values)
-        with self._database.begin() as session:
-            session.execute(claimed.on_conflict_do_update(index_elements=["account"], set_=values))
+        with self._database.plain() as session:
+            session.execute(_CLAIM, (*_values(standing), owner, account))
 
     def save(self, account: str, standing: Standing, *, owner: int) -> bool:
-        with self._database.begin() as session:
-            row = session.execute(_written(account, owner, **_columns(standing)).returning(allowances.c.wanted_at)).one_or_none()
+        with self._database.plain() as session:
+            row = session.execute(_SAVE, (*_values(standing), account, owner)).fetchone()
         if row is None:
             raise AccountBusy(
                 "another process took over the request allowance of its account.",
                 safe="What was loaded before stays; nothing more was asked for.",
                 hint="Nothing needs to be done: this process was stopped or cut off, and the next run continues.",
             )
-        return row.wanted_at is not None
+        return row != (None,)
 
     def leave(self, account: str, standing: Standing, *, owner: int) -> None:
         try:
-            with self._database.begin() as session:
-                session.execute(_written(account, owner, **_columns(standing), owner=None, wanted_at=None))
+            with self._database.plain() as session:
+                session.execute(_LEAVE, (*_values(standing), account, owner))
         finally:
             self._locks.release(_lock(account))
 
@@ -106,15 +114,5 @@ def _lock(account: str) -> str:
     return f"account:{account}"  # no connection can have such a name
 
 
-def _written(account: str, owned_by: int, **values: Any) -> Any:
-    return update(allowances).where(allowances.c.account == account, allowances.c.owner == owned_by).values(**values)
-
-
-def _columns(standing: Standing) -> dict[str, Any]:
-    return {
-        "memory": standing.memory,
-        "paused_until": standing.paused_until,
-        "day": standing.day,
-        "day_requests": standing.requests,
-        "written_at": standing.at,
-    }
+def _values(standing: Standing) -> tuple[object, ...]:
+    return (Jsonb(standing.memory), *standing[1:])

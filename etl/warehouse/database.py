@@ -7,6 +7,7 @@ the locks in `etl.warehouse.locks`, the tables in `etl.warehouse.schema`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -20,7 +21,7 @@ from psycopg import Connection as Session
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from etl.errors import WarehouseError
 from etl.log import Logger
@@ -34,7 +35,11 @@ from etl.warehouse.waiting import Blocker, blockers_of, name_blockers
 log = Logger(__name__)
 
 _PATIENCE = timedelta(seconds=10)
-_FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive
+_FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive, unless it has news
+_NO_NEWS = 0.05  # seconds; and one that was in use just now is not even looked at
+KEPT_OF = 6
+"""Of so many sessions of the pool, one may be kept for statements that are transactions by themselves."""
+
 _LIBPQ = {
     "application_name": "call-warehouse",
     "keepalives": "1",
@@ -73,19 +78,22 @@ class Database:
         self.erasure_key = erasure_key
         self.erased: dict[str, tuple[int, frozenset[bytes]]] = {}
         self._url = parse_url(url)
-        self._called = called
+        self._address = called or shown(self._url)
         self._arguments = {"connect_timeout": str(max(2, round(patience.total_seconds()))), **_LIBPQ}
         for given in self._url.query:
             self._arguments.pop(given, None)
         self._direct = False
         self._processes: set[int] = set()
         self._waited_for: tuple[Blocker, ...] = ()
+        self._kept: deque[tuple[PoolProxiedConnection, float]] = deque()  # sessions in autocommit, and since when they are idle
+        self._most_kept = sessions // KEPT_OF
         self._engine = create_engine(
             self._url,
             connect_args=self._arguments,
             pool_size=sessions,
             max_overflow=0,
             pool_timeout=patience.total_seconds(),
+            pool_use_lifo=True,  # the session used last has its statements prepared
             hide_parameters=True,  # the parameters of a statement are personal data
         )
         event.listen(self._engine, "connect", _set_up, insert=True)  # runs before the engine asks for the default schema
@@ -106,7 +114,7 @@ class Database:
     @property
     def address(self) -> str:
         """How messages name it: the address without its password or anything else that may be one."""
-        return self._called or shown(self._url)
+        return self._address
 
     @property
     def url(self) -> str:
@@ -143,6 +151,39 @@ class Database:
         with self.translate(), self._engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
+    @contextmanager
+    def plain(self) -> Iterator[Session]:
+        """
+        Lend a session of the pool as the driver has it, in which every statement is a transaction of its own.
+
+        For the few statements of every run: SQLAlchemy takes several times as long to hand one over as the driver to send it.
+        """
+        with self.translate():
+            lent = self._lent()
+            try:
+                yield _driver(lent.driver_connection)
+            except BaseException:
+                lent.invalidate()  # nobody knows in which state it is
+                lent.close()
+                raise
+            if len(self._kept) < self._most_kept:
+                self._kept.append((lent, monotonic()))
+            else:
+                _give_back(lent)
+
+    def _lent(self) -> PoolProxiedConnection:
+        """Return a session in autocommit: one that was kept from the last time, as long as it lives, else one of the pool."""
+        while self._kept:
+            with suppress(IndexError):  # another thread took it
+                lent, kept_at = self._kept.pop()
+                if _is_alive(_driver(lent.driver_connection), idle=monotonic() - kept_at):
+                    return lent
+                lent.invalidate()
+                lent.close()
+        lent = self._engine.raw_connection()
+        _driver(lent.driver_connection).autocommit = True
+        return lent
+
     def session(self) -> Session:
         """
         Open a session of its own, outside the pool, in autocommit: for locks.
@@ -164,11 +205,11 @@ class Database:
 
         To be called every few seconds while others work; where it cannot look, nobody is seen.
         """
-        if not isinstance(self._engine.pool, QueuePool) or not self._engine.pool.checkedout():
+        if not isinstance(self._engine.pool, QueuePool) or self._engine.pool.checkedout() <= len(self._kept):
             return ()
         try:
-            with self.autocommit() as connection:
-                found = blockers_of(self._processes.copy(), asking=driver_of(connection))
+            with self.plain() as asking:
+                found = blockers_of(self._processes.copy(), asking=asking)
         except WarehouseError:
             return ()
         if found and found != self._waited_for:
@@ -195,6 +236,9 @@ class Database:
 
     def close(self) -> None:
         """Close the sessions of the pool that are not in use."""
+        with suppress(IndexError):
+            while True:
+                _give_back(self._kept.pop()[0])
         self._engine.dispose()
 
     def check_server(self) -> None:
@@ -255,10 +299,13 @@ class Database:
 
 def driver_of(connection: Connection) -> Session:
     """Return the psycopg connection under an SQLAlchemy one, for COPY and for the statements of every page."""
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, Session):
+    return _driver(connection.connection.driver_connection)
+
+
+def _driver(session: object) -> Session:
+    if not isinstance(session, Session):
         raise TypeError("the warehouse is reached through psycopg")
-    return driver
+    return session
 
 
 def _set_up(session: Session, _record: ConnectionPoolEntry) -> None:
@@ -278,14 +325,23 @@ def _ping_if_doubtful(session: Session, record: ConnectionPoolEntry, _proxy: obj
     The server is only asked if the session was idle for a while, or has unread input (a notice that it was closed, say). Asking
     before every page would cost a round trip each time.
     """
-    idle = monotonic() - record.info.get("idle_since", monotonic())
+    if not _is_alive(session, idle=monotonic() - record.info.get("idle_since", monotonic())):
+        raise DisconnectionError
+
+
+def _is_alive(session: Session, *, idle: float) -> bool:
     try:
-        if idle < _FRESH and not _has_news(session):
-            return
-        session.execute("")
-        session.rollback()
-    except psycopg.Error as dead:
-        raise DisconnectionError from dead
+        if session.closed or idle >= _FRESH or (idle >= _NO_NEWS and _has_news(session)):
+            session.execute("")
+            session.rollback()
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _give_back(lent: PoolProxiedConnection) -> None:
+    _driver(lent.driver_connection).autocommit = False
+    lent.close()
 
 
 def _has_news(session: Session) -> bool:

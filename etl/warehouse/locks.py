@@ -78,11 +78,15 @@ class Locks:
         Raises WarehouseError where the database cannot be reached.
         """
         with self._guard:
-            self.beat()  # notices a session lost meanwhile before the lock's statement fails on it
-            if self.held(connection):
+            if self.held(connection) and self.beat():  # not so if the session was lost meanwhile
                 return False
-            with self._using() as session:
-                taken = bool(_value(session, _TRY, connection))
+            was_alive = self.alive
+            try:
+                taken = self._taken(connection)
+            except WarehouseError:
+                if not was_alive or self.alive:
+                    raise
+                taken = self._taken(connection)  # the session had been lost meanwhile, and a new one is opened
             if taken:
                 self._held.add(connection)
             return taken
@@ -130,6 +134,10 @@ class Locks:
             self._lose()
         if self._end_beating is not None:
             self._end_beating()
+
+    def _taken(self, connection: str) -> bool:
+        with self._using() as session:
+            return bool(_value(session, _TRY, connection))
 
     @contextmanager
     def _using(self) -> Iterator[Session]:

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from itertools import starmap
 from threading import Event
+from typing import Any, LiteralString
 
-from sqlalchemy import Select, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from psycopg import Connection as Session
 
 from etl.errors import AlreadyRunning, ConnectionFailed
-from etl.model import JSON, OPEN_STATUSES
+from etl.model import OPEN_STATUSES
 from etl.reading.walks.way import Held
 from etl.records.rows import Draft
 from etl.runs.account import Account
+from etl.runs.port import Remembered
 from etl.runs.state import StreamState
-from etl.runs.terms import DueCall, Outcome, RunKind, RunStatus, Trigger
+from etl.runs.terms import DueCall, Outcome, RunKind, Trigger
 from etl.warehouse.allowances import Allowances
-from etl.warehouse.database import Database, driver_of
+from etl.warehouse.database import Database
 from etl.warehouse.loading.binary_copy import encoded
-from etl.warehouse.loading.fence import INSTANT
+from etl.warehouse.loading.fence import NOW
 from etl.warehouse.loading.lookup import held_among
 from etl.warehouse.loading.transaction import Page, counted, page_transaction, spans_of
 from etl.warehouse.locks import Locks
 from etl.warehouse.rollups.beside import make_calls_beside, make_people_beside
 from etl.warehouse.rollups.remaking import remake
-from etl.warehouse.tables import OPEN, calls, connections, rejected_records, runs, state
-
-_LEARN_OF_ERASURES = text(
-    "UPDATE sync.connections SET erasures = 1 WHERE connection = :connection AND erasures = 0 "
-    "AND EXISTS (SELECT FROM sync.erasures)"
+from etl.warehouse.run_statements import (
+    CLOSE_RUN,
+    COUNT,
+    CRASHED,
+    DUE,
+    FAILING,
+    FOUND,
+    IS_KNOWN,
+    LEARN_OF_ERASURES,
+    NEWEST,
+    NEWEST_BEFORE,
+    OLDEST,
+    OPEN_DUE,
+    OPEN_RUN,
+    OWN,
+    POSITION,
+    REMEMBERED,
+    STANDS,
+    STREAMS,
 )
 
 
@@ -57,11 +73,8 @@ class PostgresWarehouse:
         self._locks.release(connection)
 
     def is_known(self, connection: str) -> bool:
-        with self._database.begin() as session:
-            return (
-                session.execute(select(connections.c.connection).where(connections.c.connection == connection)).first()
-                is not None
-            )
+        with self._database.plain() as session:
+            return session.execute(IS_KNOWN, (connection,)).fetchone() is not None
 
     def open_run(self, account: Account, *, kind: RunKind, trigger: Trigger) -> int:
         """Open a run as `RunRegister` says, with the run row inserted in a transaction of its own."""
@@ -72,72 +85,40 @@ class PostgresWarehouse:
 
     def open_run_of(self, name: str, provider: str, *, kind: RunKind, trigger: Trigger, agents_are_people: bool) -> int:
         """Open a run of a connection that need not be configured any more."""
-        held = select(connections.c.provider).where(connections.c.connection == name)
-        with self._database.begin() as session:
-            now, known = session.execute(select(INSTANT, held.scalar_subquery())).one()
+        with self._database.plain() as session:
+            now, known, is_running = _row(session, STANDS, (name, name))
             if known not in (None, provider):
                 raise ConnectionFailed(
                     f"it holds calls of {known}, but is configured for {provider}.",
                     safe="Nothing was read or stored.",
                     hint="Give each account a connection name of its own.",
                 )
-            # We hold the lock, so no process is behind a run that still says `running`.
-            session.execute(
-                update(runs)
-                .where(runs.c.connection == name, text("status = 'running'"))  # in the words of the index of running ones
-                .values(status=RunStatus.CRASHED.value, finished_at=now)
-            )
-        with self._database.begin() as session:
-            run_id = session.execute(
-                insert(runs)
-                .values(connection=name, kind=kind.value, trigger=trigger.value, status=RunStatus.RUNNING.value, started_at=now)
-                .returning(runs.c.id)
-            ).scalar_one()
-        with self._database.begin() as session:
-            session.execute(
-                insert(connections)
-                .values(connection=name, provider=provider, owner_run=run_id, agents_are_people=agents_are_people)
-                .on_conflict_do_update(
-                    index_elements=["connection"], set_={"owner_run": run_id, "agents_are_people": agents_are_people}
-                )
-            )
-            rejects = select(rejected_records.c.record_key).where(
-                rejected_records.c.connection == name, rejected_records.c.resolved_at.is_(None)
-            )
-            rejected = session.execute(rejects.limit(1)).first()
-        with self._database.begin() as session:
-            # Whether somebody was erased before this connection was known: asked when its row can be seen by who erases.
-            session.execute(_LEARN_OF_ERASURES, {"connection": name})
+            if is_running:  # and no process is behind it, since we hold the lock
+                session.execute(CRASHED, (now, name))
+            (run_id,) = _row(session, OPEN_RUN, (name, kind.value, trigger.value, now))
+            session.execute(OWN, (name, provider, run_id, agents_are_people))
+            # Asked when its row can be seen by who erases: whether somebody was erased before this connection was known.
+            rejected, is_to_learn = _row(session, FOUND, (name,))
+            if is_to_learn:
+                session.execute(LEARN_OF_ERASURES, (name,))
         (self._with_rejects.add if rejected else self._with_rejects.discard)(name)
         return int(run_id)
 
     def close_run(self, run_id: int, *, outcome: Outcome) -> None:
         """Close a run as `RunRegister` says; if another run took over, it has marked this one, and nothing is changed."""
         error = outcome.error
-        still = select(INSTANT).select_from(runs).where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING).with_for_update()
-        with self._database.begin() as session:
-            now = session.execute(still).scalar()
-            if now is None:
-                return
-            session.execute(
-                update(runs)
-                .where(runs.c.id == run_id)
-                .values(
-                    status=outcome.status.value,
-                    finished_at=now,
-                    error_code=error.code if error else None,
-                    error_message=str(error) if error else None,
-                    **counted(outcome.counters),
-                )
-            )
+        told = (outcome.status.value, error.code if error else None, str(error) if error else None)
+        with self._database.plain() as session:
+            (now,) = _row(session, NOW)
+            session.execute(CLOSE_RUN, (now, *told, *counted(outcome.counters).values(), run_id))
 
-    def remembered(self, connection: str) -> tuple[JSON, str | None]:
-        columns = (connections.c.capabilities, connections.c.pinned_organization)
-        with self._database.begin() as session:
-            row = session.execute(select(*columns).where(connections.c.connection == connection)).one_or_none()
-        if row is None:
+    def remembered(self, connection: str) -> Remembered:
+        with self._database.plain() as session:
+            rows = session.execute(REMEMBERED, (connection,)).fetchall()
+        if not rows:
             raise ConnectionFailed("it vanished from sync.connections while a run worked on it.")
-        return row[0], row[1]
+        capabilities, pinned, *_ = rows[0]
+        return Remembered(capabilities, pinned, _streams(row[2:] for row in rows if row[2] is not None))
 
     def encoded(self, draft: Draft) -> Draft:
         """Encode a draft as `RunWarehouse` says, without its rows, to free their memory while the draft waits."""
@@ -165,79 +146,56 @@ class PostgresWarehouse:
         return make_people_beside(self._database, account.connection, run_id, written=written)
 
     def streams(self, connection: str) -> dict[str, StreamState]:
-        with self._database.begin() as session:
-            rows = session.execute(select(state).where(state.c.connection == connection)).all()
-        return {
-            row.stream: StreamState(
-                start=None,
-                coverage=spans_of(row.coverage),
-                settled=spans_of(row.settled),
-                horizon=row.horizon,
-                closed_at=row.closed_at,
-            )
-            for row in rows
-        }
+        with self._database.plain() as session:
+            return _streams(session.execute(STREAMS, (connection,)).fetchall())
 
     def newest(self, *, connection: str, stream: str, before: datetime | None, limit: int) -> tuple[Held, ...]:
-        statement = _held(connection, stream).order_by(calls.c.cursor_at.desc(), calls.c.call_id).limit(limit)
-        if before is not None:
-            statement = statement.where(calls.c.cursor_at < before)
-        with self._database.begin() as session:
-            return tuple(Held(row.call_id, row.cursor_at) for row in session.execute(statement))
+        asked = (NEWEST, (connection, stream, limit)) if before is None else (NEWEST_BEFORE, (connection, stream, before, limit))
+        with self._database.plain() as session:
+            return tuple(starmap(Held, session.execute(*asked).fetchall()))
 
     def oldest(self, *, connection: str, stream: str, since: datetime, limit: int) -> tuple[Held, ...]:
-        statement = _held(connection, stream).where(calls.c.cursor_at >= since).order_by(calls.c.cursor_at, calls.c.call_id)
-        with self._database.begin() as session:
-            return tuple(Held(row.call_id, row.cursor_at) for row in session.execute(statement.limit(limit)))
+        with self._database.plain() as session:
+            return tuple(starmap(Held, session.execute(OLDEST, (connection, stream, since, limit)).fetchall()))
 
     def held_among(self, *, connection: str, stream: str, call_ids: Collection[str]) -> frozenset[str]:
-        with self._database.begin() as session:
-            return held_among(driver_of(session), connection, stream=stream, call_ids=call_ids)
+        with self._database.plain() as session:
+            return held_among(session, connection, stream=stream, call_ids=call_ids)
 
     def position(self, *, connection: str, stream: str, instant: datetime) -> int:
-        statement = select(func.count()).where(
-            calls.c.connection == connection, calls.c.stream == stream, calls.c.cursor_at >= instant
-        )
-        with self._database.begin() as session:
-            return int(session.execute(statement).scalar_one())
+        with self._database.plain() as session:
+            (number,) = _row(session, POSITION, (connection, stream, instant))
+        return int(number)
 
     def count(self, *, connection: str, stream: str) -> int:
-        statement = select(func.count()).where(calls.c.connection == connection, calls.c.stream == stream)
-        with self._database.begin() as session:
-            return int(session.execute(statement).scalar_one())
+        with self._database.plain() as session:
+            (number,) = _row(session, COUNT, (connection, stream))
+        return int(number)
 
     def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
-        statement = (
-            select(
-                calls.c.stream,
-                calls.c.call_id,
-                calls.c.status,
-                calls.c.cursor_at,
-                calls.c.detail_failures,
-                calls.c.detail_observed_at.is_not(None).label("has_detail"),
-            )
-            .where(calls.c.connection == connection, calls.c.detail_due_at <= now)
-            .order_by(calls.c.cursor_at.desc(), calls.c.call_id)
-            .limit(limit)
+        with self._database.plain() as session:
+            rows = session.execute(OPEN_DUE if only_open else DUE, (connection, now, limit)).fetchall()
+        return tuple(
+            DueCall(stream, call_id, status in OPEN_STATUSES, cursor, failures, has_detail)
+            for stream, call_id, status, cursor, failures, has_detail in rows
         )
-        if only_open:  # in the words of the index of open calls
-            statement = statement.where(text(f"status IN ({OPEN})"))
-        with self._database.begin() as session:
-            return tuple(
-                DueCall(row.stream, row.call_id, row.status in OPEN_STATUSES, row.cursor_at, row.detail_failures, row.has_detail)
-                for row in session.execute(statement)
-            )
 
     def failing_details(self, connection: str) -> Mapping[str, int]:
-        statement = (
-            select(calls.c.stream, func.count().label("number"))
-            .where(calls.c.connection == connection, text("detail_failures > 0"))  # in the words of their index
-            .group_by(calls.c.stream)
-            .order_by(calls.c.stream)
+        with self._database.plain() as session:
+            return {stream: int(number) for stream, number in session.execute(FAILING, (connection,)).fetchall()}
+
+
+def _streams(rows: Iterable[tuple[Any, ...]]) -> dict[str, StreamState]:
+    return {
+        stream: StreamState(
+            start=None, coverage=spans_of(coverage), settled=spans_of(settled), horizon=horizon, closed_at=closed_at
         )
-        with self._database.begin() as session:
-            return {row.stream: int(row.number) for row in session.execute(statement)}
+        for stream, coverage, settled, horizon, closed_at in rows
+    }
 
 
-def _held(connection: str, stream: str) -> Select[str, datetime]:
-    return select(calls.c.call_id, calls.c.cursor_at).where(calls.c.connection == connection, calls.c.stream == stream)
+def _row(session: Session, statement: LiteralString, values: tuple[object, ...] = ()) -> tuple[Any, ...]:
+    row = session.execute(statement, values).fetchone()
+    if row is None:
+        raise LookupError("the database returned no row where there always is one")
+    return row

@@ -9,9 +9,10 @@ from threading import Event
 
 from sqlalchemy import Connection, select
 
-from etl.model import JSON, AgentRow, Derived, DriftNote, Record
+from etl.model import AgentRow, Derived, DriftNote, Record
 from etl.records.rows import NOTHING, Draft
 from etl.runs.account import Account
+from etl.runs.port import Remembered
 from etl.runs.terms import Compared, DueCall, Outcome, Reject, RunKind, Trigger
 from etl.warehouse.database import Database
 from etl.warehouse.loading.fence import INSTANT
@@ -45,9 +46,9 @@ class Rehearsal(PostgresWarehouse):
         """Make nothing, and say so."""
         return 0
 
-    def remembered(self, connection: str) -> tuple[JSON, str | None]:
+    def remembered(self, connection: str) -> Remembered:
         """Return what is stored, or nothing if the connection was never synced."""
-        return super().remembered(connection) if self.is_known(connection) else ({}, None)
+        return super().remembered(connection) if self.is_known(connection) else Remembered({}, None, {})
 
     def due_calls(self, connection: str, *, now: datetime, limit: int, only_open: bool = False) -> tuple[DueCall, ...]:
         """Return none: a preview of what a sync would bring is not worth the requests for details."""

@@ -7,28 +7,23 @@ in a job is in `sync.runs` or in the log; the next tick is the retry.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
 
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.jobs import Job as Deferred
 from procrastinate.jobs import Status
+
+from etl.warehouse.queue_sessions import pool, set_up
 
 SESSIONS = 4
 """The maximum number of the queue's own sessions; one more listens."""
 
 QUEUE = "calls"
-
-_PINNED = (
-    "SET search_path TO jobs; SET TimeZone TO 'UTC'; SET DateStyle TO 'ISO, MDY'; SET statement_timeout TO '60s'; "
-    "SET lock_timeout TO '30s'; SET idle_in_transaction_session_timeout TO '60s'; "
-    "SET default_transaction_isolation TO 'read committed'; SET application_name TO 'etl worker: queue'"
-)
-"""What the queue's sessions rely on, whatever the database or the role sets. All of its statements are short."""
 
 
 class JobKind(StrEnum):
@@ -82,7 +77,13 @@ class Queue:
         self._rhythm = rhythm
         self._app = App(
             connector=PsycopgConnector(
-                conninfo=conninfo, min_size=1, max_size=SESSIONS, configure=_pin, reconnect_timeout=30, name="etl worker queue"
+                conninfo=conninfo,
+                min_size=1,
+                max_size=SESSIONS,
+                configure=set_up,
+                reconnect_timeout=30,
+                name="etl worker queue",
+                pool_factory=pool,
             )
         )
         for kind in JobKind:
@@ -100,8 +101,19 @@ class Queue:
         finally:
             await self._app.close_async()
 
-    async def put(self, job: Job) -> bool:
-        """Let a job wait to be done, unless the same is waiting; return whether it was put there."""
+    async def put(self, jobs: Sequence[Job]) -> None:
+        """Let jobs wait to be done, but for those that wait already."""
+        if not jobs:
+            return
+        deferred = [self._deferred(job) for job in jobs]
+        try:
+            await self._app.job_manager.batch_defer_jobs_async(deferred)
+        except AlreadyEnqueued:  # another worker was quicker with one of them, and so none was put there
+            for one in deferred:
+                with suppress(AlreadyEnqueued):
+                    await self._app.job_manager.defer_job_async(one)
+
+    def _deferred(self, job: Job) -> Deferred:
         task = self._app.configure_task(
             job.kind.value,
             queue=QUEUE,
@@ -109,11 +121,7 @@ class Queue:
             queueing_lock=job.queueing_lock,
             priority=PRIORITY[job.kind],
         )
-        try:
-            await task.defer_async(connection=job.connection)
-        except AlreadyEnqueued:
-            return False
-        return True
+        return task.make_new_job(connection=job.connection)
 
     async def work(self, *, concurrency: int, stop_after: timedelta, wait: bool) -> None:
         """
@@ -159,11 +167,3 @@ def _task(kind: JobKind, work: Work) -> Callable[..., Awaitable[None]]:
         await work(kind, connection)
 
     return run
-
-
-async def _pin(session: Any) -> None:
-    """Set up one of the queue's sessions, an `AsyncConnection`; which of them commit by themselves is the library's business."""
-    before = session.autocommit
-    await session.set_autocommit(True)
-    await session.execute(_PINNED)
-    await session.set_autocommit(before)

@@ -181,11 +181,12 @@ class Service:
     async def _look_and_queue(self, jobs: Jobs, queue: Queue) -> Look:
         """Queue what is due and does not wait already."""
         seen, queued = await asyncio.to_thread(self._look_around, jobs)
-        for name, standing in seen.connections.items():
-            for kind in standing.due(seen.now):
-                job = Job(kind=kind, connection=name, lock=jobs.lock(name))
-                if job.queueing_lock not in queued:
-                    await queue.put(job)
+        due = (
+            Job(kind=kind, connection=name, lock=jobs.lock(name))
+            for name, standing in seen.connections.items()
+            for kind in standing.due(seen.now)
+        )
+        await queue.put([job for job in due if job.queueing_lock not in queued])
         return seen
 
     async def _tick(self, jobs: Jobs, queue: Queue) -> None:

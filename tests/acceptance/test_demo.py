@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.process import PATIENCE
 
-CONNECTIONS = ["boxes", "pairing", "support", "telephony", "voice"]
+CONNECTIONS = ["boxes", "pairing", "programmable", "support", "telephony", "voice"]
 
 
 def etl(*arguments: str) -> tuple[int, str, str]:

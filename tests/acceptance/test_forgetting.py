@@ -10,7 +10,8 @@ import pytest
 
 from etl.cli import run
 from etl.runs.terms import Want
-from tests.acceptance.stage import NAMES, START, Stage
+from tests.acceptance.cast import NAMES
+from tests.acceptance.stage import START, Stage
 
 HOUR = timedelta(hours=1)
 KEY = "0123456789abcdef0123456789abcdef"
@@ -163,3 +164,144 @@ def test_what_was_erased_comes_in_again_without_what_it_says(stage: Stage) -> No
             for row in session.exec_driver_sql("SELECT c::text, (SELECT h::text FROM call_history h LIMIT 1) FROM calls c")
         ]
     assert not [text for text in texts if "0142" in text or "Cyd" in text or "0100" in text or "Anna" in text]
+
+
+def seen(stage: Stage, *columns: str) -> dict[str, tuple[Any, ...]]:
+    """Return columns of KrosAI's calls by id."""
+    return {name: tuple(row[column] for column in columns) for name, row in stage.calls("krosai").items()}
+
+
+def test_one_call_is_forgotten_and_others_are_not(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its id: what the other calls of the same numbers say stays. A connection that was never synced is an error."""
+    first, second = stage.history.add("krosai", number=2, at=START - 40 * HOUR)
+    for call in (first, second):
+        stage.history.change("krosai", call, {"from_number": PHONE, "transcript": "This is Anna."})
+    stage.sync("krosai")
+    kept = seen(stage, "from_address", "transcript", "raw")[second]
+
+    assert command(stage, "forget", "--call", "telephony", first, "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["receipt"]["calls"] == 1
+    assert command(stage, "forget", "--call", "nobody", first, "--yes") == 2
+
+    stage.history.change("krosai", first, {"from_number": "+14155550111", "transcript": "Anna again"})
+    stage.database.erasure_key = KEY.encode()
+    outcome = stage.sync("krosai", want=Want(full=True))
+    assert (outcome.counters.updated, outcome.error) == (0, None)
+    assert seen(stage, "from_address", "transcript") == {first: (None, None), second: (PHONE, "This is Anna.")}
+    assert seen(stage, "from_address", "transcript", "raw")[second] == kept
+    assert stage.rows("SELECT kind FROM sync.erasures") == []
+
+
+def test_every_command_that_writes_needs_the_key(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """The right one, once somebody was forgotten; who only reads does not. Nothing is said of the key."""
+    stage.history.add("krosai", at=START - 40 * HOUR)
+    stage.sync("krosai")
+    assert command(stage, "replay") == 0
+    assert command(stage, "forget", "--phone", PHONE, "--yes") == 0
+    other = KEY[::-1]
+    for arguments in (("sync",), ("audit",), ("replay",), ("prune",), ("rollups", "rebuild"), ("migrate",), ("worker", "--once")):
+        assert command(stage, *arguments, key=other) == 2, arguments
+        stage.configured()
+        assert run(["--config", str(stage.folder / "config.toml"), *arguments]) == 2, arguments
+    assert command(stage, "status", key=other) == 0
+    assert command(stage, "forget", "--email", EMAIL, "--yes", key=other) == 2
+    shown = capsys.readouterr()
+    assert "warehouse.erasure_key is not set" in shown.err and "not the key that they were erased with" in shown.err
+    assert KEY not in shown.out + shown.err and other not in shown.out + shown.err
+    assert command(stage, "sync", "telephony") == 0
+
+
+def test_what_is_not_said_clearly_is_not_done(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody, too many, somebody who cannot be found, or nobody who could be asked whether it is meant: exit code 2."""
+    stage.sync("krosai")
+    for arguments in (
+        (),
+        ("--phone", "100"),
+        ("--email", "anna"),
+        ("--phone", PHONE, "--email", EMAIL),
+        ("--phone", PHONE),
+        ("--from", "no-such-file"),
+    ):
+        assert command(stage, "forget", *arguments) == 2, arguments
+        assert "Nothing was started" in capsys.readouterr().err
+    assert stage.rows("SELECT * FROM sync.erasures") == stage.rows("SELECT * FROM sync.erasure_receipts") == []
+
+
+def test_a_list_carries_erasures_to_an_older_warehouse(met: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a restored backup that does not know of them: what it brought back goes, and stays away."""
+    path = met.folder / "erasures.json"
+    assert command(met, "forget", "--phone", PHONE, "--yes") == 0
+    assert command(met, "forget", "--email", EMAIL, "--yes") == 0
+    assert command(met, "forget", "--list", str(path)) == 0
+    assert path.stat().st_mode & 0o077 == 0
+    assert not any(trace in path.read_text(encoding="utf-8") for trace in TRACES)
+    spoil(met, "DELETE FROM sync.erasures")
+    spoil(met, "DELETE FROM sync.erased_calls")
+    spoil(met, "DELETE FROM sync.erasure_key")
+    spoil(met, "UPDATE sync.connections SET erasures = 0, erasures_done = 0")
+    met.sync_all(want=Want(full=True))
+    assert traces(met) != []
+
+    assert command(met, "forget", "--from", str(path), "--yes", key=KEY[::-1]) == 2
+    assert command(met, "forget", "--from", str(path), "--yes", "--json") == 0
+    assert traces(met) == []
+    met.database.erasure_key = KEY.encode()
+    met.database.erased.clear()
+    assert {outcome.counters.updated for outcome in met.sync_all(want=Want(full=True)).values()} == {0}
+    assert traces(met) == []
+    capsys.readouterr()
+
+
+def test_calls_are_erased_by_their_age_and_stay_so(met: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whole, or what was said in them; without a key; also when they are read again, and when the setting is taken out."""
+    met.settings["krosai"] = {"erase_calls_after": "1d"}
+    met.settings["bimpe"] = {"erase_transcripts_after": "1d"}
+    met.configured()
+    program = ["--config", str(met.folder / "config.toml")]
+    before = met.rows("SELECT connection, status, count(*) FROM calls GROUP BY 1, 2 ORDER BY 1, 2")
+    assert run([*program, "prune", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["erased"]["calls"] > 4
+
+    def left() -> list[dict[str, Any]]:
+        old = "connection = 'telephony' AND (from_address IS NOT NULL OR transcript IS NOT NULL)"
+        return met.rows(
+            f"SELECT count(*) FILTER (WHERE {old}) AS old, "
+            "count(*) FILTER (WHERE connection = 'voice' AND from_address IS NOT NULL) AS addresses, "
+            "(SELECT count(*) FROM call_messages) AS messages FROM calls"
+        )
+
+    assert left() == [{"old": 0, "addresses": 4, "messages": 0}]
+    assert met.rows("SELECT count(*) FROM call_history WHERE connection = 'telephony' AND raw ? 'from_number'") == [{"count": 0}]
+    assert met.rows("SELECT connection, status, count(*) FROM calls GROUP BY 1, 2 ORDER BY 1, 2") == before
+    met.settings.clear()
+    spoil(met, "UPDATE calls SET detail_due_at = now() - interval '1 day' WHERE detail IS NOT NULL")
+    assert {outcome.counters.updated for outcome in met.sync_all(want=Want(full=True)).values()} == {0}
+    assert left() == [{"old": 0, "addresses": 4, "messages": 0}]
+    assert run([*program, "prune", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["erased"] == {"calls": 0, "versions": 0, "rejects": 0}
+
+
+def test_calls_are_deleted_at_their_provider_only_if_asked_for_twice(met: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the person, where an API offers it; elsewhere it is said. What is gone there is gone with the next sync."""
+    wanted = {call.id for call in met.history.living("krosai") if PHONE in json.dumps(met.history.detail("krosai", call.id))}
+    wanted &= met.ids("krosai")
+    assert command(met, "forget", "--phone", PHONE, "--at-provider", "--yes") == 2
+    assert "nothing was deleted at a provider" in capsys.readouterr().err
+    assert not [entry for name in NAMES for entry in met.sandbox.requests(name) if entry.method == "DELETE"]
+
+    assert command(met, "forget", "--phone", PHONE, "--at-provider", "--yes", "--yes", "--json") == 2
+    document = json.loads(capsys.readouterr().out)
+    deletions = [entry.path.rpartition("/")[2] for entry in met.sandbox.requests("krosai") if entry.method == "DELETE"]
+    gone = {"connection": "telephony", "deleted": len(deletions), "left": 0, "error": None}
+    assert gone in document["at_provider"] and document["receipt"]["deleted"] == len(deletions)
+    assert wanted <= set(deletions)
+    assert not wanted & met.truth_ids("krosai")
+    assert {one["connection"] for one in document["at_provider"] if one["left"]} == {"voice", "devices"}
+    assert not [
+        entry for name in ("bimpe", "salpre", "tuple") for entry in met.sandbox.requests(name) if entry.method == "DELETE"
+    ]
+
+    met.database.erasure_key = KEY.encode()
+    met.sync("krosai", want=Want(full=True))
+    assert not wanted & met.ids("krosai")
+    assert not any("14155550100" in text for _, text in traces(met))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import event
 
 from etl.runs.terms import RunStatus
+from tests.acceptance.cast import EVERYWHERE, NAMES, WITH_DETAIL
 from tests.acceptance.conftest import SetStage
-from tests.acceptance.stage import NAMES, PROVIDERS, START, Row, Stage, quiet_history
+from tests.acceptance.stage import START, Row, Stage, quiet_history
 
 REQUESTS = {
     "tuple": [("/api/v2/call_usage", "1")],
     "salpre": [("/api/gateway/v1/call/list", "1")],
     "krosai": [("/v1/calls", "1")],
+    "aircall": [("/v1/calls", "1")],
 }
 
 
@@ -21,9 +26,10 @@ REQUESTS = {
 def stage(set_stage: SetStage) -> Stage:
     """Give a stage with calls of three days at each provider, all of them over, the newest within the lookback."""
     stage = set_stage(quiet_history(agents=2))
+    stage.providers = EVERYWHERE
     for hours in range(2, 72, 2):
         at = START - timedelta(hours=hours)
-        for provider in ("tuple", "salpre", "krosai"):
+        for provider in REQUESTS:
             stage.history.add(provider, number=3, at=at)
         for agent in stage.history.agents():
             stage.history.add("bimpe", number=2, at=at, agent=agent["id"])
@@ -55,7 +61,7 @@ def test_a_second_sync_asks_once_a_stream(stage: Stage) -> None:
     """One request for each list, and one for BimpeAI's agents; the run says the same."""
     first = stage.sync_all()
     assert {outcome.status for outcome in first.values()} == {RunStatus.SUCCEEDED}
-    held = {provider: stage.calls(provider) for provider in PROVIDERS}
+    held = {provider: stage.calls(provider) for provider in EVERYWHERE}
     stage.sandbox.clear_requests()
 
     second = stage.sync_all()
@@ -66,24 +72,24 @@ def test_a_second_sync_asks_once_a_stream(stage: Stage) -> None:
     }
     asked = {
         provider: sorted((entry.path, entry.query.get("page", "1")) for entry in stage.sandbox.requests(provider))
-        for provider in PROVIDERS
+        for provider in EVERYWHERE
     }
     assert asked == {provider: sorted(requests) for provider, requests in wanted.items()}
     assert {provider: outcome.counters.requests for provider, outcome in second.items()} == {
         provider: len(requests) for provider, requests in wanted.items()
     }
     assert {(one.counters.inserted, one.counters.updated, one.counters.rejected) for one in second.values()} == {(0, 0, 0)}
-    assert {provider: stage.calls(provider) for provider in PROVIDERS} == held
+    assert {provider: stage.calls(provider) for provider in EVERYWHERE} == held
 
 
 @pytest.mark.parametrize("details", [True, False])
 def test_a_second_sync_writes_no_row_and_leaves_no_dead_one(stage: Stage, details: bool) -> None:
     """Every row of the analysts' tables is the very same version; the server counted no write."""
-    stage.settings = {provider: {"details": details} for provider in PROVIDERS}
+    stage.settings = {provider: {"details": details} for provider in EVERYWHERE}
     stage.sync_all()
     before, counted = versions(stage), writes(stage)
     assert len(before) > 500
-    with_detail = sum(provider != "tuple" for provider in PROVIDERS for _ in stage.ids(provider)) if details else 0
+    with_detail = sum(len(stage.ids(provider)) for provider in WITH_DETAIL) if details else 0
     assert stage.rows("SELECT count(detail) FROM calls") == [{"count": with_detail}]
     stage.sandbox.clear_requests()
 
@@ -106,7 +112,7 @@ def test_a_second_sync_moves_the_mark(stage: Stage) -> None:
 
     stage.sync_all()
 
-    for provider in PROVIDERS:
+    for provider in EVERYWHERE:
         assert {row["high_water_mark"] for row in stage.state(provider)} == {later}
         freshness = stage.freshness(provider)
         assert (freshness["connection"], freshness["complete_until"], freshness["gaps"]) == (NAMES[provider], later, 0)
@@ -122,3 +128,38 @@ def test_recording_addresses_that_are_signed_anew_change_no_call(stage: Stage) -
     assert urls and all("X-Amz-Signature=" in url for url in urls)
     assert outcome.counters.updated == 0
     assert {row["recording_url"] for row in stage.calls("krosai").values() if row["recording_url"]} == urls
+
+
+# ── What it asks of the database ────────────────────────────────────────────────────────────────────────────────────
+
+
+def sent_by(stage: Stage, provider: str) -> list[tuple[bool, str]]:
+    """Sync, and return what was sent in the pool's sessions: whether it was a transaction by itself, and how it begins."""
+    sent: list[tuple[bool, str]] = []
+
+    class Counting(psycopg.Cursor[Any]):
+        def execute(self, query: Any, *given: Any, **options: Any) -> Any:
+            sent.append((self.connection.autocommit, " ".join(str(query).split()[:2])))
+            return super().execute(query, *given, **options)
+
+    def count(session: Any, _: object) -> None:
+        session.cursor_factory = Counting
+
+    stage.database.close()
+    event.listen(stage.database.engine, "connect", count)
+    try:
+        assert stage.sync(provider).status is RunStatus.SUCCEEDED
+    finally:
+        event.remove(stage.database.engine, "connect", count)
+        stage.database.close()
+    return sent
+
+
+def test_what_a_second_sync_sends_to_the_database(stage: Stage) -> None:
+    """Sixteen statements in fourteen transactions, of which the page is one: every quiet run would pay for one more."""
+    stage.sync("tuple")
+
+    sent = [(alone, words) for alone, words in sent_by(stage, "tuple") if not words.startswith("SET ")]
+
+    page = ["SELECT transaction_timestamp(),", "SELECT c.call_id,", "WITH other_0"]
+    assert ([words for alone, words in sent if not alone], len(sent)) == (page, 16), sent

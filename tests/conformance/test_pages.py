@@ -160,6 +160,7 @@ def test_the_state_of_a_stream_comes_back_as_it_was_saved(run: Run) -> None:
             page.save_state(stream, state)
 
     assert run.warehouse.streams(run.account.connection) == {"calls": replace(first, start=None), "other": second}
+    assert run.warehouse.remembered(run.account.connection).streams == run.warehouse.streams(run.account.connection)
     assert [row["high_water_mark"] for row in run.rows("sync.state")] == [at(9), at(9)]
     with run.page() as page:
         page.save_state("other", StreamState(start=None))
@@ -199,13 +200,13 @@ def test_agents_are_kept_as_they_are_listed(run: Run) -> None:
 def test_what_was_found_out_and_the_organisation_are_remembered(run: Run) -> None:
     """Each stays until it is saved again, whatever else a page saves."""
     name = run.account.connection
-    assert run.warehouse.remembered(name) == ({}, None)
+    assert run.warehouse.remembered(name) == ({}, None, {})
     with run.page() as page:
         page.pin_organization("org")
     with run.page() as page:
         page.save_connection(capabilities={"style": "page"})
 
-    assert run.next().warehouse.remembered(name) == ({"style": "page"}, "org")
+    assert run.next().warehouse.remembered(name) == ({"style": "page"}, "org", {})
 
 
 def test_the_counters_of_a_run_stand_in_its_row(run: Run) -> None:

@@ -113,7 +113,7 @@ class MemoryWorld:
                 kind = table.removeprefix("call_")
                 yield from (child for entry in self.warehouse.entries(name) for child in getattr(entry, kind))
             elif table == "sync.connections":
-                capabilities, pinned = self.warehouse.remembered(name)
+                capabilities, pinned, _ = self.warehouse.remembered(name)
                 yield (name, kept.account.provider.name, kept.owner_run, pinned, capabilities)
             else:
                 yield from ((name, *row) for row in _shelved(kept.shelf, table))

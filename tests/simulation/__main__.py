@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.cast import PROVIDERS
 from tests.simulation.invariants import Broken
 from tests.simulation.many import RANGE, RANGE_ON_POSTGRES, Place, a_place, play_range, play_seed, warehouse_in
 from tests.simulation.on_postgres import emptied
@@ -28,9 +29,9 @@ from tests.simulation.smaller import smallest
 from tests.simulation.story import Story
 
 
-def tell(seed: int, *, place: Place | None = None) -> bool:
+def tell(seed: int, provider: str, *, place: Place | None = None) -> bool:
     """Play one story and tell it; of one that breaks something, its smallest form. Return whether all held."""
-    play = play_seed(seed, place)
+    play = play_seed(seed, place, provider)
     story = play.story
     try:
         play.play()
@@ -59,6 +60,7 @@ def play_all(
     seeds: int,
     *,
     first: int = 1,
+    provider: str,
     results: Path | None,
     jobs: int,
     until_broken: bool = False,
@@ -71,7 +73,7 @@ def play_all(
     found = [one for one in known if one["first"] in firsts and one.get("on", "memory") == on]
     todo = sorted(firsts - {one["first"] for one in found})
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        for one in pool.imap_unordered(partial(play_range, number=number, place=place), todo):
+        for one in pool.imap_unordered(partial(play_range, number=number, place=place, provider=provider), todo):
             found.append(one)
             _say(*(f"seed {failure['seed']} breaks: {failure['broken']}" for failure in one["failed"]))
             if results:
@@ -106,15 +108,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play this seed alone, and tell its story")
     parser.add_argument("--results", type=Path, help="add the results to this file, and do not play again what stands in it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to play in")
+    parser.add_argument("--provider", default="", choices=PROVIDERS, help="play all at this one; else at one of the first four")
     parser.add_argument("--postgres", action="store_true", help="with the real warehouse underneath, and what users do")
     parser.add_argument("--until-broken", action="store_true", help="end where a story breaks something")
     given = parser.parse_args()
     with a_place() if given.postgres else nullcontext() as place:
         if given.seed is not None:
-            return int(not tell(given.seed, place=place))
+            return int(not tell(given.seed, given.provider, place=place))
         all_held = play_all(
             given.seeds,
             first=given.first,
+            provider=given.provider,
             results=given.results,
             jobs=given.jobs,
             until_broken=given.until_broken,

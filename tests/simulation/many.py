@@ -65,21 +65,21 @@ def warehouse_in(place: Place) -> Database:
     return Database(create(place.server, f"{place.template}_{os.getpid()}", template=place.template), sessions=8)
 
 
-def play_seed(seed: int, place: Place | None) -> Play:
+def play_seed(seed: int, place: Place | None, provider: str = "") -> Play:
     """Return the play of a seed, not begun, in memory or on Postgres."""
     if place is None:
-        return Play(draw(seed))
+        return Play(draw(seed, provider))
     database = warehouse_in(place)
     emptied(database)
-    return Play(draw(seed, users=True), database=database)
+    return Play(draw(seed, provider, users=True), database=database)
 
 
-def play_range(first: int, *, number: int = RANGE, place: Place | None = None) -> dict[str, Any]:
+def play_range(first: int, *, number: int = RANGE, place: Place | None = None, provider: str = "") -> dict[str, Any]:
     """Play the stories of so many seeds; return what the results file keeps of them."""
     began, failed = time.process_time(), []
     done = {"processes": 0, "effects": 0, "requests": 0}
     for seed in range(first, first + number):
-        play = play_seed(seed, place)
+        play = play_seed(seed, place, provider)
         try:
             play.play()
         except Broken as broken:

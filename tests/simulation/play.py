@@ -19,7 +19,7 @@ from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, RunStatus, Trigger, Want
 from etl.runs.watching import Silence
 from etl.warehouse.database import Database
-from tests.acceptance.stage import NAME_OF
+from tests.acceptance.cast import NAMES
 from tests.inline import NoThreads
 from tests.simulation.invariants import Before, Broken, check, check_verdicts, truth
 from tests.simulation.on_postgres import OnPostgres
@@ -55,7 +55,7 @@ class Play:
     def __post_init__(self) -> None:
         self.world = self.story.world()
         provider = providers.get(self.story.provider)
-        name = NAME_OF[provider.name]
+        name = NAMES[provider.name]
         own = self.world.apis.own.get(provider.name, {})
         self.account = Account(connection=name, provider=provider, lookback=LOOKBACK, per_page=self.story.per_page, own=own)
         self.under = InMemory(name) if self.database is None else OnPostgres(self.database, name)

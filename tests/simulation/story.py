@@ -8,14 +8,10 @@ from random import Random
 
 from etl.sandbox import History
 from etl.sandbox.switches import Switches
-from tests.acceptance.stage import EVERY
+from tests.acceptance.cast import PROVIDERS, USUAL
 from tests.simulation.world import START, World
 
 LOOKBACK = timedelta(hours=2)
-
-FIRST = ("tuple", "bimpe", "salpre", "krosai")
-STORIES = 100_000
-"""So many seeds are stories of the first providers, as many again of each one that was added later, in their order."""
 
 LYING = 10_001
 """From this one on, seeds are stories in which lists lie."""
@@ -89,7 +85,7 @@ class Story:
 
     def world(self) -> World:
         """Return the world as it is before the first step."""
-        rates = dict.fromkeys(EVERY, 0) | {self.provider: self.calls_per_day}
+        rates = dict.fromkeys(PROVIDERS, 0) | {self.provider: self.calls_per_day}
         history = History(
             self.seed,
             start=START,
@@ -103,17 +99,15 @@ class Story:
         return World(self.seed, self.provider, history, switches=_switches(Random(f"{self.seed}:switches")), off=self.off)
 
 
-def provider_of(seed: int) -> str:
-    """Return whose story a seed is; it stays so when providers are added."""
-    block, place = divmod(seed, STORIES)
-    return EVERY[len(FIRST) + block - 1] if block else FIRST[place % len(FIRST)]
+def draw(seed: int, provider: str = "", *, users: bool = False) -> Story:
+    """
+    Return the story of a seed: at this provider, or at one of the first four, which the seed chooses.
 
-
-def draw(seed: int, *, users: bool = False) -> Story:
-    """Return the story of a seed; with `users` also what they do that only the real warehouse can."""
+    With `users` also what they do that only the real warehouse can.
+    """
     chance = Random(f"{seed}:story")
     doing = Random(f"{seed}:users") if users else None
-    lies = Random(f"{seed}:lies") if seed % STORIES >= LYING else None
+    lies = Random(f"{seed}:lies") if seed >= LYING else None
     steps: list[Step] = []
     for _ in range(chance.randint(3, 9)):
         step = _step(chance)
@@ -126,7 +120,7 @@ def draw(seed: int, *, users: bool = False) -> Story:
             steps.append(Step(kind="pass", minutes=chance.choice((1, 10, 50, 130, 400, 1500))))
     return Story(
         seed=seed,
-        provider=provider_of(seed),
+        provider=provider or tuple(USUAL)[seed % len(USUAL)],
         past=timedelta(hours=chance.choice((3, 12, 40))),
         calls_per_day=chance.choice((4, 15, 40, 90)),
         per_page=chance.choice((2, 3, 5, 10, 20)),
@@ -180,4 +174,6 @@ def _switches(chance: Random) -> Switches:
     )
     switches.set("salpre", {"page": "honoured", "detail_id": chance.choice(("integer", "as_listed", "both"))})
     switches.set("krosai", {"dialect": chance.choice(("reference", "guide"))})
+    filters = chance.choice(("honoured", "honoured", "honoured", "ignored"))
+    switches.set("twilio", {"until": chance.choice(("exclusive", "inclusive")), "filters": filters})
     return switches

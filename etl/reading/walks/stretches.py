@@ -192,8 +192,9 @@ class _Stretches:
             query = _Query(self.pages, fitted(self.window, self._topmost(), now=self.now), self.window.most)
             part = self.remaining & Spans([query.stretch.span])
             yield from self._read(query, part)
-            if not query.shown and query.stretch.since is None:
-                # Where nothing is below, or nothing is answered: what the list itself says decides.
+            if not query.shown and query.stretch.since is None and self.window.most is None:
+                # Where nothing is below, or nothing is answered, what the list itself says decides, if it can be read whole.
+                self.remaining = Spans() if query.stretch.until is None else part
                 yield from self._plain()
                 return
         yield from self._confirmed()
@@ -211,6 +212,7 @@ class _Stretches:
         stretch, bottom, step = query.stretch, query.stretch.span.end, None
         for given in self._walk(query, part):
             step = given
+            self.showing = query if query.shown else self.showing
             self.settles_before = self.settles_before or step.settles_before
             if Note.ORDER_VIOLATED in step.notes:
                 yield step
@@ -227,9 +229,7 @@ class _Stretches:
                 yield from self._go_on_below(stretch, bottom, step)
                 return
         self.remaining -= Spans([stretch.span])
-        if query.shown:
-            self.showing = query
-        elif step is not None:
+        if not query.shown and step is not None:
             self.empty.append((query, part.below(step.settles_before)))
 
     def _walk(self, query: _Query, part: Spans) -> Iterator[Step]:
@@ -262,9 +262,11 @@ class _Stretches:
         yield from self._plain()
 
     def _plain(self) -> Iterator[Step]:
+        if not self.remaining:
+            return
         if self.pages.found.unsorted:
             yield from scan(self.pages, claims_from=None, instants=Instants(self.known))
-        elif self.remaining:
+        else:
             yield from newest_first(self.pages, wanted=self.remaining, position=self.position, known=self.known)
 
     def _confirmed(self) -> Iterator[Step]:

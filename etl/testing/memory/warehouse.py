@@ -15,10 +15,11 @@ from threading import Event
 from typing import TypeVar
 
 from etl.errors import AlreadyRunning, ConnectionFailed, FenceLost
-from etl.model import JSON, OPEN_STATUSES, Derived
+from etl.model import OPEN_STATUSES, Derived
 from etl.reading.walks.way import Held
 from etl.records.rows import Draft
 from etl.runs.account import Account
+from etl.runs.port import Remembered
 from etl.runs.state import StreamState
 from etl.runs.terms import Counters, DueCall, Outcome, RunKind, RunStatus, Trigger
 from etl.testing.memory.kept import Kept, KeptRun, Shelf
@@ -90,12 +91,12 @@ class MemoryWarehouse:
         self._owned(account, run_id)
         return written
 
-    def remembered(self, connection: str) -> tuple[JSON, str | None]:
+    def remembered(self, connection: str) -> Remembered:
         """See `RunWarehouse.remembered`."""
         if connection not in self.connections:
             raise ConnectionFailed(f"Connection {connection} is not known.")
         about = self._shelf(connection).about
-        return stored(about.get("capabilities", {})), about.get("pinned_organization")
+        return Remembered(stored(about.get("capabilities", {})), about.get("pinned_organization"), self.streams(connection))
 
     # Pages
 

@@ -1,7 +1,7 @@
 """
 The statements at the beginning and end of every page's transaction: the fence, and saving the run's progress.
 
-Each is built once, because building a statement for every page took as long as running it.
+They are handed to the driver as they are, because building them for every page took as long as running them.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import LiteralString, NamedTuple
 
-from sqlalchemy import Connection, DateTime, Insert, Update, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection, DateTime, func
 
-from etl.warehouse.tables import connections, runs, state
+from etl.warehouse.database import driver_of
 
 Columns = tuple[str, ...]
 
@@ -22,6 +22,14 @@ INSTANT = func.transaction_timestamp(type_=DateTime(timezone=True))
 """
 The database's clock, to be selected. Statements that write are given this instant instead of calling a function themselves: so a
 transaction writes one instant everywhere, and distributed tables accept the statements.
+"""
+
+NOW = "SELECT transaction_timestamp()"
+"""The same in words."""
+
+_FENCE = f"""
+{NOW}, erasures, erase_calls_before, erase_words_before
+FROM sync.connections WHERE connection = %s AND owner_run = %s FOR UPDATE
 """
 
 
@@ -34,22 +42,14 @@ class Standing(NamedTuple):
     words_before: datetime | None = None
 
 
-_FENCE = (
-    select(INSTANT, connections.c.erasures, connections.c.erase_calls_before, connections.c.erase_words_before)
-    .select_from(connections)
-    .where(connections.c.connection == bindparam("name"), connections.c.owner_run == bindparam("run"))
-    .with_for_update()
-)
-
-
 def take(connection: Connection, name: str, run_id: int) -> Standing | None:
     """
     Lock a connection's row if the run is its owner, so that nobody else writes to the connection until the commit.
 
     Returns how the connection stands, or None if another run is the owner.
     """
-    found = connection.execute(_FENCE, {"name": name, "run": run_id}).first()
-    return None if found is None else Standing(*found)
+    row = driver_of(connection).execute(_FENCE, (name, run_id)).fetchone()
+    return None if row is None else Standing(*row)
 
 
 def finish(
@@ -69,29 +69,33 @@ def finish(
     values: dict[str, object] = {"at_name": name, "at_run": run_id, "at_now": now}
     for prefix, given in (("s", state_values), ("r", run_values), ("c", connection_values)):
         values |= {f"{prefix}_{column}": value for column, value in given.items()}
-    connection.execute(statement, values)
+    if "c_capabilities" in values:
+        values["c_capabilities"] = Jsonb(values["c_capabilities"])
+    driver_of(connection).execute(statement, values)
 
 
 @lru_cache
-def _finishing(
-    state_columns: tuple[str, ...], run_columns: tuple[str, ...], connection_columns: tuple[str, ...]
-) -> Update | Insert | None:
-    statements: list[Update | Insert] = []
+def _finishing(state_columns: Columns, run_columns: Columns, connection_columns: Columns) -> LiteralString | None:
+    """Return the statement for columns whose names are ours."""
+    statements = []
     if state_columns:
-        given = _parameters("s", state_columns)
-        saved = insert(state).values(connection=bindparam("at_name"), updated_at=bindparam("at_now"), **given)
-        kept = {column: saved.excluded[column] for column in (*state_columns, "updated_at") if column != "stream"}
-        statements.append(saved.on_conflict_do_update(index_elements=["connection", "stream"], set_=kept))
+        given = ", ".join(f"%(s_{column})s" for column in state_columns)
+        kept = ", ".join(f"{column} = excluded.{column}" for column in (*state_columns, "updated_at") if column != "stream")
+        statements.append(
+            f"INSERT INTO sync.state (connection, updated_at, {', '.join(state_columns)}) "  # noqa: S608 - as above
+            f"VALUES (%(at_name)s, %(at_now)s, {given}) ON CONFLICT (connection, stream) DO UPDATE SET {kept}"
+        )
     if run_columns:
-        statements.append(update(runs).where(runs.c.id == bindparam("at_run")).values(_parameters("r", run_columns)))
+        statements.append(f"UPDATE sync.runs SET {_set('r', run_columns)} WHERE id = %(at_run)s")  # noqa: S608 - as above
     if connection_columns:
-        kept_here = update(connections).where(connections.c.connection == bindparam("at_name"))
-        statements.append(kept_here.values(_parameters("c", connection_columns)))
+        kept_here = _set("c", connection_columns)
+        statements.append(f"UPDATE sync.connections SET {kept_here} WHERE connection = %(at_name)s")  # noqa: S608 - as above
     if not statements:
         return None
     *others, last = statements
-    return last.add_cte(*(other.cte(f"other_{place}") for place, other in enumerate(others)))
+    before = ", ".join(f"other_{place} AS ({other})" for place, other in enumerate(others))
+    return f"WITH {before} {last}" if before else last
 
 
-def _parameters(prefix: str, columns: Columns) -> dict[str, Any]:
-    return {column: bindparam(f"{prefix}_{column}") for column in columns}
+def _set(prefix: str, columns: Columns) -> str:
+    return ", ".join(f"{column} = %({prefix}_{column})s" for column in columns)

@@ -136,6 +136,28 @@ def listed(database: Database) -> tuple[bytes | None, list[Erasure], list[Erased
     return None if proof is None else bytes(proof), people, calls
 
 
+class Deletions:
+    """Implements `etl.runs.deleting.DeletionList`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def asked(self, connection: str) -> Sequence[str]:
+        """Return the calls that are to be deleted at the provider, in the order of their ids."""
+        table = erased_calls
+        asked = select(table.c.call_id).where(table.c.connection == connection, table.c.deletion == "asked")
+        with self._database.begin() as session:
+            return list(session.execute(asked.order_by(table.c.call_id)).scalars())
+
+    def done(self, connection: str, call_id: str) -> None:
+        """Remember that a call is deleted there."""
+        table = erased_calls
+        with self._database.begin() as session:
+            session.execute(
+                update(table).where(table.c.connection == connection, table.c.call_id == call_id).values(deletion="done")
+            )
+
+
 def forget_dimensions(database: Database, names_somebody: Callable[[str], bool]) -> int:
     """Remove the rows of `people` and `numbers` that name somebody forgotten; return how many."""
     removed = 0

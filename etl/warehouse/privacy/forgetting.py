@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -19,8 +19,10 @@ from etl.warehouse.tables import (
     call_history,
     calls,
     connections,
+    erased_calls,
     rejected_records,
     schema_drift,
+    texts,
 )
 
 _CALLS = (
@@ -83,6 +85,11 @@ class ForgettingPage(Page):
         return [
             RejectText(*row) for row in self._connection.execute(asked.order_by(table.c.stream, table.c.record_key).limit(limit))
         ]
+
+    def ask_deletion(self, call_ids: Collection[str]) -> None:
+        table = erased_calls
+        mine = (table.c.connection == self._account.connection, table.c.call_id == func.any(texts(call_ids)))
+        self._connection.execute(update(table).where(*mine, table.c.deletion.is_(None)).values(deletion="asked"))
 
     def cut_others(self, names_somebody: Callable[[str], bool]) -> int:
         session, mine = self._connection, self._account.connection

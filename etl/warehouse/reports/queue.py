@@ -19,7 +19,7 @@ _WORKERS = text(
     """
 )
 
-_WAITING = text("SELECT queueing_lock FROM jobs.procrastinate_jobs WHERE status = 'todo' AND queueing_lock IS NOT NULL")
+_WAITING = "SELECT queueing_lock FROM jobs.procrastinate_jobs WHERE status = 'todo' AND queueing_lock IS NOT NULL"
 
 _HELD_UP = text(
     """
@@ -48,8 +48,8 @@ _JOBS = text(
 
 def waiting(database: Database) -> frozenset[str]:
     """Return what tells the waiting jobs apart."""
-    with database.begin() as session:
-        return frozenset(session.execute(_WAITING).scalars())
+    with database.plain() as session:
+        return frozenset(lock for (lock,) in session.execute(_WAITING).fetchall())
 
 
 def held_up(database: Database) -> list[str]:

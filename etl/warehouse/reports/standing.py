@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
-
-from sqlalchemy import text
+from typing import NamedTuple
 
 from etl.warehouse.database import Database
 
@@ -36,43 +34,35 @@ LOOKED_AT = 1_000
 # For each connection a few entries of indexes are read, however long its history is and whatever is in it. That a connection is
 # at least and at most the wanted one, and the order by it, leave the planner one index, whose order it must not make by a sort.
 # With "equal" it may choose to walk all runs by their ids, and for a connection with few or none that is every run of all.
-_BY_INDEX = text(
-    """
-    SELECT set_config(name, 'off', true) FROM unnest('{enable_sort,enable_seqscan,enable_bitmapscan}'::text[]) AS name
-    """
-)
-_ATTEMPTS = text(
-    """
-    SELECT now() AS now, wanted.connection, newest.statuses, newest.began, newest.ended,
-           (SELECT r.started_at FROM sync.runs r
-            WHERE r.connection >= wanted.connection AND r.connection <= wanted.connection
-                AND r.status = 'succeeded' AND r.kind = 'sync'
-            ORDER BY r.connection, r.id DESC LIMIT 1) AS succeeded
-    FROM unnest(CAST(:connections AS text[])) AS wanted (connection)
-    CROSS JOIN LATERAL (
-        SELECT array_agg(s.status ORDER BY s.id DESC) AS statuses, array_agg(s.started_at ORDER BY s.id DESC) AS began,
-               (array_agg(s.finished_at ORDER BY s.id DESC))[1] AS ended
-        FROM (
-            SELECT r.* FROM (
-                SELECT connection, id, kind, status, started_at, finished_at FROM sync.runs
-                WHERE connection >= wanted.connection AND connection <= wanted.connection
-                ORDER BY connection, id DESC LIMIT :looked_at
-            ) AS r
-            WHERE r.kind = 'sync' ORDER BY r.connection, r.id DESC LIMIT :newest
-        ) AS s
-    ) AS newest
-    """
-)
+_BY_INDEX = "BEGIN; SET LOCAL enable_sort TO off; SET LOCAL enable_seqscan TO off; SET LOCAL enable_bitmapscan TO off"
+_ATTEMPTS = """
+SELECT now() AS now, wanted.connection, newest.statuses, newest.began, newest.ended,
+       (SELECT r.started_at FROM sync.runs r
+        WHERE r.connection >= wanted.connection AND r.connection <= wanted.connection
+            AND r.status = 'succeeded' AND r.kind = 'sync'
+        ORDER BY r.connection, r.id DESC LIMIT 1) AS succeeded
+FROM unnest(%(connections)s::text[]) AS wanted (connection)
+CROSS JOIN LATERAL (
+    SELECT array_agg(s.status ORDER BY s.id DESC) AS statuses, array_agg(s.started_at ORDER BY s.id DESC) AS began,
+           (array_agg(s.finished_at ORDER BY s.id DESC))[1] AS ended
+    FROM (
+        SELECT r.* FROM (
+            SELECT connection, id, kind, status, started_at, finished_at FROM sync.runs
+            WHERE connection >= wanted.connection AND connection <= wanted.connection
+            ORDER BY connection, id DESC LIMIT %(looked_at)s
+        ) AS r
+        WHERE r.kind = 'sync' ORDER BY r.connection, r.id DESC LIMIT %(newest)s
+    ) AS s
+) AS newest
+"""
 # A statement of its own, which asks each connection's shard on a cluster: runs are on every node, audits are not.
-_AUDITED = text(
-    """
-    SELECT known.connection,
-           (SELECT a.checked_at FROM sync.audits a WHERE a.connection = known.connection
-            ORDER BY a.connection, a.checked_at DESC LIMIT 1) AS checked_at
-    FROM sync.connections AS known
-    WHERE known.connection = ANY(CAST(:connections AS text[]))
-    """
-)
+_AUDITED = """
+SELECT known.connection,
+       (SELECT a.checked_at FROM sync.audits a WHERE a.connection = known.connection
+        ORDER BY a.connection, a.checked_at DESC LIMIT 1) AS checked_at
+FROM sync.connections AS known
+WHERE known.connection = ANY(%(connections)s::text[])
+"""
 _FAILED, _GOT_THROUGH = frozenset({"failed", "crashed"}), frozenset({"succeeded", "partial"})
 
 
@@ -85,20 +75,30 @@ class Standing(NamedTuple):
 
 def standing(database: Database, connections: Sequence[str]) -> Standing:
     """Return what was tried last for each of these connections, of which there is at least one. Raises WarehouseError."""
-    with database.begin() as session:
+    asked = {"connections": list(connections), "newest": NEWEST, "looked_at": LOOKED_AT}
+    with database.plain() as session:
         session.execute(_BY_INDEX)
-        rows = session.execute(_ATTEMPTS, {"connections": list(connections), "newest": NEWEST, "looked_at": LOOKED_AT}).all()
-        audited = {row.connection: row.checked_at for row in session.execute(_AUDITED, {"connections": list(connections)})}
-    return Standing(rows[0].now, {row.connection: _attempts(row, audited.get(row.connection)) for row in rows})
+        rows = session.execute(_ATTEMPTS, asked).fetchall()
+        audited = dict(session.execute(_AUDITED, asked).fetchall())
+        session.execute("COMMIT")
+    now = rows[0][0]
+    return Standing(now, {name: _attempts(*tried, audited=audited.get(name)) for _, name, *tried in rows})
 
 
-def _attempts(row: Any, audited: datetime | None) -> Attempts:
-    statuses, began = row.statuses or [], row.began or []
+def _attempts(
+    statuses: list[str] | None,
+    began: list[datetime] | None,
+    ended: datetime | None,
+    succeeded: datetime | None,
+    *,
+    audited: datetime | None,
+) -> Attempts:
+    statuses, began = statuses or [], began or []
     good = next((number for number, status in enumerate(statuses) if status in _GOT_THROUGH), None)
     return Attempts(
         began=began[0] if began else None,
-        ended=row.ended,
-        succeeded=began[good] if good is not None else row.succeeded,
+        ended=ended,
+        succeeded=began[good] if good is not None else succeeded,
         failures=sum(status in _FAILED for status in statuses[:good]),
         audited=audited,
     )

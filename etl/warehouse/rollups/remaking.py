@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from etl.warehouse.database import Database
 from etl.warehouse.loading.transaction import behind_fence
 from etl.warehouse.rollups import in_passes, of_people
+from etl.warehouse.run_statements import HAS_TOUCHED
 from etl.warehouse.tables.rollups import KEYED, calls_hourly, keyed, talk_time_monthly
 
 CHUNK = 100_000
@@ -84,7 +85,6 @@ _TOUCHED_WEEKS = text(
     """
 )
 _ROOM = text("SET LOCAL work_mem TO '64MB'")  # a chunk is sorted in memory
-_HAS_TOUCHED = text("SELECT EXISTS (SELECT 1 FROM sync.touched_days WHERE connection = :connection)")
 _HAS_PEOPLE = text(
     """
     SELECT EXISTS (SELECT 1 FROM public.call_participants WHERE connection = :connection)
@@ -106,9 +106,10 @@ _DAYS_OF_WEEKS = text(
 
 def remake(database: Database, name: str, run_id: int, *, stop: Event) -> None:
     """Make all roll-ups of every touched day of a connection again, unless `stop` is set before. Raises FenceLost."""
-    with database.begin() as session:
-        if not session.execute(_HAS_TOUCHED, {"connection": name}).scalar_one():
+    with database.plain() as asking:
+        if asking.execute(HAS_TOUCHED, (name,)).fetchone() == (False,):
             return
+    with database.begin() as session:
         parts = list(parts_of(session, name))
     for part in parts:
         if stop.is_set():

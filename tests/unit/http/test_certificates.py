@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from etl.errors import ProviderUnavailable
 from etl.http.client import Client
-from etl.http.tls import trusted
+from etl.http.tls import shared, trusted
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
 
@@ -113,6 +114,19 @@ def test_a_named_directory_is_trusted(authority: Authority, serve_tls: Any, tmp_
     subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
 
     assert accepted(serve_tls(authority.context(HERE)), trusted({"SSL_CERT_DIR": str(folder)}))
+
+
+def test_all_clients_share_what_was_read_in_this_hour(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading it takes long; what is replaced, or named by another variable, is read anew."""
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    first = shared(noon)
+
+    assert shared(noon + timedelta(minutes=59)) is first
+    later = shared(noon + timedelta(hours=1))
+    monkeypatch.delenv("SSL_CERT_FILE")
+    other = shared(noon + timedelta(hours=1))
+    assert len({id(one) for one in (first, later, other)}) == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's store is no file that a test could replace")

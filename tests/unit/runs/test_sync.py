@@ -163,7 +163,7 @@ def test_what_was_found_out_about_paging_is_remembered() -> None:
     scene = scene_of()
     scene.sync()
 
-    capabilities, _ = scene.warehouse.remembered(LINE)
+    capabilities, *_ = scene.warehouse.remembered(LINE)
     assert (capabilities["style"], capabilities["size"]) == ("page", 10)
 
 

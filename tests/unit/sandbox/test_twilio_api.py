@@ -85,6 +85,18 @@ def test_an_account_or_its_key_is_the_user(ask: Any, user: str, status: int) -> 
     assert answer.status == status
 
 
+def test_a_call_that_has_ended_can_be_deleted(ask: Any) -> None:
+    """It is gone from the list too; one that goes on is refused."""
+    over = next(call["sid"] for call in ask.sandbox.truth("twilio") if call["status"] == "completed")
+    (open_call,) = ask.sandbox.history.add("twilio")
+    path = LIST.replace(".json", "/{}.json")
+    headers = ask.credential("twilio")
+    answers = [ask.send("DELETE", ask.address("twilio", path.format(sid)), headers) for sid in (over, over, open_call)]
+
+    assert [answer.status for answer in answers] == [204, 404, 400]
+    assert over not in sids(ask.get("twilio", LIST, PageSize=1000).json)
+
+
 def test_legs_name_their_parent_and_prices_come_later(ask: Any) -> None:
     """A forwarded call is several records; a price is negative text, and null for minutes or hours after the end."""
     history = ask.sandbox.history

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from etl import providers
 from etl.model import JSON
-from etl.provider import Failure, PageFacts
+from etl.provider import Ask, ClientCredentials, Failure, PageFacts, Setting, Style, Window
 from etl.testing import Unproven, check
 from etl.testing.scenes import SCENES
 from tests.providers.documented import acme, acme_payloads
@@ -26,6 +28,38 @@ def test_ours_are_proven(name: str) -> None:
 
     assert cost.calls == 11 and cost.pages >= 3 and cost.pages_again >= 1
     assert str(cost).startswith("11 calls: ")
+
+
+def test_a_form_that_fetches_tokens_is_proven_without_its_address() -> None:
+    """Whatever that is, the kit's own server hands them out: nothing leaves the machine."""
+    login = ClientCredentials(
+        user=("client_id",), address="https://auth.example.com/oauth/token", form={"account_id": "{account_id}"}
+    )
+    own = (Setting(name="client_id"), Setting(name="account_id", secret=False))
+    links = {**ACME.links, "client_id": "Acme console", "account_id": "Acme console"}
+
+    assert check(replace(ACME, headers=(), login=login, own=own, links=links), PAYLOADS).calls == 11
+
+
+@pytest.mark.parametrize(
+    "window", [Window(grain=timedelta(days=1), until_included=None), Window(until_included=True, most=8)], ids=["days", "eight"]
+)
+def test_a_form_with_a_window_is_proven(window: Window) -> None:
+    """The server filters as the form asks, or not at all, and all calls arrive."""
+    styles = tuple(replace(style, params=with_bounds(style)) for style in ACME.listing.styles)
+    listing = replace(ACME.listing, styles=styles, window=window)
+
+    assert check(replace(ACME, listing=listing), PAYLOADS).calls == 11
+
+
+def with_bounds(style: Style) -> Callable[[Ask], Mapping[str, str]]:
+    """Return the parameters of a style, and the bounds of a window."""
+
+    def params(ask: Ask) -> Mapping[str, str]:
+        bounds = {"from": ask.since, "to": ask.until}
+        return {**style.params(ask), **{name: at.isoformat() for name, at in bounds.items() if at is not None}}
+
+    return params
 
 
 def failing_scene(failure: Failure, *, status: int, code: str) -> Unproven:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from etl.coverage import FAR, ORIGIN, Span, Spans
+from etl.coverage import FAR, ORIGIN, TICK, Span, Spans
 from etl.errors import ConnectionFailed
 from etl.provider import Window
 from etl.reading.source import Page
@@ -127,7 +127,7 @@ def test_the_bounds_that_are_sent_show_all_of_a_stretch_however_they_are_read(
     if not span.start < span.end <= NOW:
         return
     stretch = fitted(form, span, now=NOW)
-    instant = stretch.span.start + (stretch.span.end - stretch.span.start) * share
+    instant = min(stretch.span.start + (stretch.span.end - stretch.span.start) * share, stretch.span.end - TICK)
     since, until = stretch.since, stretch.until
     assert since is not None and until is not None
     end = until + form.grain if (included if form.until_included is None else form.until_included) else until
@@ -260,6 +260,16 @@ def test_a_list_without_a_call_claims_nothing(window: str) -> None:
     steps = list(steps_of(listed))
 
     assert {(step.read, step.horizon) for step in steps} == {(Spans(), None)}
+
+
+def test_where_nothing_lies_below_the_list_itself_says_so() -> None:
+    """A backfill that was ended just at the end of the list: its rest shows nothing, and the list's end is the horizon."""
+    listed = Filtered(history(5, 30), NOW, 10, window=WINDOWS["whole days, nobody knows"])
+    oldest = min(listed.calls.values())
+    steps = list(steps_of(listed, Spans([Span(ORIGIN, oldest - 5 * DAY)])))
+
+    assert steps[-1].horizon == oldest
+    assert {(since, until) for _, since, until in listed.asked[1:]} == {(None, None)}
 
 
 def test_an_outage_in_the_midst_claims_nothing_of_what_it_emptied() -> None:
