@@ -13,8 +13,8 @@ MUTANTS = (
     Mutant(
         name="the fence is skipped",
         file="etl/warehouse/loading/fence.py",
-        old='connections.c.owner_run == bindparam("run"))',
-        new='connections.c.owner_run >= 0 * bindparam("run"))',
+        old="connection = %s AND owner_run = %s FOR UPDATE",
+        new="connection = %s AND owner_run >= 0 * %s FOR UPDATE",
         tests=(f"{PAGES}::test_a_run_that_was_taken_over_writes_no_more",),
     ),
     Mutant(
