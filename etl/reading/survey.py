@@ -12,7 +12,8 @@ from etl.provider import CALLS, Agents, Ask
 from etl.reading.api import Answer
 from etl.reading.clocks import Apart
 from etl.reading.orders import way_of
-from etl.reading.source import Capabilities, Pager, Source
+from etl.reading.pager import Pager
+from etl.reading.source import Capabilities, Source
 from etl.records.identify import identify
 from etl.records.misfit import needed
 from etl.records.parse import Unfit, identifier

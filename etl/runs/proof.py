@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etl.errors import AnchorNotMet, NotFound
-from etl.reading.source import Page, Pager
+from etl.reading.pager import Pager
+from etl.reading.source import Page
 from etl.reading.walks import Step
 from etl.reading.walks.way import Held, Way
 from etl.runs.context import Task

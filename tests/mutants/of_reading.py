@@ -82,7 +82,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a list without order is forgotten to be one",
-        file="etl/reading/source.py",
+        file="etl/reading/pager.py",
         old="self.found = replace(self.found, unsorted=True)",
         new="self.found = replace(self.found, unsorted=False)",
         tests=("tests/unit/reading/test_source.py::test_that_no_style_keeps_the_order_is_remembered",),

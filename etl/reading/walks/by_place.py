@@ -13,7 +13,8 @@ from datetime import datetime
 from etl.coverage import BEGINNING, FAR, Span, Spans
 from etl.errors import ProviderRefused
 from etl.model import Record
-from etl.reading.source import Page, Pager
+from etl.reading.pager import Pager
+from etl.reading.source import Page
 from etl.reading.walks.ending import says_end, served
 from etl.reading.walks.looking import cursor_of, far_page
 from etl.reading.walks.newest_first import newest_first

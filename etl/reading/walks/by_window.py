@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from etl.coverage import ORIGIN, Span, Spans
 from etl.model import Record
 from etl.reading.clocks import APART
-from etl.reading.source import Page, Pager
+from etl.reading.pager import Pager
+from etl.reading.source import Page
 from etl.reading.walks.ascending import ascending, whole_second
 from etl.reading.walks.ending import says_end, served
 from etl.reading.walks.looking import cursor_of, far_page

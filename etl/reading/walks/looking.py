@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from etl.errors import NotFound, ProviderRefused
-from etl.reading.source import Page, Pager
+from etl.reading.pager import Pager
+from etl.reading.source import Page
 
 
 def far_page(

@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 from etl.coverage import Span, Spans
 from etl.effects import Clock
 from etl.model import Record
-from etl.reading.source import Capabilities, Page, Pager, Source
+from etl.reading.pager import Pager
+from etl.reading.source import Capabilities, Page, Source
 from etl.reading.walks.step import Step
 
 

@@ -13,7 +13,8 @@ from etl.errors import NotFound, PagingBroken, ProviderRefused
 from etl.model import JSON, AgentRow
 from etl.provider import Ask
 from etl.reading.api import Answer
-from etl.reading.source import RELOOK, Capabilities, Pager, Source
+from etl.reading.pager import Pager
+from etl.reading.source import RELOOK, Capabilities, Source
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -16,7 +16,8 @@ from etl.coverage import ORIGIN, Span, Spans
 from etl.model import JSON
 from etl.provider import Ask, Listing, Order, PageFacts, Provider, Style
 from etl.reading.api import Answer
-from etl.reading.source import Capabilities, Pager, Source
+from etl.reading.pager import Pager
+from etl.reading.source import Capabilities, Source
 from etl.reading.walks import Step, newest_first
 from tests.memory.acme import ACME
 from tests.unit.reading.walks.listed import Listed, at
