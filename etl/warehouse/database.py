@@ -7,6 +7,7 @@ the locks in `etl.warehouse.locks`, the tables in `etl.warehouse.schema`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -20,7 +21,7 @@ from psycopg import Connection as Session
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from etl.errors import WarehouseError
 from etl.log import Logger
@@ -36,6 +37,9 @@ log = Logger(__name__)
 _PATIENCE = timedelta(seconds=10)
 _FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive, unless it has news
 _NO_NEWS = 0.05  # seconds; and one that was in use just now is not even looked at
+KEPT_OF = 6
+"""Of so many sessions of the pool, one may be kept for statements that are transactions by themselves."""
+
 _LIBPQ = {
     "application_name": "call-warehouse",
     "keepalives": "1",
@@ -81,6 +85,8 @@ class Database:
         self._direct = False
         self._processes: set[int] = set()
         self._waited_for: tuple[Blocker, ...] = ()
+        self._kept: deque[tuple[PoolProxiedConnection, float]] = deque()  # sessions in autocommit, and since when they are idle
+        self._most_kept = sessions // KEPT_OF
         self._engine = create_engine(
             self._url,
             connect_args=self._arguments,
@@ -153,17 +159,30 @@ class Database:
         For the few statements of every run: SQLAlchemy takes several times as long to hand one over as the driver to send it.
         """
         with self.translate():
-            lent = self._engine.raw_connection()
+            lent = self._lent()
             try:
-                session = _driver(lent.driver_connection)
-                session.autocommit = True
-                yield session
-                session.autocommit = False
+                yield _driver(lent.driver_connection)
             except BaseException:
                 lent.invalidate()  # nobody knows in which state it is
-                raise
-            finally:
                 lent.close()
+                raise
+            if len(self._kept) < self._most_kept:
+                self._kept.append((lent, monotonic()))
+            else:
+                _give_back(lent)
+
+    def _lent(self) -> PoolProxiedConnection:
+        """Return a session in autocommit: one that was kept from the last time, as long as it lives, else one of the pool."""
+        while self._kept:
+            with suppress(IndexError):  # another thread took it
+                lent, kept_at = self._kept.pop()
+                if _is_alive(_driver(lent.driver_connection), idle=monotonic() - kept_at):
+                    return lent
+                lent.invalidate()
+                lent.close()
+        lent = self._engine.raw_connection()
+        _driver(lent.driver_connection).autocommit = True
+        return lent
 
     def session(self) -> Session:
         """
@@ -186,7 +205,7 @@ class Database:
 
         To be called every few seconds while others work; where it cannot look, nobody is seen.
         """
-        if not isinstance(self._engine.pool, QueuePool) or not self._engine.pool.checkedout():
+        if not isinstance(self._engine.pool, QueuePool) or self._engine.pool.checkedout() <= len(self._kept):
             return ()
         try:
             with self.plain() as asking:
@@ -217,6 +236,9 @@ class Database:
 
     def close(self) -> None:
         """Close the sessions of the pool that are not in use."""
+        with suppress(IndexError):
+            while True:
+                _give_back(self._kept.pop()[0])
         self._engine.dispose()
 
     def check_server(self) -> None:
@@ -303,14 +325,23 @@ def _ping_if_doubtful(session: Session, record: ConnectionPoolEntry, _proxy: obj
     The server is only asked if the session was idle for a while, or has unread input (a notice that it was closed, say). Asking
     before every page would cost a round trip each time.
     """
-    idle = monotonic() - record.info.get("idle_since", monotonic())
+    if not _is_alive(session, idle=monotonic() - record.info.get("idle_since", monotonic())):
+        raise DisconnectionError
+
+
+def _is_alive(session: Session, *, idle: float) -> bool:
     try:
-        if not session.closed and (idle < _NO_NEWS or (idle < _FRESH and not _has_news(session))):
-            return
-        session.execute("")
-        session.rollback()
-    except psycopg.Error as dead:
-        raise DisconnectionError from dead
+        if session.closed or idle >= _FRESH or (idle >= _NO_NEWS and _has_news(session)):
+            session.execute("")
+            session.rollback()
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _give_back(lent: PoolProxiedConnection) -> None:
+    _driver(lent.driver_connection).autocommit = False
+    lent.close()
 
 
 def _has_news(session: Session) -> bool:

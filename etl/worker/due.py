@@ -103,9 +103,17 @@ def period_of(schedule: str, zone: str, after: datetime) -> timedelta:
     return second - first
 
 
-@lru_cache(maxsize=4096)
 def _times(schedule: str, zone: str, after: datetime) -> tuple[datetime, datetime]:
-    """Return the two times of a schedule that follow an instant, in UTC. A schedule that has but one has it again in a year."""
+    """
+    Return the two times of a schedule that follow an instant, in UTC. A schedule that has but one has it again in a year.
+
+    They are whole minutes, so that they are the same for all of a minute, in which many connections may have begun.
+    """
+    return _times_after(schedule, zone, after.replace(second=0, microsecond=0))
+
+
+@lru_cache(maxsize=4096)
+def _times_after(schedule: str, zone: str, after: datetime) -> tuple[datetime, datetime]:
     found: list[datetime] = []
     for time in CronSim(schedule, after.astimezone(ZoneInfo(zone))):
         instant = time.astimezone(UTC)
