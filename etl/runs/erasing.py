@@ -54,7 +54,7 @@ def _cuts(erasing: ErasingPage, account: Account, records: Sequence[Record], *, 
     """Decide what is cut of each record. A call in which somebody erased is met is erased at once, all of it."""
     shield = erasing.shield
     erased = erasing.erased_among({record.call_id for record in records if record.call_id is not None})
-    named = [record.call_id not in erased and shield.names(record.value) for record in records]
+    named = [record.call_id not in erased and _is_named(shield, record) for record in records]
     met = {record.call_id for record, is_named in zip(records, named, strict=True) if is_named and record.call_id is not None}
     if met:
         erase_held(erasing, account, met, run_id=run_id)
@@ -113,13 +113,25 @@ def cut_rejects(erasing: ErasingPage, provider: Provider, rejects: Sequence[Reje
     for one in rejects:
         record = identify(provider, one.raw_text.encode(), cleaned=False)
         if record.rejection is not None:
-            record = record._replace(digest=bytes.fromhex(one.record_key))
+            record = record._replace(digest=_digest_in(one.record_key))
         left = cut(provider, record, how, erasing.shield)
         if left is not record:
             key = as_reject(provider, left).digest if record.rejection is None else left.digest
             changed.append((one, left.text.decode(), key.hex()))
     erasing.rewrite_rejects(changed)
     return len(changed)
+
+
+def _is_named(shield: Shield, record: Record) -> bool:
+    value = record.value
+    return shield.names_in_text(record.text.decode("utf-8", "replace")) if value is None else shield.names(value)
+
+
+def _digest_in(record_key: str) -> bytes:
+    try:
+        return bytes.fromhex(record_key)
+    except ValueError:  # not one of ours; it becomes one
+        return record_key.encode()
 
 
 def _cut_row(account: Account, row: CallRow, family: Family, how: Cut, shield: Shield, *, run_id: int) -> Rewrite | None:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from operator import add, attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -253,7 +254,7 @@ def _forget(one: _Pass, *, only: Collection[str]) -> None:
         one.write(lambda page: page.age(**ages))
         standing = one.write(lambda page: page.standing())
         if only:
-            one.outcome.cutting = one.write(lambda page: _cut(page, one, only))
+            _cut_only(one, only)
         elif standing.is_behind:
             _through_all(one)
         if standing.aged is not None:
@@ -264,6 +265,14 @@ def _forget(one: _Pass, *, only: Collection[str]) -> None:
         one.write(lambda page: page.gone_through(standing))
     finally:
         watcher.stream_finished(account.connection, STREAM)
+
+
+def _cut_only(one: _Pass, only: Collection[str]) -> None:
+    def calls(page: ForgettingPage, after: str) -> Batch:
+        some = list(islice((call_id for call_id in sorted(only) if call_id > after), CALLS))
+        return some, _cut(page, one, some)
+
+    deque(one.each(calls, "", str), maxlen=0)
 
 
 def _through_all(one: _Pass) -> None:

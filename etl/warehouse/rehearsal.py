@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from threading import Event
 
-from sqlalchemy import Connection, select
-
 from etl.model import AgentRow, Derived, DriftNote, Record
-from etl.records.rows import NOTHING, Draft
+from etl.records.rows import NOTHING, Draft, Rewrite
 from etl.runs.account import Account
-from etl.runs.port import Remembered
+from etl.runs.port import KeptVersion, RejectText, Remembered
 from etl.runs.terms import Compared, DueCall, Outcome, Reject, RunKind, Trigger
 from etl.warehouse.database import Database
-from etl.warehouse.loading.fence import INSTANT
+from etl.warehouse.loading.erasing import Erasing, shield_of
+from etl.warehouse.loading.fence import look
 from etl.warehouse.loading.transaction import Page
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
@@ -63,8 +62,27 @@ class Rehearsal(PostgresWarehouse):
         """Open a read-only transaction."""
         with self._database.begin() as session:
             session.exec_driver_sql("SET TRANSACTION READ ONLY")
-            now = session.execute(select(INSTANT)).scalar_one()
-            yield _Page(session, account, run_id, now=now, seen=self._seen)
+            standing = look(session, account.connection)
+            shield = shield_of(self._database, session, account.connection, standing)
+            page = _Page(session, account, run_id, now=standing.now, shield=shield)
+            page.seen = self._seen
+            yield page
+
+
+class _Erasing(Erasing):
+    """Records are compared as they would be cut; nothing is cut of what is held."""
+
+    def note_erased(self, call_ids: Collection[str]) -> None:
+        pass
+
+    def rewrite(self, rewrites: Sequence[Rewrite]) -> frozenset[str]:
+        return frozenset()
+
+    def rewrite_versions(self, versions: Sequence[KeptVersion]) -> None:
+        pass
+
+    def rewrite_rejects(self, rejects: Sequence[tuple[RejectText, str, str]]) -> None:
+        pass
 
 
 class _Page(Page):
@@ -74,15 +92,12 @@ class _Page(Page):
     It is never finished, so what it is given to save is dropped.
     """
 
-    def __init__(
-        self, connection: Connection, account: Account, run_id: int, *, now: datetime, seen: set[tuple[str, str]]
-    ) -> None:
-        super().__init__(connection, account, run_id, now=now)
-        self._seen = seen
+    seen: set[tuple[str, str]]
+    erasing_as = _Erasing
 
     def compare(self, records: Sequence[Record], *, stream: str, observed_at: datetime) -> Compared:
-        fresh = [record for record in records if (self._account.connection, record.call_id) not in self._seen]
-        self._seen.update((self._account.connection, record.call_id) for record in fresh if record.call_id is not None)
+        fresh = [record for record in records if (self._account.connection, record.call_id) not in self.seen]
+        self.seen.update((self._account.connection, record.call_id) for record in fresh if record.call_id is not None)
         return super().compare(fresh, stream=stream, observed_at=observed_at)
 
     def copy(self, draft: Draft) -> bool:

@@ -227,6 +227,7 @@ class Service:
             log.info("worker.pruned", **{one.relation: one.rows for one in removed if one.rows})
 
     async def _erase_beside(self, jobs: Jobs) -> None:
+        self.pulse.beat("erase", within=PRUNE_EVERY)  # a connection with many calls may take hours
         await asyncio.to_thread(self._safely, "erase", lambda: self._erase(jobs))
 
     def _erase(self, jobs: Jobs) -> None:

@@ -129,6 +129,9 @@ def test_somebody_is_forgotten_everywhere_and_never_comes_back(met: Stage, capsy
         NAMES, (0, 0, None)
     )
     assert [row["call_id"] for row in now] == [row["call_id"] for row in again]
+    capsys.readouterr()
+    assert command(met, "sync", "--full", "--dry-run", "--json") == 0
+    assert {one["updated"] for one in json.loads(capsys.readouterr().out)["connections"]} == {0}
     assert command(met, "replay") == 0
     assert command(met, "audit", "--repair") == 0
     assert command(met, "audit", "pairing", "telephony") == 0

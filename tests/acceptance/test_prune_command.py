@@ -55,6 +55,7 @@ def test_old_records_go_and_everything_works_on(program: Program, database_url: 
             for name in ("runs", "audits", "rejected_records", "schema_drift", "allowances")
         ]
         + [{"relation": "jobs.procrastinate_jobs", "older_than": "7d", "removed": 0}],
+        "erased": {"calls": 0, "versions": 0, "rejects": 0},
     }
     assert program.run("status").code == 0
     (again,) = program.run("sync", "--json").json["connections"]

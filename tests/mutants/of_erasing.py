@@ -26,7 +26,7 @@ MUTANTS = (
     Mutant(
         name="somebody forgotten is let in again with a new call",
         file=ERASING,
-        old="named = [record.call_id not in erased and shield.names(record.value) for record in records]",
+        old="named = [record.call_id not in erased and _is_named(shield, record) for record in records]",
         new="named = [False for record in records]",
         tests=TESTS,
     ),

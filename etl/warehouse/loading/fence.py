@@ -33,6 +33,9 @@ FROM sync.connections WHERE connection = %s AND owner_run = %s FOR UPDATE
 """
 
 
+_LOOK = _FENCE.replace("AND owner_run = %s FOR UPDATE", "")
+
+
 class Standing(NamedTuple):
     """A connection as the fence finds it: the transaction's instant by the database's clock, and what is erased of its calls."""
 
@@ -50,6 +53,15 @@ def take(connection: Connection, name: str, run_id: int) -> Standing | None:
     """
     row = driver_of(connection).execute(_FENCE, (name, run_id)).fetchone()
     return None if row is None else Standing(*row)
+
+
+def look(connection: Connection, name: str) -> Standing:
+    """Return how a connection stands, known or not, without keeping anybody from writing to it."""
+    row = driver_of(connection).execute(_LOOK, (name,)).fetchone()
+    if row is not None:
+        return Standing(*row)
+    (now,) = driver_of(connection).execute(NOW).fetchone() or (None,)
+    return Standing(now)
 
 
 def finish(

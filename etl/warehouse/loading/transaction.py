@@ -44,6 +44,8 @@ WHERE c.connection = %s AND c.call_id = failed.call_id
 class Page:
     """Implements `etl.runs.port.PageTransaction`, whose methods are documented there."""
 
+    erasing_as = Erasing
+
     def __init__(
         self, connection: Connection, account: Account, run_id: int, *, now: datetime, shield: Shield | None = None
     ) -> None:
@@ -63,7 +65,7 @@ class Page:
         self._state: dict[str, object] = {}
         self._counted: dict[str, object] = {}
         self._kept: dict[str, object] = {}
-        self.erasing = None if shield is None else Erasing(connection, account.connection, self._loader, shield, now=now)
+        self.erasing = None if shield is None else self.erasing_as(connection, account.connection, self._loader, shield, now=now)
         self.met_rejects = False  # whether a record of this page could not become a row
         self.known_agents: frozenset[str] = frozenset()  # those that need no row any more
 

@@ -166,13 +166,18 @@ def test_somebody_who_turns_up_in_a_call_that_is_held_takes_all_of_it_along(line
 def test_a_reject_is_cut_and_counted_once_however_often_it_comes(line: Line) -> None:
     """What was held before the erasure and what is read after it is the same reject."""
     bad = {"created_at": "never", "from_number": PHONE}
-    line.load(line.observed(record(1), record(2, **bad), record(3, **bad)))
+    broken = identify(KROSAI, f'{{"from_number": "{PHONE}"'.encode(), cleaned=False)
+    line.load(line.observed(record(1), record(2, **bad), record(3, **bad), broken))
     line.erase(phone=PHONE)
-    assert line.forget().cutting.rejects == 2
-    line.load(line.observed(record(2, **bad), record(3, **bad), later=MINUTE))
+    assert line.forget().cutting.rejects == 3
+    line.load(line.observed(record(2, **bad), record(3, **bad), broken, later=MINUTE))
     assert line.ask(NAMED) == [(0, 0, 0)]
     found = "SELECT call_id, reason, sightings, raw_text FROM sync.rejected_records ORDER BY 1"
-    assert [row[:3] for row in line.ask(found)] == [("c2", "bad_cursor", 2), ("c3", "bad_cursor", 2)]
+    assert [row[:3] for row in line.ask(found)] == [
+        ("c2", "bad_cursor", 2),
+        ("c3", "bad_cursor", 2),
+        (None, "not_an_object", 2),
+    ]
 
 
 def test_what_was_gone_through_is_not_written_again(line: Line) -> None:
