@@ -1,33 +1,43 @@
-"""What `etl check` looks at: configuration, database, schema, and every credential with one request each."""
+"""What `etl check` looks at: configuration, database, schema, and every account with a few requests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from functools import partial
 from typing import NamedTuple
 
 from etl.cli.output import error_document, say, show_error, show_json, warn, worst_code
 from etl.cli.rebuilding import zone_pending
+from etl.cli.surveying import Surveyed
 from etl.config import ConnectionSettings, NotifySettings, Settings
 from etl.effects import Effects
 from etl.errors import EtlError
-from etl.reading.probe import probe
 from etl.reading.source import Source
+from etl.reading.survey import survey
 from etl.runs.account import Account
 from etl.runs.allowances import AllowanceBook
 from etl.runs.streams import not_begun
 from etl.runs.terms import Want
 from etl.system import system_effects
-from etl.wiring import Connector, Invocation, Opened, account, kept_allowances, no_book, open_warehouse, settings_of
+from etl.wiring import (
+    Connector,
+    Invocation,
+    Opened,
+    account,
+    kept_allowances,
+    limits_of,
+    no_book,
+    open_warehouse,
+    settings_of,
+)
 
 
 class Finding(NamedTuple):
-    """The result of one check: what was found, or the error."""
+    """The result of one check: what was found, of an account in detail, or the error."""
 
     subject: str
     text: str
     error: EtlError | None = None
+    account: Surveyed | None = None
 
 
 def check_everything(invocation: Invocation, *, as_json: bool) -> int:
@@ -43,6 +53,8 @@ def check_everything(invocation: Invocation, *, as_json: bool) -> int:
         for one in findings:
             if one.error is None:
                 say(f"ok      {one.subject}: {one.text}")
+                for line in one.account.lines() if one.account is not None else ():
+                    say(f"        {line}")
             else:
                 say(f"failed  {one.subject}")
                 show_error(one.error)
@@ -94,36 +106,44 @@ def _credentials(
 ) -> list[Finding]:
     connect = Connector(settings, chosen, effects=effects, book=book)
 
-    def ask(one: Account) -> str:
+    def ask(one: Account) -> Finding:
+        now, connection = effects.clock.now(), chosen[one.connection]
+        future = not_begun(one, Want(), now=now)
         with connect.reserved(one), connect(one) as api:
-            counts, apart = probe(Source(one.provider, api, one.own), until=effects.clock.now(), span=timedelta(days=1))
-            spent, daily = connect.spent(one), chosen[one.connection].daily_requests
-        future = not_begun(one, Want(), now=effects.clock.now())
-        accepted = f"{one.provider.title} accepts the credential" + (f" and counts {counts}" if counts else "")
-        accepted += f"; {spent:,} of today's {daily:,} requests are spent" if daily else ""
-        accepted += f"; {future}" if future else ""
-        if apart is not None:
+            since = None if future else one.start_date
+            found = survey(Source(one.provider, api, one.own), since=since, until=now, only=one.agents)
+            spent = connect.spent(one)
+        if found.apart is not None:
             warn(
-                f"connection {one.connection}: {apart}. One of the two is wrong: set this machine's clock, or tell the provider."
+                f"connection {one.connection}: {found.apart}. "
+                "One of the two is wrong: set this machine's clock, or tell the provider."
             )
-        return accepted
+        accepted = f"{one.provider.title} accepts the credential" + (f"; {future}" if future else "")
+        limits = limits_of(connection, one.provider)
+        surveyed = Surveyed(account=one, survey=found, limits=limits, daily=connection.daily_requests, spent=spent)
+        return Finding(f"connection {one.connection}", accepted, account=surveyed)
 
-    return [
-        _attempt(f"connection {name}", partial(ask, account(name, connection)), connection=name)
-        for name, connection in chosen.items()
-    ]
+    findings = []
+    for name, connection in chosen.items():
+        try:
+            findings.append(ask(account(name, connection)))
+        except EtlError as error:
+            findings.append(Finding(f"connection {name}", "", error.of(name)))
+    return findings
 
 
-def _attempt(subject: str, look: Callable[[], str], *, connection: str | None = None) -> Finding:
+def _attempt(subject: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, look())
     except EtlError as error:
-        return Finding(subject, "", error.of(connection) if connection else error)
+        return Finding(subject, "", error)
 
 
 def _document(one: Finding) -> dict[str, object]:
     error = one.error
     document: dict[str, object] = {"subject": one.subject, "ok": error is None, "text": one.text}
+    if one.account is not None:
+        document["account"] = one.account.document()
     if error is not None:
         document["error"] = error_document(error)
     return document

@@ -266,6 +266,11 @@ class Pager:
         """The page size requested."""
         return self._sizes[0]
 
+    @property
+    def style(self) -> Style:
+        """The way in which pages are asked for now."""
+        return self._styles[0]
+
     def ends_before(
         self, number: int, *, size: int, last: Page, since: datetime | None = None, until: datetime | None = None
     ) -> bool:
@@ -310,13 +315,17 @@ class Pager:
                 continue
             if not self._accepted or self.found.checked_at is None:
                 self._accepted = True
-                self.found = replace(
-                    self.found,
-                    style=self._styles[0].name,
-                    size=self.size,
-                    checked_at=self.found.checked_at or page.sent_at,
-                )
+                checked_at = self.found.checked_at or page.sent_at
+                self.found = replace(self.found, style=self.style.name, size=self.size, checked_at=checked_at)
+            self._keep_to_size(page)
             return page
+
+    def _keep_to_size(self, page: Page) -> None:
+        """Ask for pages of the size that is served, where that is said to be a smaller one: offsets are counted by it."""
+        size, total = page.facts.size, page.facts.total
+        follows = page.facts.more or (total is not None and size is not None and total > size)
+        if size is not None and 0 < size < self.size and len(page.records) == size and follows:
+            self._sizes = (size,)
 
     def _asked(self, style: Style, ask: Ask) -> Page:
         """Request a page: by its number, or by what the pages before it say."""

@@ -136,7 +136,8 @@ class _Reading:
         before, missing = self.missing.unsettled(self.state), self.missing.copy()
         with closing(prefetch(map(self._drafted, attempt.steps), threads=self.task.threads)) as pages:
             for index, (step, observed) in enumerate(pages):
-                if index == 0 and not self.proof.given_by(step, attempt.anchors, last=last):
+                enough = last or (attempt.by_detail and bool(step.records))
+                if index == 0 and not self.proof.given_by(step, attempt.anchors, last=enough):
                     if not last:
                         return False
                     raise self.proof.missing(step, asked=len(attempt.anchors))

@@ -19,6 +19,7 @@ Leaves = dict[Place, JSON]
 
 _SINCE, _UNTIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 20, tzinfo=UTC)
 _DAYS = timedelta(days=2)
+_LEADS = "/made-up?token=made-up"  # a token, and an address too
 _NUMBERS: Mapping[str, Callable[[int, int], int]] = {
     "page": lambda number, size: number,
     "offset": lambda number, size: (number - 1) * size,
@@ -128,70 +129,87 @@ def _type(value: JSON) -> str:
 def learn(provider: Provider, style: Style) -> Wording | Fault:
     """Return where the requests of a style say what they ask for, or what is missing in them. Raises Raised."""
     place = f"listing.styles[{style.name}]"
-    filters, window = is_filtered(provider), provider.listing.window
-    bounds = {"since": _SINCE, "until": _UNTIL} if filters else {}
-    ask = Ask(number=3, size=7, since=bounds.get("since"), until=bounds.get("until"))
-    base = request_of(style, ask)
-
-    def moved(**other: object) -> list[Place]:
-        with_other = request_of(style, replace(ask, **other))  # type: ignore[arg-type]
-        return [one for one, value in with_other.items() if base.get(one) != value]
-
-    by_size, by_number = moved(size=9), moved(number=5)
-    number, counts = next(
-        ((one, kind) for one in by_number for kind, how in _NUMBERS.items() if str(base.get(one)) == str(how(3, 7))),
-        (None, "page"),
-    )
-    if by_number and number is None:
-        return Fault(
-            place,
-            f"it writes page 3 of pages of 7 as `{dotted(by_number[0])}` = {base.get(by_number[0])!r}",
-            "Write ask.number, or the offset (ask.number - 1) * ask.size.",
-        )
-    if not style.by_token and number is None:
-        return Fault(
-            place,
-            "nothing in its request changes with `ask.number`: each page would be the first one again",
-            "Send ask.number or (ask.number - 1) * ask.size; or ask.after, with by_token=True, where a page names the next.",
-        )
-    if style.by_token and not _leads_on(style, ask):
-        return Fault(
-            place,
-            "nothing in its request changes with `ask.after`: each page would be the first one again",
-            "Send ask.after where it is not None.",
-        )
-    size = next((one for one in by_size if one not in by_number), None)
+    bounds = {"since": _SINCE, "until": _UNTIL} if is_filtered(provider) else {}
+    first = Ask(number=1, size=7, since=bounds.get("since"), until=bounds.get("until"))
+    number, counts = None, "page"
+    if style.by_token:
+        second = replace(first, number=2, after=_LEADS)
+        if not _moving(style, second, after=f"{_LEADS}-other"):
+            return Fault(
+                place,
+                "nothing in its request changes with `ask.after`: each page would be the first one again",
+                "Send ask.after where it is not None.",
+            )
+    else:
+        found = _numbered(style, replace(first, number=3))
+        if isinstance(found, Fault):
+            return found
+        number, counts = found
+    size = next((one for one in _moving(style, first, size=9) if one != number), None)
     if size is None and len(provider.listing.page_sizes) > 1:
         return Fault(
             place,
             "nothing in its request changes with `ask.size`",
             "Send ask.size; or name the one size that the API has in `page_sizes`.",
         )
-    since = until = None
+    places: dict[str, Place] = {}
     includes = False
-    if filters:
-        since, until = (next(iter(moved(**{name: at - _DAYS})), None) for name, at in bounds.items())
-        for name, found in (("since", since), ("until", until)):
-            if found is None:
-                return Fault(
-                    place,
-                    f"nothing in its request changes with `ask.{name}`, and the list is to be filtered by the cursor",
-                    "Send it as the API's filter; if there is none, the list is Order.NEWEST_FIRST.",
-                )
-            at = day_or_instant(base[found])
-            if at is None or abs(at - bounds[name]) > timedelta(days=1, seconds=1):
-                return Fault(
-                    place,
-                    f"it writes ask.{name} = {bounds[name].isoformat()} as {base[found]!r}",
-                    "Write the instant as the API reads it: ISO 8601, or seconds or milliseconds since 1970 "
-                    "(`ask.since.timestamp()`), never a text of Python's.",
-                )
-            includes = includes or (name == "until" and at < bounds[name])
+    for name, bound in bounds.items():
+        sent = _bounded(style, first, name, bound)
+        if isinstance(sent, Fault):
+            return sent
+        places[name], at = sent
+        includes = includes or (name == "until" and at < bound)
+    window = provider.listing.window
     includes = includes or (window is not None and bool(window.until_included))
-    return Wording(number=number, counts=counts, size=size, since=since, until=until, includes_until=includes)
+    return Wording(
+        number=number, counts=counts, size=size, since=places.get("since"), until=places.get("until"), includes_until=includes
+    )
 
 
-def _leads_on(style: Style, ask: Ask) -> bool:
-    """Whether a request changes with what leads to its page: any text, or an address with something in its query."""
-    one, other = (request_of(style, replace(ask, after=f"/made-up?token={token}")) for token in ("one", "other"))
-    return one != other
+def _moving(style: Style, ask: Ask, **other: object) -> list[Place]:
+    """Return what of a request changes if something else is asked for."""
+    base, with_other = request_of(style, ask), request_of(style, replace(ask, **other))  # type: ignore[arg-type]
+    return [one for one, value in with_other.items() if base.get(one) != value]
+
+
+def _numbered(style: Style, ask: Ask) -> tuple[Place, str] | Fault:
+    """Return what of a request says which page is asked for, and how."""
+    place, base, moving = f"listing.styles[{style.name}]", request_of(style, ask), _moving(style, ask, number=5)
+    for one in moving:
+        for kind, how in _NUMBERS.items():
+            if str(base.get(one)) == str(how(ask.number, ask.size)):
+                return one, kind
+    if moving:
+        return Fault(
+            place,
+            f"it writes page {ask.number} of pages of {ask.size} as `{dotted(moving[0])}` = {base.get(moving[0])!r}",
+            "Write ask.number, or the offset (ask.number - 1) * ask.size.",
+        )
+    return Fault(
+        place,
+        "nothing in its request changes with `ask.number`: each page would be the first one again",
+        "Send ask.number or (ask.number - 1) * ask.size; or ask.after, with by_token=True, where a page names the next.",
+    )
+
+
+def _bounded(style: Style, ask: Ask, name: str, bound: datetime) -> tuple[Place, datetime] | Fault:
+    """Return what of a request says a bound of the filter, and the instant that it says."""
+    place = f"listing.styles[{style.name}]"
+    found = next(iter(_moving(style, ask, **{name: bound - _DAYS})), None)
+    if found is None:
+        return Fault(
+            place,
+            f"nothing in its request changes with `ask.{name}`, and the list is to be filtered by the cursor",
+            "Send it as the API's filter; if there is none, the list is Order.NEWEST_FIRST without a `window`.",
+        )
+    sent = request_of(style, ask)[found]
+    at = day_or_instant(sent)
+    if at is None or abs(at - bound) > timedelta(days=1, seconds=1):
+        return Fault(
+            place,
+            f"it writes ask.{name} = {bound.isoformat()} as {sent!r}",
+            "Write the instant as the API reads it: ISO 8601, or seconds or milliseconds since 1970 "
+            "(`ask.since.timestamp()`), never a text of Python's.",
+        )
+    return found, at

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from etl.model import JSON
@@ -42,6 +42,14 @@ _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 Refuse = Callable[[int], Reply | None]
 """What stands in the place of an answer to a request for a page, given how many there were before; None: nothing."""
+
+
+class Leading(NamedTuple):
+    """What leads on to a page: the call that it comes after, and what the page before was asked for."""
+
+    place: tuple[datetime, str]
+    asked: Leaves
+    size: int
 
 
 @dataclass(kw_only=True)
@@ -94,8 +102,7 @@ class Server:
         self._size, self._payloads = page_size, payloads
         self._by_instant = style.last is not None and style.last in all_of(provider.cursor)
         self._descending = provider.listing.order is Order.NEWEST_FIRST
-        self._tokens: dict[str, tuple[datetime, str]] = {}
-        self._first: dict[str, Leaves] = {}  # what was asked for where the list begins that a token leads through
+        self._tokens: dict[str, Leading] = {}
         self._lock = threading.RLock()
         base = urlsplit(provider.base_url)
         self._prefix = base.path
@@ -183,25 +190,28 @@ class Server:
 
     def _listed_agents(self) -> Reply:
         agents = self._provider.agents
-        key = agents.records[0] if agents is not None and agents.records else None
-        records = [case["record"] for case in self._payloads.agents if agents is not None and agents.agent(case.get("record"))][
-            :1
-        ]
+        if agents is None:
+            return _reply(404, {})
+        key = agents.records[0] if agents.records else None
+        records = [case["record"] for case in self._payloads.agents if agents.agent(case.get("record")) is not None][:1]
         page = self._envelope.written(Truth(total=1, number=1, size=self._size, offset=0, more=False))
         fields = page["body"] if not isinstance(page, Fault) else {}
         return _reply(200, records if key is None else {**fields, key: records})
 
     def _page(self, asked: Leaves) -> Reply:
-        first = next((self._first[said] for said in map(str, asked.values()) if said in self._first), asked)
-        calls = self._wanted(first)
-        size = self._asked_size(first)
-        offset = 0 if self.habits.ignores_place else self._offset(asked, calls, size)
+        lead = next((self._tokens[value] for value in map(str, asked.values()) if value in self._tokens), None)
+        if lead is not None and self._style.last is None:  # a token stands for its whole query
+            asked, size = lead.asked, lead.size
+        else:
+            size = self._asked_size(asked)
+        calls = self._wanted(asked)
+        offset = 0 if self.habits.ignores_place else self._offset(asked, calls, size, lead)
         shown = calls[offset : offset + size]
         more = offset + size < len(calls)
         leads = self._style.by_token and self._style.last is None
-        after = self._token(shown[-1], first) if leads and more and shown else None
-        if self._style.last is not None and shown:
-            self._tokens[str(shown[-1].record.get(self._style.last))] = _place(shown[-1])
+        after = f"kit-token-{len(self._tokens) + 1}" if leads and more and shown else None
+        if shown and (token := after or (self._style.last and str(shown[-1].record.get(self._style.last)))):
+            self._tokens[token] = Leading(_place(shown[-1]), asked, size)
         truth = Truth(
             total=len(calls) + self.habits.total_off, number=offset // size + 1, size=size, offset=offset, more=more, after=after
         )
@@ -232,31 +242,23 @@ class Server:
             if since is not None:
                 found = [made for made in found if made.at >= since]
             if until is not None and wording.until is not None:
-                included = (
-                    timedelta(0) if not wording.includes_until else _DAY if _DATE.fullmatch(str(asked[wording.until])) else _TICK
-                )
-                found = [made for made in found if made.at < until + included]
+                grain = _DAY if _DATE.fullmatch(str(asked[wording.until])) else _TICK
+                end = until + grain if wording.includes_until else until
+                found = [made for made in found if made.at < end]
         return sorted(found, key=_place, reverse=self._descending)
 
     def _asked_size(self, asked: Leaves) -> int:
         place = self._wording.size
         return max(int(asked[place]), 1) if place is not None and place in asked else self._size
 
-    def _offset(self, asked: Leaves, calls: Sequence[Made], size: int) -> int:
+    def _offset(self, asked: Leaves, calls: Sequence[Made], size: int, lead: Leading | None) -> int:
         if not self._style.by_token:
             return self._wording.offset(asked, size=size)
-        said = [str(value) for value in asked.values()]
-        key = next((self._tokens[value] for value in said if value in self._tokens), None)
-        if key is None:
+        if lead is None:
             return 0
         if self._by_instant:  # as a filter by the cursor does: all calls of the last one's instant are passed over
-            return sum(made.at >= key[0] if self._descending else made.at <= key[0] for made in calls)
-        return sum(_place(made) >= key if self._descending else _place(made) <= key for made in calls)
-
-    def _token(self, made: Made, first: Leaves) -> str:
-        token = f"kit-token-{len(self._tokens) + 1}"
-        self._tokens[token], self._first[token] = _place(made), first
-        return token
+            return sum(made.at >= lead.place[0] if self._descending else made.at <= lead.place[0] for made in calls)
+        return sum(_place(made) >= lead.place if self._descending else _place(made) <= lead.place for made in calls)
 
 
 def _place(made: Made) -> tuple[datetime, str]:

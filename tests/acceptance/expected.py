@@ -12,7 +12,8 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from tests.acceptance.stage import NAME_OF, Row, Stage
+from tests.acceptance.cast import CAST, NAMES
+from tests.acceptance.stage import Row, Stage
 
 DETAIL_ONLY: dict[str, Row] = {
     "tuple": {},
@@ -24,7 +25,6 @@ DETAIL_ONLY: dict[str, Row] = {
 }
 """The columns that mostly only a detail fills, with what they hold while there is none."""
 
-IDS = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id", "aircall": "id", "twilio": "sid"}
 STATUS = {
     "bimpe": {"answered": "in_progress", "ended": "completed", "cancelled": "canceled"},
     "salpre": {"initiated": "queued"},
@@ -74,7 +74,7 @@ def expected_calls(stage: Stage, provider: str) -> dict[str, Row]:
                 row["agent_id"] = agent
             if row["provider_status"] is not None and "status" not in row:
                 row["status"] = STATUS[provider].get(row["provider_status"], row["provider_status"])
-            row |= {"connection": NAME_OF[provider], "provider": provider, "call_id": str(record[IDS[provider]])}
+            row |= {"connection": NAMES[provider], "provider": provider, "call_id": str(record[CAST[provider].id])}
             row |= {"day": row["occurred_at"].date(), "cursor_at": row["occurred_at"], "listed": record}
             if provider == "tuple":
                 row["cursor_at"] = row["ended_at"]
@@ -97,7 +97,7 @@ def held_calls(stage: Stage, provider: str) -> dict[str, Row]:
             assert {key: row[key] for key in hidden} == hidden
         listed = dict(row["raw"])
         if row["detail"] is not None and row["detail_observed_at"] >= row["observed_at"]:
-            listed |= {key: detail[key] for key in listed if key in detail and key != IDS[provider]}
+            listed |= {key: detail[key] for key in listed if key in detail and key != CAST[provider].id}
         held = {key: row[key] for key in kept if key not in hidden} | {"listed": listed}
         if provider == "krosai":
             held["recording_url"] = _unsigned(row["recording_url"])
@@ -114,7 +114,7 @@ def expected_participants(stage: Stage, call_ids: set[str]) -> list[Row]:
             joined, left = at(part["joined_at"]), at(part["left_at"])
             rows.append(
                 {
-                    "connection": NAME_OF["tuple"],
+                    "connection": NAMES["tuple"],
                     "call_id": str(record["id"]),
                     "participant_id": str(part["id"]),
                     "email": part["user"]["email"] if part["user"] else None,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.acceptance.cast import NAMES
 from tests.acceptance.expected import at
-from tests.acceptance.stage import NAMES, Row, Stage
+from tests.acceptance.stage import Row, Stage
 
 
 def detail_differences(stage: Stage, provider: str) -> dict[str, object]:

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
+from tests.acceptance.cast import CAST
 from tests.acceptance.forks import Nursery
 from tests.acceptance.process import Hook, Program, content, copied, execute, rows, wait_until
 
@@ -160,9 +161,8 @@ class Killing:
 
     def asked(self) -> Counter[tuple[str, str]]:
         """Return how many pages of calls were asked for, by provider and stream, since the beginning."""
-        ends = {"tuple": "/call_usage", "bimpe": "/calls", "salpre": "/call/list", "krosai": "/calls"}
         entries = self.program.sandbox.requests()
-        return Counter((entry.provider, entry.path) for entry in entries if entry.path.endswith(ends[entry.provider]))
+        return Counter((entry.provider, entry.path) for entry in entries if entry.path.endswith(CAST[entry.provider].page))
 
 
 EVERYTHING = (*READ, "public.call_messages", "public.call_history", "sync.rejected_records")

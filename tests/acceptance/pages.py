@@ -19,7 +19,8 @@ from etl.warehouse.database import Database
 from etl.wiring import account
 from etl.worker.web.server import served
 from etl.worker.web.site import Next, Site
-from tests.acceptance.stage import NAMES, Stage
+from tests.acceptance.cast import NAMES
+from tests.acceptance.stage import Stage
 
 Family = dict[tuple[str, ...], float]
 """Values by the labels' values, in the order of the labels' names; of a histogram, by the kind of sample first."""

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 
 from etl.sandbox import Sandbox
-from tests.acceptance.stage import NAMES
+from tests.acceptance.cast import NAMES, USUAL
 
 PATIENCE = 300.0
 """Seconds after which a process that does not end is a failure of the test; nothing is ever timed by it."""
@@ -60,7 +60,7 @@ class Ended:
 @dataclass(slots=True, kw_only=True)
 class Program:
     """
-    The program with a configuration for the four providers of a sandbox and one warehouse.
+    The program with a configuration for the providers of a sandbox and one warehouse.
 
     `settings` holds further keys of each connection's section by provider (None takes a key away), `http` those of its section,
     `environment` further variables. Without a `url` the warehouse is the embedded server.
@@ -69,7 +69,7 @@ class Program:
     sandbox: Sandbox
     url: str | None
     folder: Path
-    providers: tuple[str, ...] = tuple(NAMES)
+    providers: tuple[str, ...] = tuple(USUAL)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     http: dict[str, Any] = field(default_factory=lambda: {"backoff": 0.001, "max_backoff": 0.01})
     environment: dict[str, str] = field(default_factory=dict)
@@ -89,6 +89,7 @@ class Program:
                 "base_url": self.sandbox.url(provider),
                 "rate_limit": "100000/s",
             }
+            section |= self.sandbox.own.get(provider, {})
             sections[f"connections.{NAMES[provider]}"] = section | self.settings.get(provider, {})
         lines = []
         for name, section in sections.items():

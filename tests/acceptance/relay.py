@@ -34,7 +34,11 @@ Alter = Callable[[Told], None]
 
 
 class Relay:
-    """A server on loopback before another one, a context manager; `alter` may change each answer in place."""
+    """
+    A server on loopback before another one, a context manager; `alter` may change each answer in place.
+
+    Links to the server behind it lead to the relay, as gateways have them.
+    """
 
     def __init__(self, target: str, alter: Alter) -> None:
         relay = self
@@ -76,15 +80,17 @@ class Relay:
         except urllib.error.HTTPError as refusal:
             answer = refusal
         with answer:
-            kept = ("content-type", "date", "retry-after")  # not `Link`: it leads past the relay
+            kept = ("content-type", "date", "retry-after", "link")
             parts = urlsplit(handler.path)
             told = Told(
                 path=parts.path,
                 query=dict(parse_qsl(parts.query)),
                 status=answer.status,
-                body=answer.read(),
+                body=answer.read().replace(self._target.encode(), self.url.encode()),
                 headers={
-                    name: value for name, value in answer.headers.items() if name.lower() in kept or name.lower().startswith("x-")
+                    name: value.replace(self._target, self.url)
+                    for name, value in answer.headers.items()
+                    if name.lower() in kept or name.lower().startswith("x-")
                 },
             )
         self._alter(told)

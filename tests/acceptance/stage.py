@@ -29,15 +29,7 @@ from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.wiring import Connector, Opened, Warehouse, account, surroundings
-
-PROVIDERS = ("tuple", "bimpe", "salpre", "krosai")
-NAMES = {"tuple": "pairing", "bimpe": "voice", "salpre": "devices", "krosai": "telephony"}
-"""The connection at each of the first four providers, which stand on every stage."""
-
-NAME_OF = {**NAMES, "aircall": "support", "twilio": "programmable"}
-"""The connection at every provider; the other ones stand on a stage that is set for them."""
-
-EVERY = tuple(NAME_OF)
+from tests.acceptance.cast import CAST, NAMES, USUAL, per_day
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Row = dict[str, Any]
@@ -69,9 +61,8 @@ class StageClock(SystemClock):
 
 def quiet_history(seed: int = 1, **given: Any) -> History:
     """A history in which nothing happens but what a test does to it."""
-    rates = dict.fromkeys(EVERY, 0)
     calm = {"late": 0, "vanishing": 0, "amended": 0, "long": 0, "agents": 1, "agent_changes": (0, 0, 0)}
-    return History(seed, **{"start": START, "calls_per_day": rates, **calm, **given})
+    return History(seed, **{"start": START, "calls_per_day": per_day(0), **calm, **given})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,7 +78,7 @@ class Stage:
     url: str
     folder: Path
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    providers: tuple[str, ...] = PROVIDERS
+    providers: tuple[str, ...] = tuple(USUAL)
     max_attempts: int = 8
     max_response_mb: int = 64
     clock: StageClock = field(init=False)
@@ -104,7 +95,7 @@ class Stage:
         """Write a config.toml and load it."""
         lines = ["[warehouse]", f"url = {json.dumps(self.url)}", "", "[http]", f"max_attempts = {self.max_attempts}"]
         lines += [f"max_response_mb = {self.max_response_mb}", "backoff = 0.001", "max_backoff = 0.01", ""]
-        for provider, name in ((provider, NAME_OF[provider]) for provider in self.providers):
+        for provider, name in ((provider, NAMES[provider]) for provider in self.providers):
             keys = {"provider": provider, "token": self.sandbox.tokens[provider], "base_url": self.sandbox.url(provider)}
             keys |= self.sandbox.own.get(provider, {})
             keys |= self.settings.get(provider, {})
@@ -117,7 +108,7 @@ class Stage:
         """Sync the connections at these providers (none: all), one after the other, each as `etl sync` does."""
         self.providers = tuple(dict.fromkeys((*self.providers, *providers)))
         settings = self.configured()
-        chosen = settings.choose(tuple(NAME_OF[provider] for provider in providers or self.providers))
+        chosen = settings.choose(tuple(NAMES[provider] for provider in providers or self.providers))
         with self.surroundings(PostgresWarehouse, stop=stop) as given:
             outcomes = [
                 sync_connection(
@@ -161,7 +152,7 @@ class Stage:
 
     def calls(self, provider: str) -> dict[str, Row]:
         """Return all columns of all calls of a connection by their ids."""
-        found = self.rows("SELECT * FROM calls WHERE connection = %(name)s", {"name": NAME_OF[provider]})
+        found = self.rows("SELECT * FROM calls WHERE connection = %(name)s", {"name": NAMES[provider]})
         return {row["call_id"]: row for row in found}
 
     def ids(self, provider: str) -> set[str]:
@@ -174,7 +165,7 @@ class Stage:
             "SELECT stream, high_water_mark, coverage, settled, horizon, domain_start, closed_at FROM sync.state "
             "WHERE connection = %(name)s ORDER BY stream"
         )
-        return self.rows(query, {"name": NAME_OF[provider]})
+        return self.rows(query, {"name": NAMES[provider]})
 
     def ranges(self, provider: str, column: str = "coverage") -> list[tuple[datetime, datetime]]:
         """Return the ranges of the connection's only stream."""
@@ -187,16 +178,16 @@ class Stage:
             "SELECT stream, call_id, reason, raw_text, sightings, resolved_at FROM sync.rejected_records "
             "WHERE connection = %(name)s ORDER BY reason, raw_text"
         )
-        return self.rows(query, {"name": NAME_OF[provider]})
+        return self.rows(query, {"name": NAMES[provider]})
 
     def drift(self, provider: str) -> list[tuple[str, str, str, int]]:
         """Return path, kind, sample and count of every departure that was noted."""
         query = "SELECT path, kind, sample, count FROM sync.schema_drift WHERE connection = %(name)s ORDER BY path, kind"
-        return [tuple(row.values()) for row in self.rows(query, {"name": NAME_OF[provider]})]  # type: ignore[misc]
+        return [tuple(row.values()) for row in self.rows(query, {"name": NAMES[provider]})]  # type: ignore[misc]
 
     def freshness(self, provider: str) -> Row:
         """Return the connection's row of `data_freshness`."""
-        (row,) = self.rows("SELECT * FROM data_freshness WHERE connection = %(name)s", {"name": NAME_OF[provider]})
+        (row,) = self.rows("SELECT * FROM data_freshness WHERE connection = %(name)s", {"name": NAMES[provider]})
         return row
 
     def run_row(self, outcome: Outcome) -> Row:
@@ -208,8 +199,7 @@ class Stage:
 
     def pages(self, provider: str) -> list[Entry]:
         """Return the requests for pages of calls since the log was cleared."""
-        ends = {"tuple": "/call_usage", "salpre": "/call/list", "twilio": "/Calls.json"}
-        return [entry for entry in self.sandbox.requests(provider) if entry.path.endswith(ends.get(provider, "/calls"))]
+        return [entry for entry in self.sandbox.requests(provider) if entry.path.endswith(CAST[provider].page)]
 
     def numbers(self, provider: str) -> list[int]:
         """Return the page numbers asked for since the log was cleared."""

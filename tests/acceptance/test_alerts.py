@@ -16,8 +16,9 @@ from etl.config import NotifySettings, Settings
 from etl.system import SystemThreads
 from etl.warehouse.database import Database
 from etl.wiring import watch_of
+from tests.acceptance.cast import NAMES
 from tests.acceptance.hook import BEAT, SECRET, LoopbackHook
-from tests.acceptance.stage import NAMES, START, Stage
+from tests.acceptance.stage import START, Stage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = timedelta(minutes=15)

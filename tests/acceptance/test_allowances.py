@@ -356,7 +356,7 @@ def test_check_counts_its_requests_and_respects_who_is_at_work(quickly: Quickly)
     """
     Its requests are the account's; where another process uses it nothing is asked for, and the exit code is 3.
 
-    Two each: the sandbox's history ended long before the last day, so that a call of before is looked at.
+    Two each: for both ends of what there is.
     """
     lines = quickly.lines
     lines.more = "daily_requests = 1000"
@@ -366,6 +366,6 @@ def test_check_counts_its_requests_and_respects_who_is_at_work(quickly: Quickly)
         busy = quickly.run("check", names=("one",))
 
     assert (first.code, counted, lines.requests()) == (0, [(4, None)], 4), first
-    told = [f"; {spent} of today's 1,000 requests are spent" in first.out for spent in (1, 2, 3, 4, 5)]
+    told = [f"; {spent} of today's 1,000 are spent" in first.out for spent in (1, 2, 3, 4, 5)]
     assert told == [False, True, False, True, False], first
     assert (busy.code, "request allowance" in busy.err) == (3, True), busy

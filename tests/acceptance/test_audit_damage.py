@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.cast import EVERYWHERE, NAMES
 from tests.acceptance.process import Program, content, execute, rows
-from tests.acceptance.stage import NAMES, PROVIDERS, quiet_history
+from tests.acceptance.stage import quiet_history
 
 CHILDREN = {"tuple": "call_participants", "bimpe": "call_messages"}
 TABLES = ("public.calls", "public.call_participants", "public.call_messages")
@@ -29,7 +30,7 @@ OBSERVED = (
 )
 
 
-@pytest.fixture(params=PROVIDERS)
+@pytest.fixture(params=EVERYWHERE)
 def program(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Iterator[Program]:
     """Give the program before one provider, with sixty calls loaded that are all over and older than the lookback."""
     history = quiet_history()

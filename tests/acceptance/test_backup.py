@@ -19,9 +19,10 @@ from sqlalchemy import make_url
 from etl import embedded
 from etl.embedded.binaries import find
 from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.cast import USUAL
 from tests.acceptance.process import Program, content, execute, rows
 from tests.acceptance.server import OwnServer
-from tests.acceptance.stage import NAMES, PROVIDERS, START, quiet_history
+from tests.acceptance.stage import START, quiet_history
 from tests.acceptance.test_rejects import TUPLE
 
 DOCS = Path(__file__).parents[2] / "docs" / "backup.md"
@@ -82,7 +83,7 @@ def commands(block: str) -> list[list[str]]:
 
 def asked(sandbox: Sandbox) -> list[tuple[str, str]]:
     """Return what was asked for since this was last called."""
-    entries = sorted((entry.provider, entry.path) for provider in PROVIDERS for entry in sandbox.requests(provider))
+    entries = sorted((entry.provider, entry.path) for provider in USUAL for entry in sandbox.requests(provider))
     sandbox.clear_requests()
     return entries
 
@@ -135,7 +136,7 @@ def test_the_documented_way_to_a_server_of_ones_own(moving: Program, home: Path,
         assert in_place(target) == stood
         last = max(row["id"] for row in before["sync.runs"])
         numbered = rows(target, f"SELECT id FROM sync.runs WHERE id > {last} ORDER BY 1")
-        assert numbered == [(last + number,) for number in range(1, 1 + len(NAMES))]
+        assert numbered == [(last + number,) for number in range(1, 1 + len(USUAL))]
 
 
 def test_the_documented_way_to_a_newer_version(moving: Program, home: Path, tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.cast import CAST, EVERYWHERE, NAMES
 from tests.acceptance.process import Program, held_and_true, hourly, rows
-from tests.acceptance.stage import NAMES, PROVIDERS, quiet_history
+from tests.acceptance.stage import quiet_history
 
 KEPT = "What was loaded before stays, and the next sync continues there."
 BETWEEN = "Check base_url, and whether a proxy or a login page of your network stands between."
 REACH = "Check base_url, the network and the proxy settings; if it recovers, the next sync continues."
-TITLES = {"tuple": "Tuple", "bimpe": "BimpeAI", "salpre": "Salpre", "krosai": "KrosAI"}
 MEMORY = 250 * 2**10
 """The largest resident set, in KiB, that a response of 300 MB may lead to."""
 
@@ -26,9 +26,9 @@ MEASURE = "import resource, subprocess, sys; code = subprocess.call(sys.argv[2:]
 
 @pytest.fixture
 def program(database_url: str, tmp_path: Path) -> Iterator[Program]:
-    """Give the program before four providers with 30 calls each; it tries everything twice."""
+    """Give the program before every provider with 30 calls each; it tries everything twice."""
     with Sandbox(quiet_history(), limits=NO_LIMITS) as sandbox:
-        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path)
+        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=EVERYWHERE)
         program.http["max_attempts"] = 2
         hourly(program)
         yield program
@@ -100,7 +100,7 @@ def test_a_next_link_to_a_foreign_host(program: Program, foreign: Sandbox) -> No
     recovers(program, "pairing")
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_a_redirect_to_a_foreign_host(program: Program, foreign: Sandbox, provider: str) -> None:
     """It is not followed either."""
     program.sandbox.faults.add("redirect", provider=provider, after=2, origin=foreign.origin)
@@ -111,7 +111,7 @@ def test_a_redirect_to_a_foreign_host(program: Program, foreign: Sandbox, provid
     assert (ended.code, ended.lines) == (
         1,
         [
-            f"Connection {name}: {TITLES[provider]} redirects to another address, {foreign.origin}.",
+            f"Connection {name}: {CAST[provider].title} redirects to another address, {foreign.origin}.",
             "It was not followed, so no credential was sent there; what was loaded before stays.",
             (
                 f"If the provider has moved, set connections.{name}.base_url to its new address; else a proxy or a login page of "
@@ -122,7 +122,7 @@ def test_a_redirect_to_a_foreign_host(program: Program, foreign: Sandbox, provid
     recovers(program, name)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_a_list_that_never_ends(program: Program, provider: str) -> None:
     """Every page says that another follows: the sync ends all the same, keeps every call, and says so if it cannot tell."""
     program.sandbox.faults.add("endless_next", provider=provider)
@@ -153,15 +153,15 @@ def test_a_web_page_with_200(program: Program) -> None:
     assert ended.code == 1
     assert ended.lines == [
         line
-        for provider in PROVIDERS
+        for provider in EVERYWHERE
         for line in (
-            f"Connection {NAMES[provider]}: {TITLES[provider]} sent a web page instead of JSON (tried 2 times).",
+            f"Connection {NAMES[provider]}: {CAST[provider].title} sent a web page instead of JSON (tried 2 times).",
             KEPT,
             BETWEEN,
         )
     ]
     assert rows(program.url, "SELECT count(*) FROM sync.state WHERE NOT isempty(coverage)") == [(0,)]
-    recovers(program, *NAMES.values())
+    recovers(program, *(NAMES[provider] for provider in EVERYWHERE))
 
 
 def test_a_response_of_300_megabytes(program: Program) -> None:

@@ -15,11 +15,12 @@ import pyarrow.parquet
 import pytest
 
 from etl.sandbox import NO_LIMITS, History, Sandbox
+from tests.acceptance.cast import PROVIDERS
 from tests.acceptance.forks import Nursery
 from tests.acceptance.hook import BEAT, SECRET, LoopbackHook
 from tests.acceptance.process import Ended, Program, execute, rows
 from tests.acceptance.server import OwnServer
-from tests.acceptance.stage import EVERY, START
+from tests.acceptance.stage import START
 from tests.conftest import Server
 
 PASSWORD = "canary-of-the-database"
@@ -28,7 +29,7 @@ PERSONAL = """
 SELECT from_address FROM calls UNION SELECT to_address FROM calls UNION SELECT recording_url FROM calls
 UNION SELECT transcript FROM calls UNION SELECT email FROM call_participants UNION SELECT text FROM call_messages
 """
-RATES = dict.fromkeys(EVERY, 9)
+RATES = dict.fromkeys(PROVIDERS, 9)
 COMMANDS = (
     ("check",),
     ("--verbose", "sync"),

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from etl import providers
 from etl.model import Verdict
 from etl.runs.terms import Outcome, RunStatus
+from tests.acceptance.cast import COUNTED, EVERYWHERE, NAMES, PROVIDERS
 from tests.acceptance.conftest import Stand
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.process import Program
 from tests.acceptance.relay import Alter, Told
-from tests.acceptance.stage import EVERY, NAME_OF, PROVIDERS, START, Row, Stage
+from tests.acceptance.stage import START, Row, Stage
 from tests.acceptance.test_audit import audited
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TEN_YEARS = timedelta(days=3652)
-LOOKBACK = {"tuple": DAY, "bimpe": 2 * HOUR, "salpre": 2 * HOUR, "krosai": 2 * HOUR, "aircall": DAY, "twilio": DAY}
 AHEAD = {
     "ten years ahead": format_datetime(START + TEN_YEARS, usegmt=True),
     "in the last second there is": "Fri, 31 Dec 9999 23:59:59 GMT",
@@ -64,12 +65,12 @@ def state(stage: Stage, provider: str) -> Row:
 def clocks(stage: Stage, provider: str) -> object:
     """Return the two clocks that are kept with the connection."""
     (row,) = stage.rows(
-        "SELECT capabilities -> 'clocks' AS clocks FROM sync.connections WHERE connection = %(name)s", {"name": NAME_OF[provider]}
+        "SELECT capabilities -> 'clocks' AS clocks FROM sync.connections WHERE connection = %(name)s", {"name": NAMES[provider]}
     )
     return row["clocks"]
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("date", AHEAD.values(), ids=AHEAD)
 def test_a_date_years_ahead_moves_no_mark_past_our_clock(stage: Stage, between: Stand, provider: str, date: str) -> None:
     """Every call is held and claimed up to now, by our clock, which is told; when the date is right again, all is as ever."""
@@ -82,7 +83,7 @@ def test_a_date_years_ahead_moves_no_mark_past_our_clock(stage: Stage, between: 
     mark = state(stage, provider)["high_water_mark"]
     assert START <= mark < START + timedelta(seconds=2)
     assert [one.upper for one in state(stage, provider)["settled"]] == pytest.approx(
-        [mark - LOOKBACK[provider]], abs=timedelta(seconds=1)
+        [mark - min(providers.get(provider).lookback, DAY)], abs=timedelta(seconds=1)
     )
     assert "where our clock says 2026-03-01 12:00:01 UTC" in wrong.findings[0].text
     assert clocks(stage, provider) is not None
@@ -96,7 +97,7 @@ def test_a_date_years_ahead_moves_no_mark_past_our_clock(stage: Stage, between: 
     assert state(stage, provider)["high_water_mark"] == START + HOUR
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 @pytest.mark.parametrize("date", USELESS.values(), ids=USELESS)
 def test_a_date_that_tells_nothing_costs_no_request_more(stage: Stage, between: Stand, provider: str, date: str | None) -> None:
     """
@@ -155,7 +156,7 @@ def test_without_a_date_a_dense_second_is_claimed_with_what_follows_it(stage: St
     assert len(stage.pages("tuple")) == 1
 
 
-@pytest.mark.parametrize("provider", ["tuple", "bimpe", "krosai"])
+@pytest.mark.parametrize("provider", COUNTED)
 @pytest.mark.parametrize("date", [*AHEAD.values(), *USELESS.values()], ids=[*AHEAD, *USELESS])
 def test_an_audit_counts_what_is_older_than_the_lookback_whatever_the_date(
     stage: Stage, between: Stand, provider: str, date: str | None

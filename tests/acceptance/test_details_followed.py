@@ -7,11 +7,10 @@ from datetime import timedelta
 import pytest
 
 from etl.runs.terms import Outcome, RunStatus
-from tests.acceptance.stage import NAMES, START, Row, Stage
+from tests.acceptance.cast import CAST, NAMES, WITH_DETAIL
+from tests.acceptance.stage import START, Row, Stage
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-WITH_DETAIL = ("bimpe", "salpre", "krosai")
-IN_PROGRESS = {"bimpe": "answered", "salpre": "in_progress", "krosai": "in_progress"}
 
 
 def codes(outcome: Outcome) -> list[str]:
@@ -38,7 +37,7 @@ def test_an_open_call_that_never_ends_is_told_and_then_looked_at_daily(stage: St
     """Up to `max_open_age` every run asks for it; from then on one a day does, and says so, until it has ended after all."""
     stage.settings = {provider: {"max_open_age": "2d"}}
     (endless,) = stage.history.add(provider, at=START - HOUR)
-    stage.history.change(provider, endless, {"status": IN_PROGRESS[provider]})
+    stage.history.change(provider, endless, {"status": CAST[provider].underway})
     told, looked = [], []
     for hours in range(0, 97, 6):
         stage.history.advance_to(START + hours * HOUR)
@@ -66,7 +65,7 @@ def test_more_calls_gone_than_the_share_allows_are_left_and_told(stage: Stage, p
     """Thirty of sixty calls that are followed, and on no list that is read, answer 404: gone only if the share allows it."""
     ids = [call_id for minute in range(60) for call_id in stage.history.add(provider, at=START - 5 * HOUR - minute * MINUTE)]
     for call_id in ids[30:]:
-        stage.history.change(provider, call_id, {"status": IN_PROGRESS[provider]})
+        stage.history.change(provider, call_id, {"status": CAST[provider].underway})
     stage.sync(provider)
     for call_id in ids[30:]:
         stage.history.delete(provider, call_id)

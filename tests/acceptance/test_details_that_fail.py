@@ -13,11 +13,11 @@ from etl.audit.port import AuditOutcome
 from etl.runs.terms import RunStatus
 from etl.warehouse.audits import AuditedWarehouse
 from etl.wiring import account
+from tests.acceptance.cast import NAMES, WITH_DETAIL
 from tests.acceptance.process import Program
-from tests.acceptance.stage import NAMES, START, Stage
+from tests.acceptance.stage import START, Stage
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-WITH_DETAIL = ("bimpe", "salpre", "krosai")
 FAILURES: Mapping[str, Mapping[str, object]] = {"status_500": {}, "html_200": {}, "huge": {"bytes": 3_000_000}}
 """An error, a page of HTML, and an answer over `http.max_response_mb`."""
 

@@ -17,8 +17,9 @@ from etl.sandbox import History
 from etl.warehouse import schema
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.privacy.granting import Rights, give
+from tests.acceptance.cast import USUAL
 from tests.acceptance.fences import fenced
-from tests.acceptance.stage import PROVIDERS, Stage, opened, quiet_history
+from tests.acceptance.stage import Stage, opened, quiet_history
 
 DOCS = Path(__file__).parents[2] / "docs"
 SEED = 5
@@ -57,7 +58,7 @@ def synced(set_stage: Callable[[History], Stage]) -> Stage:
     changed, deleted = (stage.history.add("krosai", at=start - timedelta(minutes=ago))[0] for ago in (6, 5))
     outcomes = stage.sync_all()
     assert {provider: (one.status, one.error) for provider, one in outcomes.items()} == dict.fromkeys(
-        PROVIDERS, (RunStatus.SUCCEEDED, None)
+        USUAL, (RunStatus.SUCCEEDED, None)
     )
     stage.history.change("krosai", changed, {"hangup_cause": "normal_clearing"})
     stage.history.delete("krosai", deleted)

@@ -14,7 +14,8 @@ from etl.runs.terms import RunStatus, Trigger, Want
 from etl.sandbox import History
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.wiring import Connector, Opened, account, surroundings
-from tests.acceptance.stage import NAMES, START, Stage, StageClock
+from tests.acceptance.cast import NAMES
+from tests.acceptance.stage import START, Stage, StageClock
 from tests.inline import NoThreads
 
 

@@ -9,27 +9,28 @@ import pytest
 
 from etl.runs.terms import RunStatus
 from etl.sandbox import History
+from tests.acceptance.cast import PROVIDERS, per_day
 from tests.acceptance.conftest import SetStage
 from tests.acceptance.expected import differences, expected_calls, expected_participants, held_calls, held_participants
-from tests.acceptance.stage import EVERY, START, Stage
+from tests.acceptance.stage import START, Stage
 
-RATES = {"tuple": 250, "bimpe": 80, "salpre": 60, "krosai": 90, "aircall": 80, "twilio": 80}
+RATES = per_day(80, tuple=250, salpre=60, krosai=90)
 STEPS = tuple(timedelta(minutes=minutes) for minutes in (1, 7, 45, 130, 600, 1800, 4320))
-PAGES = {"tuple": 40, "bimpe": 15, "salpre": 15, "krosai": 20, "aircall": 20, "twilio": 20}
+PAGES = dict.fromkeys(PROVIDERS, 20) | {"tuple": 40, "bimpe": 15, "salpre": 15}
 
 
 def evolve(stage: Stage, *, seed: int, steps: int) -> None:
     """Sync, compare, let time pass, so many times."""
     story = random.Random(seed)
-    stage.providers = EVERY
-    listed: dict[str, set[str]] = {provider: set() for provider in EVERY}
+    stage.providers = PROVIDERS
+    listed: dict[str, set[str]] = {provider: set() for provider in PROVIDERS}
     for number in range(steps):
         print(f"seed {seed}, step {number}, {stage.history.now.isoformat()}")  # noqa: T201 - shown with a failure
         outcomes = stage.sync_all()
         assert {name: (outcome.status, outcome.error) for name, outcome in outcomes.items()} == dict.fromkeys(
-            EVERY, (RunStatus.SUCCEEDED, None)
+            PROVIDERS, (RunStatus.SUCCEEDED, None)
         )
-        for provider in EVERY:
+        for provider in PROVIDERS:
             expected, held = expected_calls(stage, provider), held_calls(stage, provider)
             listed[provider] |= set(expected)
             assert differences(expected, held) == {}

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from etl.provider import Provider
 from etl.testing.made import Made, Maker
 from etl.testing.payloads import Payloads
 from etl.testing.server import Server
 from etl.testing.stage import Stage
 from tests.acceptance.process import rows
+from tests.providers.packaged import EXAMPLE, retell, retell_payloads
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "retell"
 NUMBER = 7
 
 SYNC = """from etl.library import load_settings, sync
@@ -56,20 +52,10 @@ def execute(installed: Path, *command: str, cwd: Path, **more: str) -> str:
     return done.stdout
 
 
-def example() -> tuple[Provider, dict[str, Any]]:
-    """Return the example's provider and payloads, read from their files."""
-    spec = spec_from_file_location("call_warehouse_retell_example", EXAMPLE / "call_warehouse_retell.py")
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.PROVIDER, json.loads((EXAMPLE / "tests" / "payloads.json").read_text("utf-8"))
-
-
 @contextmanager
 def served() -> Iterator[tuple[Server, list[Made]]]:
     """Serve the example's API with calls of the last hours; give it, and its calls."""
-    provider, given = example()
-    payloads = Payloads.of(given)
+    provider, payloads = retell(), Payloads.of(retell_payloads())
     stage = Stage.of(provider, provider.listing.styles[0], payloads)
     assert isinstance(stage, Stage)
     with Server(
@@ -96,6 +82,15 @@ def test_its_own_tests_prove_it(installed: Path, tmp_path: Path) -> None:
     said = execute(installed, "-m", "pytest", "-c", os.devnull, *options, str(EXAMPLE / "tests"), cwd=tmp_path)
 
     assert "11 calls: 6 pages" in said and "1 passed" in said
+
+
+def test_the_tests_of_the_others_hold_beside_it(installed: Path) -> None:
+    """Those of names and settings, in which a provider that is installed shows; the others know nothing of it."""
+    options = ["-p", "no:cacheprovider", "-p", "no:randomly", "-q", "-n", "0"]
+    modules = ["tests/unit/test_registry.py", "tests/unit/test_config_own.py"]
+    said = execute(installed, "-m", "pytest", *options, *modules, cwd=ROOT)
+
+    assert "failed" not in said
 
 
 def test_it_is_found_checked_and_synced(installed: Path, tmp_path: Path, empty_database_url: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from etl.cli import run
 from etl.runs.terms import Want
-from tests.acceptance.stage import NAMES, START, Stage
+from tests.acceptance.cast import NAMES
+from tests.acceptance.stage import START, Stage
 
 HOUR = timedelta(hours=1)
 KEY = "0123456789abcdef0123456789abcdef"
@@ -134,6 +135,35 @@ def test_somebody_is_forgotten_everywhere_and_never_comes_back(met: Stage, capsy
     assert traces(met) == []
     assert met.rows("SELECT connection, stream, reason FROM sync.rejected_records ORDER BY 1, 2, 3") == rejects
     assert met.rows("SELECT DISTINCT kind FROM sync.runs WHERE kind = 'erase'") == [{"kind": "erase"}]
+
+
+def test_what_was_erased_comes_in_again_without_what_it_says(stage: Stage) -> None:
+    """A list, a detail and a new call are three ways in; each leaves a row that only counts."""
+    history = stage.history
+    (erased,) = history.add("krosai", at=START - 40 * HOUR)
+    history.change("krosai", erased, {"from_number": "+14155550142", "transcript": "This is Cyd."})
+    stage.sync("krosai")
+    assert command(stage, "forget", "--call", NAMES["krosai"], erased, "--yes") == 0
+    assert command(stage, "forget", "--phone", PHONE, "--yes") == 0
+    stage.database.erasure_key = KEY.encode()
+    history.change("krosai", erased, {"hangup_cause": "USER_HANGUP", "transcript": "This is Cyd again."})
+    (later,) = history.add("krosai", at=START - 39 * HOUR)
+    history.change("krosai", later, {"from_number": PHONE, "transcript": "This is Anna."})
+
+    stage.sync("krosai", want=Want(full=True))
+    spoil(stage, "UPDATE calls SET detail_due_at = '2026-01-01Z'")
+    stage.sync("krosai")
+
+    shown = "SELECT call_id, from_address, transcript, status IS NOT NULL AS counts FROM calls ORDER BY cursor_at"
+    assert stage.rows(shown) == [
+        {"call_id": call_id, "from_address": None, "transcript": None, "counts": True} for call_id in (erased, later)
+    ]
+    with stage.database.begin() as session:
+        texts = [
+            str(row)
+            for row in session.exec_driver_sql("SELECT c::text, (SELECT h::text FROM call_history h LIMIT 1) FROM calls c")
+        ]
+    assert not [text for text in texts if "0142" in text or "Cyd" in text or "0100" in text or "Anna" in text]
 
 
 def seen(stage: Stage, *columns: str) -> dict[str, tuple[Any, ...]]:

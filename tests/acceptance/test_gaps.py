@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from etl.runs.terms import RunStatus, Want
+from tests.acceptance.cast import CAST, COUNTED
 from tests.acceptance.stage import START, Stage
 
 MINUTE = timedelta(minutes=1)
@@ -17,15 +18,14 @@ def one_a_minute(stage: Stage, provider: str, count: int, *, until: datetime) ->
     return [stage.history.add(provider, at=until - (count - index) * MINUTE)[0] for index in range(count)]
 
 
-@pytest.mark.parametrize("provider", ["tuple", "bimpe", "krosai"])
+@pytest.mark.parametrize("provider", COUNTED)
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_a_call_deleted_between_two_pages_costs_no_other_call(stage: Stage, provider: str, after: int) -> None:
     """The calls behind it move up by one, over the edge of a page; they are read all the same."""
     ids = one_a_minute(stage, provider, 50, until=START - timedelta(days=2))
     stage.settings = {provider: {"per_page": 10}}
-    gone = ids[3] if provider == "tuple" else ids[-3]
-    path = {"tuple": "/call_usage", "bimpe": "/calls", "krosai": "/calls"}[provider]
-    stage.sandbox.after(after, lambda: stage.history.delete(provider, gone), provider=provider, path=path)
+    gone = ids[3] if CAST[provider].ascending else ids[-3]
+    stage.sandbox.after(after, lambda: stage.history.delete(provider, gone), provider=provider, path=CAST[provider].page)
 
     assert stage.sync(provider).status is RunStatus.SUCCEEDED
     assert stage.ids(provider) - {gone} == set(ids) - {gone}

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.cast import NAMES, PROVIDERS
 from tests.acceptance.process import Ended, Program
-from tests.acceptance.stage import EVERY, NAMES, START, Stage
+from tests.acceptance.stage import START, Stage
 
 MINUTE = timedelta(minutes=1)
 
@@ -30,7 +31,7 @@ def late_by(stage: Stage, provider: str, *minutes: int) -> None:
     stage.sync(provider)
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_each_run_counts_the_late_calls_and_how_late_the_latest_was(stage: Stage, provider: str) -> None:
     """What appears below the end of what had been covered is late, by the distance to that end; new calls above are not."""
     late_by(stage, provider, 5, 20)

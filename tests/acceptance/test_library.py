@@ -25,9 +25,10 @@ from etl.runs.watching import Silence
 from etl.sandbox import NO_LIMITS, Sandbox
 from etl.warehouse import schema
 from etl.warehouse.database import Database
+from tests.acceptance.cast import USUAL
 from tests.acceptance.killing import WITHOUT
 from tests.acceptance.process import PATIENCE, Hook, Program, content, execute, held_and_true, hourly, rows
-from tests.acceptance.stage import NAMES, quiet_history
+from tests.acceptance.stage import quiet_history
 
 ROOT = Path(__file__).parents[2]
 TABLES = ("calls", "call_participants", "call_messages", "call_events", "call_history", "agents")
@@ -76,10 +77,10 @@ def test_a_host_is_as_it_was(program: Program, *, structlog: bool) -> None:
     """After importing the library, a sync of an empty warehouse, an audit and a repair: as before, and nothing was printed."""
     found = in_a_host(program, structlog=structlog)
 
-    succeeded = [[name, "succeeded"] for name in NAMES.values()]
+    succeeded = [[name, "succeeded"] for name in USUAL.values()]
     assert found["changed"] == [{}] * 3
     assert (found["sessions"], found["errors"]) == (0, [])
-    assert found["statuses"] == [succeeded, [[name, None] for name in NAMES.values()], succeeded]
+    assert found["statuses"] == [succeeded, [[name, None] for name in USUAL.values()], succeeded]
     assert [secret for secret in program.sandbox.tokens.values() if secret in found["shown"]] == []
 
 
@@ -92,7 +93,7 @@ def test_a_host_with_the_embedded_server_is_as_it_was(program: Program) -> None:
         found = in_a_host(program, structlog=False)
 
     assert found["changed"] == [{}] * 3
-    assert found["statuses"][0] == [[name, "succeeded"] for name in NAMES.values()]
+    assert found["statuses"][0] == [[name, "succeeded"] for name in USUAL.values()]
 
 
 # ── What a call does ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,7 +117,7 @@ def test_it_writes_what_the_command_line_writes(program: Program, database_url: 
     for table in TABLES:
         assert unsigned(of_the_library[f"public.{table}"]) == unsigned(of_the_command_line[f"public.{table}"])
     assert len(of_the_library["public.calls"]) == 48
-    assert [(name, trigger) for name, trigger, *_ in ours] == [(name, "library") for name in sorted(NAMES.values())]
+    assert [(name, trigger) for name, trigger, *_ in ours] == [(name, "library") for name in sorted(USUAL.values())]
     assert rows(database_url, runs) == [(name, "cli", *others) for name, _, *others in ours]
     assert sorted((one.connection, one.counters.inserted, one.counters.requests) for one in outcomes) == [
         (name, inserted, requests) for name, _, _, inserted, requests in ours
@@ -143,11 +144,11 @@ def test_calls_side_by_side(program: Program) -> None:
     settings = configured(program)
 
     with ThreadPoolExecutor(4) as threads:
-        outcomes = [one for found in threads.map(lambda name: sync(settings, name), NAMES.values()) for one in found]
+        outcomes = [one for found in threads.map(lambda name: sync(settings, name), USUAL.values()) for one in found]
     held, true = held_and_true(program)
 
     assert [(one.connection, one.status, one.error) for one in outcomes] == [
-        (name, RunStatus.SUCCEEDED, None) for name in NAMES.values()
+        (name, RunStatus.SUCCEEDED, None) for name in USUAL.values()
     ]
     assert held == true
 

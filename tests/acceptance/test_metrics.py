@@ -11,9 +11,10 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 
 from etl.runs.terms import RunStatus
+from tests.acceptance.cast import USUAL
 from tests.acceptance.pages import Family, Pages, pages_over
 from tests.acceptance.process import Program
-from tests.acceptance.stage import NAMES, START, Stage
+from tests.acceptance.stage import START, Stage
 
 FAMILIES = {
     "etl_last_success_timestamp_seconds",
@@ -58,7 +59,7 @@ def test_the_documentation_has_every_metric() -> None:
 
 def of_all(value: float, **others: float) -> Family:
     """Return a family with this value for every connection but some."""
-    return {(name,): others.get(name, value) for name in NAMES.values()}
+    return {(name,): others.get(name, value) for name in USUAL.values()}
 
 
 def seconds(at: datetime) -> float:
@@ -73,7 +74,7 @@ def test_before_the_first_sync_every_connection_has_its_place(stage: Stage, page
     assert found.keys() == FAMILIES
     assert found["etl_last_success_timestamp_seconds"] == of_all(0)
     assert found["etl_lag_seconds"] == found["etl_complete_until_timestamp_seconds"] == found["etl_open_calls"] == {}
-    assert found["etl_runs"] == {(name, "", "succeeded"): 0 for name in NAMES.values()}
+    assert found["etl_runs"] == {(name, "", "succeeded"): 0 for name in USUAL.values()}
     assert found["etl_throttled_seconds"] == of_all(0)
     (version,) = stage.rows("SELECT version_num FROM sync.alembic_version")
     assert found["etl_schema_info"] == {(version["version_num"],): 1}
@@ -101,9 +102,9 @@ def test_a_synced_warehouse_is_measured(stage: Stage, pages: Pages) -> None:
     assert found["etl_lag_seconds"].keys() == lags.keys()
     assert all(0 <= found["etl_lag_seconds"][name] - lag < 600 for name, lag in lags.items())
     assert found["etl_rejects"] == of_all(0, devices=1)
-    assert found["etl_gaps"] == {(closable, name): 0 for name in NAMES.values() for closable in ("true", "false")}
-    assert found["etl_runs"] == {(name, "", "succeeded"): 2 if name == "telephony" else 1 for name in NAMES.values()}
-    asked = {name: sum(run["requests"] for run in runs if run["connection"] == name) for name in NAMES.values()}
+    assert found["etl_gaps"] == {(closable, name): 0 for name in USUAL.values() for closable in ("true", "false")}
+    assert found["etl_runs"] == {(name, "", "succeeded"): 2 if name == "telephony" else 1 for name in USUAL.values()}
+    asked = {name: sum(run["requests"] for run in runs if run["connection"] == name) for name in USUAL.values()}
     assert found["etl_requests"] == {(name, "succeeded"): number for name, number in asked.items()}
     assert found["etl_retries"] == of_all(0)
     took = [run["finished_at"] - run["started_at"] for run in runs if run["connection"] == "telephony"]

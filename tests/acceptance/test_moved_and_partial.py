@@ -9,7 +9,8 @@ import pytest
 from etl.errors import AnchorNotMet
 from etl.model import Verdict
 from etl.runs.terms import RunStatus, Want
-from tests.acceptance.stage import EVERY, START, Stage
+from tests.acceptance.cast import PROVIDERS
+from tests.acceptance.stage import START, Stage
 from tests.acceptance.test_audit import audited
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
@@ -59,7 +60,7 @@ def test_a_tuple_call_whose_end_is_corrected_is_the_same_call(stage: Stage, ende
     ]
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_where_all_calls_were_replaced_a_share_of_one_loads_what_is_listed(stage: Stage, provider: str) -> None:
     """Without it every sync fails and changes nothing; with it the new calls are held, and the old ones deleted."""
     old = {stage.history.add(provider, at=START - DAY - index * MINUTE)[0] for index in range(15)}

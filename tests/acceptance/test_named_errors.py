@@ -11,8 +11,9 @@ from etl.sandbox import NO_LIMITS, Sandbox
 from etl.system import SystemThreads
 from etl.warehouse.database import Database
 from etl.warehouse.locks import Locks
+from tests.acceptance.cast import NAMES
 from tests.acceptance.process import Program, hourly, rows
-from tests.acceptance.stage import NAMES, quiet_history
+from tests.acceptance.stage import quiet_history
 
 
 @pytest.fixture(params=["a", "list", "connection"])

@@ -9,17 +9,18 @@ import pytest
 from etl.errors import AnchorNotMet
 from etl.runs.terms import RunStatus
 from etl.sandbox import History
+from tests.acceptance.cast import NAMES, PROVIDERS, per_day
 from tests.acceptance.conftest import SetStage
 from tests.acceptance.expected import differences, expected_calls, held_calls
-from tests.acceptance.stage import EVERY, NAME_OF, START, Stage
-
-RATES = {"tuple": 100, "bimpe": 60, "salpre": 40, "krosai": 60, "aircall": 40, "twilio": 40}
+from tests.acceptance.stage import START, Stage
 
 
 @pytest.fixture
 def stage(set_stage: SetStage) -> Stage:
     """Give a stage with two days of calls, late ones among them; none vanishes, and agents stay."""
-    return set_stage(History(7, start=START, calls_per_day=RATES, vanishing=0, agent_changes=(0, 0, 0)))
+    return set_stage(
+        History(7, start=START, calls_per_day=per_day(40, tuple=100, bimpe=60, krosai=60), vanishing=0, agent_changes=(0, 0, 0))
+    )
 
 
 def whole_warehouse(stage: Stage) -> dict[str, object]:
@@ -28,10 +29,10 @@ def whole_warehouse(stage: Stage) -> dict[str, object]:
     found: dict[str, object] = {
         table: sorted(map(repr, stage.rows(f"SELECT ctid::text, xmin::text, * FROM {table}"))) for table in tables
     }
-    return found | {provider: stage.state(provider) for provider in EVERY}
+    return found | {provider: stage.state(provider) for provider in PROVIDERS}
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_an_outage_at_the_first_sync_claims_nothing(stage: Stage, provider: str) -> None:
     """200 with an empty list over an empty warehouse covers nothing; when the outage ends, everything arrives."""
     stage.sandbox.faults.add("outage_empty", provider=provider)
@@ -45,7 +46,7 @@ def test_an_outage_at_the_first_sync_claims_nothing(stage: Stage, provider: str)
     assert differences(expected_calls(stage, provider), held_calls(stage, provider)) == {}
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_an_outage_later_claims_and_deletes_nothing(stage: Stage, provider: str) -> None:
     """It fails with `anchor_not_met`; what came in the five days that it lasted arrives, older than the lookback or not."""
     stage.sync(provider)
@@ -62,7 +63,7 @@ def test_an_outage_later_claims_and_deletes_nothing(stage: Stage, provider: str)
     assert differences(expected_calls(stage, provider), held_calls(stage, provider)) == {}
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_an_outage_that_begins_between_two_pages_claims_nothing_below(stage: Stage, provider: str) -> None:
     """After the second page of a backfill every answer is empty; the run may fail or end, and the next one has everything."""
     stage.settings = {provider: {"per_page": 10}}
@@ -75,7 +76,7 @@ def test_an_outage_that_begins_between_two_pages_claims_nothing_below(stage: Sta
     assert differences(expected_calls(stage, provider), held_calls(stage, provider)) == {}
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_token_of_another_account_changes_nothing(stage: Stage, provider: str) -> None:
     """Nothing of the other account is stored or claimed, and the message says that none of the held calls was seen."""
     stage.sync(provider)
@@ -87,7 +88,7 @@ def test_a_token_of_another_account_changes_nothing(stage: Stage, provider: str)
 
         assert isinstance(outcome.error, AnchorNotMet)
         assert "none of" in outcome.error.happened and "held" in outcome.error.happened
-        assert f"connections.{NAME_OF[provider]}.token" in outcome.error.hint
+        assert f"connections.{NAMES[provider]}.token" in outcome.error.hint
         assert stage.run_row(outcome)["error_code"] == "anchor_not_met"
         assert whole_warehouse(stage) == before
 
@@ -96,7 +97,7 @@ def test_a_token_of_another_account_changes_nothing(stage: Stage, provider: str)
     assert differences(expected_calls(stage, provider), held_calls(stage, provider)) == {}
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_an_answer_from_another_account_in_between_changes_nothing(stage: Stage, provider: str) -> None:
     """The same where the token is ours and the provider answers with somebody else's calls."""
     stage.sync(provider)

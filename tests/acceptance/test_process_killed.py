@@ -14,15 +14,16 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Entry, History, Sandbox
+from tests.acceptance.cast import CAST, EVERYWHERE, NAMES, per_day
 from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import TRIGGER, Killing, Moment
 from tests.acceptance.process import Hook, Program, execute, rows
-from tests.acceptance.stage import NAMES, PROVIDERS, START
+from tests.acceptance.stage import START
 
-MOMENTS = 50
+MOMENTS = 40
 SEED = 20261121
 PER_PAGE = 6
-AGAIN = {"tuple": 5, "bimpe": 4, "salpre": 4, "krosai": 4}
+AGAIN = {provider: 5 if part.ascending else 4 for provider, part in CAST.items()}
 """
 How many requests for pages a kill costs a stream at most: the page that was being loaded and the one that was fetched ahead.
 
@@ -49,7 +50,7 @@ def undisturbed(killing: Killing) -> Undisturbed:
         assert (ended.code, ended.lines) == (0, [])
         held = killing.held()
         sandbox = killing.program.sandbox
-        for provider in PROVIDERS:
+        for provider in EVERYWHERE:
             agents = [agent["id"] for agent in sandbox.history.agents()] if provider == "bimpe" else [None]
             truth = [record for agent in agents for record in sandbox.truth(provider, agent)]
             found = [row["raw"] for row in held["public.calls"] if row["provider"] == provider]
@@ -81,14 +82,14 @@ def survive_all(killing: Killing, *, seed: int) -> None:
             again = {stream: asked - reference.asked[stream] for stream, asked in killing.asked().items()}
             assert {stream: count for stream, count in again.items() if count > AGAIN[stream[0]]} == {}
             runs = rows(killing.program.url, "SELECT connection, status FROM sync.runs ORDER BY id")[len(before) :]
-            assert sorted(runs[-4:]) == sorted((name, "succeeded") for name in NAMES.values())
-            assert {status for _, status in runs[:-4]} <= {"crashed", "succeeded"}
+            assert sorted(runs[-len(EVERYWHERE) :]) == sorted((NAMES[provider], "succeeded") for provider in EVERYWHERE)
+            assert {status for _, status in runs[: -len(EVERYWHERE)]} <= {"crashed", "succeeded"}
 
 
 @pytest.fixture
 def history() -> History:
-    """Give two days of calls at the four providers, none of them lasting for days."""
-    rates = {"tuple": 28, "bimpe": 26, "salpre": 16, "krosai": 18}
+    """Give two days of calls at every provider, none of them lasting for days."""
+    rates = per_day(18, tuple=28, bimpe=26, salpre=16)
     calm = {"late": 0, "long": 0, "vanishing": 0, "amended": 0, "agent_changes": (0, 0, 0)}
     return History(5, start=START, past=timedelta(days=2), calls_per_day=rates, **calm)
 
@@ -105,19 +106,19 @@ def killing(server_url: str, database_url: str, tmp_path: Path, hook: Hook, hist
 
     with Sandbox(history, limits=NO_LIMITS, on_request=note) as sandbox:
         # Within so short a lookback lies less than a page: what is read anyway is told from what is read again.
-        settings = {provider: {"per_page": PER_PAGE, "lookback": "30m", "details": False} for provider in PROVIDERS}
-        program = Program(sandbox=sandbox, url=url, folder=tmp_path, settings=settings)
+        settings = {provider: {"per_page": PER_PAGE, "lookback": "30m", "details": False} for provider in EVERYWHERE}
+        program = Program(sandbox=sandbox, url=url, folder=tmp_path, providers=EVERYWHERE, settings=settings)
         with Nursery(program) as nursery:
             yield Killing(program, nursery, hook, server_url=server_url, template=str(template.database))
 
 
 def test_a_killed_backfill_ends_as_if_nothing_had_happened(killing: Killing) -> None:
-    """`kill -9` at 50 moments of a first sync of all providers: the next one ends with the same rows and the same claims."""
+    """`kill -9` at 40 moments of a first sync of all providers: the next one ends with the same rows and the same claims."""
     survive_all(killing, seed=SEED)
 
 
 def test_a_killed_incremental_run_ends_as_if_nothing_had_happened(killing: Killing, database_url: str) -> None:
-    """The same at 50 moments of a run that continues where an earlier one ended, a day later."""
+    """The same at 40 moments of a run that continues where an earlier one ended, a day later."""
     program = killing.program
     program.url, copy = database_url, program.url
     assert killing.nursery.run("sync").code == 0

@@ -10,15 +10,14 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.cast import CAST, EVERYWHERE, NAMES, WITH_DETAIL
 from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, OBSERVED, Killing, survive
 from tests.acceptance.process import Hook, Program, execute
-from tests.acceptance.stage import NAMES, PROVIDERS, quiet_history
+from tests.acceptance.stage import quiet_history
 
 SEED = 20261122
 MOMENTS = 9
-WITH_DETAIL = ("bimpe", "salpre", "krosai")
-DURATION = {"bimpe": "duration_seconds", "salpre": "duration_sec", "krosai": "duration"}
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def killing(server_url: str, database_url: str, tmp_path: Path) -> Iterator[Kill
     template = make_url(database_url)
     url = template.set(database=f"killed_{template.database}").render_as_string(hide_password=False)
     with Sandbox(history, limits=NO_LIMITS, on_request=hook) as sandbox:
-        settings = {provider: {"per_page": 20, "lookback": "30d"} for provider in PROVIDERS}
+        settings = {provider: {"per_page": 20, "lookback": "30d"} for provider in EVERYWHERE}
         program = Program(sandbox=sandbox, url=url, folder=tmp_path, providers=WITH_DETAIL, settings=settings)
         with Nursery(program) as nursery:
             yield Killing(
@@ -71,7 +70,7 @@ def test_a_killed_sync_of_changes_ends_as_if_nothing_had_happened(killing: Killi
         for call in living[3::14]:
             history.change(provider, call.id, {"status": "completed"})
         for call in living[4::14]:
-            history.change(provider, call.id, {DURATION[provider]: 4711, "transcript": "corrected"})
+            history.change(provider, call.id, {CAST[provider].duration: 4711, "transcript": "corrected"})
         for call in living[5:20:7]:
             history.delete(provider, call.id)
         history.add(provider, at=history.now - timedelta(hours=9), number=7)

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.cast import CAST, COUNTED, EVERYWHERE, NAMES
 from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, OBSERVED, Killing, survive
 from tests.acceptance.process import Hook, Program, execute, rows
-from tests.acceptance.stage import NAMES, PROVIDERS, quiet_history
+from tests.acceptance.stage import quiet_history
 
 SEED = 20261124
 MOMENTS = 12
@@ -22,13 +23,15 @@ COLUMNS = (
     *("cursor_at", "observed_at", "content_hash", "last_run_id"),
 )
 
+UNCOUNTED = ", ".join(f"'{part.name}'" for part in CAST.values() if not part.totals)
+
 # Of each connection: rows that are gone (Salpre's nobody counts), rows that were altered, children that are gone or belong to
 # nobody, records that are unusable, and a row that is another call's.
 DAMAGE = f"""
 CREATE TABLE public.stage_ranks AS
     SELECT connection, call_id, row_number() OVER (PARTITION BY connection ORDER BY cursor_at, call_id) AS place FROM calls;
 CREATE TABLE public.stage_hurt AS SELECT connection, call_id, place FROM public.stage_ranks
-    WHERE place IN (5, 8, 12) AND connection <> 'devices' OR place IN (10, 20, 40, 41, 42, 43, 44);
+    WHERE place IN (5, 8, 12) AND connection NOT IN ({UNCOUNTED}) OR place IN (10, 20, 40, 41, 42, 43, 44);
 UPDATE calls c SET duration_seconds = 4711, status = 'failed' FROM public.stage_hurt h
     WHERE h.place IN (10, 20) AND c.connection = h.connection AND c.call_id = h.call_id;
 DELETE FROM call_participants c USING public.stage_hurt h
@@ -61,12 +64,12 @@ def killing(server_url: str, database_url: str, tmp_path: Path) -> Iterator[Kill
     """Give a program whose warehouse holds sixty calls of each provider, all over and older than the lookback."""
     history, hook = quiet_history(), Hook()
     for hours in range(30):
-        for provider in PROVIDERS:
+        for provider in EVERYWHERE:
             history.add(provider, at=history.now - timedelta(hours=30 + hours), number=2)
     template = make_url(database_url)
     with Sandbox(history, limits=NO_LIMITS, on_request=hook) as sandbox:
-        settings = {provider: {"per_page": 20} for provider in PROVIDERS}
-        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, settings=settings)
+        settings = {provider: {"per_page": 20} for provider in EVERYWHERE}
+        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=EVERYWHERE, settings=settings)
         with Nursery(program) as nursery:
             assert nursery.run("sync").code == 0
             yield Killing(
@@ -86,7 +89,7 @@ def test_a_killed_repair_ends_as_if_nothing_had_happened(killing: Killing, datab
     program = killing.program
     execute(database_url, DAMAGE)
     # Far from what is missing: an absence and a surplus in one range would leave its total as it was.
-    for provider in ("tuple", "bimpe", "krosai"):
+    for provider in COUNTED:
         gone = program.sandbox.history.living(provider)[51].id
         program.sandbox.history.delete(provider, gone)
         execute(database_url, f"INSERT INTO public.stage_hurt VALUES ('{NAMES[provider]}', '{gone}', 52)")
@@ -102,7 +105,7 @@ def test_a_killed_repair_ends_as_if_nothing_had_happened(killing: Killing, datab
             ended = killing.nursery.run("audit", "--json")
             found = [(one["connection"], one["verdict"], one["disagreements"]) for one in ended.json["connections"]]
             assert found == [
-                (name, "unverifiable" if provider == "salpre" else "complete", 0) for provider, name in NAMES.items()
+                (NAMES[provider], "complete" if CAST[provider].totals else "unverifiable", 0) for provider in EVERYWHERE
             ]
             assert rows(program.url, WRITTEN) == written
 
@@ -111,4 +114,4 @@ def test_a_killed_repair_ends_as_if_nothing_had_happened(killing: Killing, datab
     held = survive(killing, seed=SEED, number=MOMENTS, between=between)
 
     found = {(row["connection"], row["call_id"]) for row in held["public.calls"]}
-    assert found == {(NAMES[provider], call.id) for provider in PROVIDERS for call in program.sandbox.history.living(provider)}
+    assert found == {(NAMES[provider], call.id) for provider in EVERYWHERE for call in program.sandbox.history.living(provider)}

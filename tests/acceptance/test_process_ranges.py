@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from etl.sandbox import NO_LIMITS, Sandbox
+from tests.acceptance.cast import USUAL
 from tests.acceptance.process import Program, content, execute, held_and_true, hourly, rows
-from tests.acceptance.stage import NAMES, quiet_history
+from tests.acceptance.stage import quiet_history
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_a_dry_run_writes_nothing(program: Program) -> None:
     ended = program.run("sync", "--dry-run")
 
     assert (ended.code, ended.lines) == (0, [])
-    assert [(line[0], line[2]) for line in ended.table[1:5]] == [(name, "2") for name in NAMES.values()]
+    assert [(line[0], line[2]) for line in ended.table[1:5]] == [(name, "2") for name in USUAL.values()]
     assert ended.out.endswith("A dry run: nothing was written.\n")
     after = content(program.url)
     assert {table for table in after if after[table] != before[table]} == {"sync.allowances"}

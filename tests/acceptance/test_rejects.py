@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from etl.runs.terms import RunStatus
+from tests.acceptance.cast import CAST, EVERYWHERE, PROVIDERS
 from tests.acceptance.expected import differences, expected_calls, held_calls
-from tests.acceptance.stage import EVERY, PROVIDERS, START, Row, Stage
+from tests.acceptance.stage import START, Row, Stage
 
 AT = START - timedelta(hours=30)
 TUPLE: Row = {
@@ -186,26 +187,15 @@ def test_the_same_id_in_two_streams_is_the_first_ones(stage: Stage) -> None:
     assert len(stage.ids("bimpe")) == 4
 
 
-CURSORS = {
-    "tuple": ("ended_at",),
-    "bimpe": ("created_on",),
-    "salpre": ("started_at",),
-    "krosai": ("created_at",),
-    "aircall": ("started_at",),
-    "twilio": ("start_time", "date_created"),
-}
-
-
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_a_cursor_of_another_century_takes_no_part_in_claims(stage: Stage, provider: str) -> None:
     """A call that says it happened in 2999, or in 1971, is loaded; mark and coverage stay with the others."""
-    (key, *_) = CURSORS[provider]
+    key = CAST[provider].cursor
     number = {"tuple": 1, "bimpe": "odd", "salpre": "c1", "krosai": "odd", "aircall": 7}[provider]
-    ids = {"tuple": "id", "bimpe": "id", "salpre": "call_id", "krosai": "id", "aircall": "id"}
     (sample,) = [stage.history.truth(provider)[0] for _ in stage.history.add(provider, at=AT)]
     stage.settings = {provider: {"per_page": 4}}
     stage.history.add(provider, number=9, at=AT + timedelta(minutes=7))
-    strange = dict(sample) | {key: "2999-01-01T00:00:00Z", ids[provider]: number}
+    strange = dict(sample) | {key: "2999-01-01T00:00:00Z", CAST[provider].id: number}
     stage.history.add_records(provider, [strange], at=AT + timedelta(minutes=3))
 
     assert stage.sync(provider).status is RunStatus.SUCCEEDED
@@ -216,14 +206,15 @@ def test_a_cursor_of_another_century_takes_no_part_in_claims(stage: Stage, provi
     assert differences(good, held_calls(stage, provider)) == {}
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_list_without_one_usable_cursor_ends(stage: Stage, provider: str) -> None:
     """The provider renames its time: every record is kept, and the run ends within a few requests as one that brought nothing."""
     stage.settings = {provider: {"per_page": 4}}
     for minutes in range(10):
         stage.history.add(provider, at=AT + timedelta(minutes=minutes))
+    renamed = dict.fromkeys((CAST[provider].cursor, *CAST[provider].cursor_else)) | {"new_name": AT.isoformat()}
     for call in stage.history.living(provider):
-        stage.history.change(provider, call.id, dict.fromkeys(CURSORS[provider]) | {"new_name": AT.isoformat()})
+        stage.history.change(provider, call.id, renamed)
 
     outcome = stage.sync(provider)
 

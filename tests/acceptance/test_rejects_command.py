@@ -11,12 +11,12 @@ import pytest
 from etl.model import Verdict
 from etl.runs.terms import RunStatus, Want
 from etl.sandbox.call import encode
+from tests.acceptance.cast import CAST, EVERYWHERE, NAMES
 from tests.acceptance.process import Program
-from tests.acceptance.stage import NAMES, PROVIDERS, START, Stage
+from tests.acceptance.stage import START, Stage
 from tests.acceptance.test_audit import audited
 
 HOUR = timedelta(hours=1)
-CURSORS = {"tuple": "ended_at", "bimpe": "created_on", "salpre": "started_at", "krosai": "created_at"}
 
 
 def spoiled(stage: Stage, provider: str) -> tuple[str, dict[str, Any]]:
@@ -24,11 +24,11 @@ def spoiled(stage: Stage, provider: str) -> tuple[str, dict[str, Any]]:
     stage.history.add(provider, number=3, at=START - 2 * HOUR)
     (call_id,) = stage.history.add(provider, at=START - HOUR)
     good = next(record for record in stage.sandbox.truth(provider) if call_id in (str(record.get("id")), record.get("call_id")))
-    stage.history.replace(provider, call_id, good | {CURSORS[provider]: "soon"})
+    stage.history.replace(provider, call_id, good | {CAST[provider].cursor: "soon"})
     return call_id, good
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_a_reject_is_resolved_by_the_page_that_brings_its_call_right(stage: Stage, provider: str) -> None:
     """As long as it is listed as it was it is counted, run by run; when its provider mends it the call is there."""
     call_id, good = spoiled(stage, provider)
@@ -39,7 +39,7 @@ def test_a_reject_is_resolved_by_the_page_that_brings_its_call_right(stage: Stag
     third = stage.sync(provider)
 
     assert [outcome.status for outcome in (first, second, third)] == [RunStatus.SUCCEEDED] * 3
-    proof = 1 if provider == "tuple" else 0  # a first window's end is shown once more
+    proof = 1 if CAST[provider].ascending else 0  # a first window's end is shown once more
     assert [stage.run_row(outcome)["rejected"] for outcome in (first, second, third)] == [1 + proof, 1, 0]
     assert before == [(call_id, "bad_cursor", 2 + proof, None)]
     assert call_id in stage.ids(provider)

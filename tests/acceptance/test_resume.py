@@ -9,8 +9,9 @@ import pytest
 
 from etl.errors import Interrupted, ProviderUnavailable
 from etl.runs.terms import RunStatus
+from tests.acceptance.cast import CAST, EVERYWHERE, NEWEST_FIRST
 from tests.acceptance.expected import differences, expected_calls, held_calls
-from tests.acceptance.stage import PROVIDERS, START, Stage
+from tests.acceptance.stage import START, Stage
 
 MINUTE = timedelta(minutes=1)
 CALLS, SIZE = 300, 10
@@ -20,10 +21,10 @@ PAGES = CALLS // SIZE
 @pytest.fixture
 def long_stage(stage: Stage) -> Stage:
     """Give a stage with thirty pages of ten calls, one call a minute, all of them over and older than the lookback."""
-    stage.settings = {provider: {"per_page": SIZE, "details": False} for provider in PROVIDERS}
+    stage.settings = {provider: {"per_page": SIZE, "details": False} for provider in EVERYWHERE}
     stage.max_attempts = 1
     for index in range(CALLS):
-        for provider in PROVIDERS:
+        for provider in EVERYWHERE:
             stage.history.add(provider, at=START - timedelta(days=2) - index * MINUTE)
     return stage
 
@@ -35,12 +36,12 @@ def new_calls(stage: Stage, provider: str, number: int) -> None:
         stage.history.add(provider)
 
 
-@pytest.mark.parametrize("provider", ["bimpe", "salpre", "krosai"])
+@pytest.mark.parametrize("provider", NEWEST_FIRST)
 def test_a_backfill_interrupted_at_a_third_continues_below(long_stage: Stage, provider: str) -> None:
     """New calls arrive meanwhile; the first third is not read again, and there is no mark before the gap is closed."""
     stage = long_stage
     third = PAGES // 3
-    path = "/calls" if provider != "salpre" else "/call/list"
+    path = CAST[provider].page
     stage.sandbox.faults.add("cut", provider=provider, after=third, path=path)
     first = stage.sync(provider)
     assert (first.status, type(first.error), first.counters.pages) == (RunStatus.FAILED, ProviderUnavailable, third)
@@ -88,7 +89,7 @@ def test_a_tuple_backfill_interrupted_at_a_third_continues_above(long_stage: Sta
     assert differences(expected_calls(stage, "tuple"), held_calls(stage, "tuple")) == {}
 
 
-@pytest.mark.parametrize("provider", ["bimpe", "salpre", "krosai"])
+@pytest.mark.parametrize("provider", NEWEST_FIRST)
 def test_the_mark_of_a_stream_waits_for_the_gap_below_a_walk(long_stage: Stage, provider: str) -> None:
     """Two weeks of calls come while the scheduler is down; the walk that catches up is cut: the mark stays where it was."""
     stage = long_stage
@@ -97,7 +98,7 @@ def test_the_mark_of_a_stream_waits_for_the_gap_below_a_walk(long_stage: Stage, 
     for _ in range(100):
         stage.history.advance(timedelta(hours=3))
         stage.history.add(provider)
-    stage.sandbox.faults.add("cut", provider=provider, after=3, path="/call/list" if provider == "salpre" else "/calls")
+    stage.sandbox.faults.add("cut", provider=provider, after=3, path=CAST[provider].page)
 
     assert isinstance(stage.sync(provider).error, ProviderUnavailable)
 
@@ -111,7 +112,7 @@ def test_the_mark_of_a_stream_waits_for_the_gap_below_a_walk(long_stage: Stage, 
     assert differences(expected_calls(stage, provider), held_calls(stage, provider)) == {}
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_somebody_stops_the_sync_between_two_pages(long_stage: Stage, provider: str) -> None:
     """The page at hand is committed, the run ends `partial`, and the next one brings the rest."""
     stage = long_stage

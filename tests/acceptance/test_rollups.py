@@ -1,4 +1,4 @@
-"""Holds the roll-ups to the calls of all four providers: in the middle of a backfill, after every kind of write, at any time."""
+"""Holds the roll-ups to the calls of all providers: in the middle of a backfill, after every kind of write, at any time."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from etl.warehouse.database import Database
 from etl.warehouse.postgres import PostgresWarehouse
 from etl.warehouse.replay import PostgresReplay
 from etl.wiring import account
-from tests.acceptance.stage import NAME_OF, PROVIDERS, Stage, opened
+from tests.acceptance.cast import EVERYWHERE, NAMES, per_day
+from tests.acceptance.stage import Stage, opened
 from tests.inline import NoThreads
 from tests.warehouse.rollups.expected import facts
 from tests.warehouse.rollups.looking import assert_exact, ordered, touched, world
 
-RATES = {"tuple": 60.0, "bimpe": 60.0, "salpre": 50.0, "krosai": 60.0}
+RATES = per_day(60, salpre=50)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def stage(database: Database, database_url: str, tmp_path: Path) -> Iterator[Sta
         7, start=datetime(2026, 3, 29, 9, tzinfo=UTC), past=timedelta(days=4), calls_per_day=RATES, long=0.05, agents=2
     )
     stage = opened(history, database=database, url=database_url, folder=tmp_path)
-    stage.settings = {provider: {"per_page": 40} for provider in PROVIDERS}
+    stage.providers, stage.settings = EVERYWHERE, {provider: {"per_page": 40} for provider in EVERYWHERE}
     yield stage
     stage.sandbox.stop()
 
@@ -58,7 +59,7 @@ class Looking(Silence):
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["between pages", "beside pages"])
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_they_are_exact_after_every_page_of_a_backfill(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, provider: str, *, beside: bool
 ) -> None:
@@ -66,7 +67,7 @@ def test_they_are_exact_after_every_page_of_a_backfill(
     monkeypatch.setattr(making, "OFTEN", 50)
     settings = stage.configured()
     watcher = Looking(stage.database)
-    name = NAME_OF[provider]
+    name = NAMES[provider]
     with stage.surroundings(PostgresWarehouse, watcher=watcher) as surroundings:
         given = surroundings if beside else replace(surroundings, threads=NoThreads())
         chosen = settings.choose((name,))
@@ -88,10 +89,10 @@ def filled(stage: Stage) -> Stage:
 
 
 def test_facts_are_what_the_definitions_say_of_every_provider(filled: Stage) -> None:
-    """Each column worked out again in Python, for all calls of all four."""
+    """Each column worked out again in Python, for all calls of all providers."""
     held = world(filled.database)
     spoken = {(row["connection"], row["call_id"]) for row in filled.rows("SELECT connection, call_id FROM call_messages")}
-    assert {call["provider"] for call in held.calls} == set(PROVIDERS)
+    assert {call["provider"] for call in held.calls} == set(EVERYWHERE)
     expected = [facts(held, call, has_message=(call["connection"], call["call_id"]) in spoken) for call in held.calls]
     assert ordered(filled.rows("SELECT * FROM call_facts")) == ordered(expected)
     assert {row["is_answered"] for row in expected} >= {True, False}
@@ -100,7 +101,7 @@ def test_facts_are_what_the_definitions_say_of_every_provider(filled: Stage) -> 
 def test_they_are_exact_after_changes_late_calls_and_deletions(filled: Stage) -> None:
     """Calls that end, change and vanish; the days of old and new are made again, and nothing else is written."""
     filled.history.advance(timedelta(hours=30))
-    for provider in PROVIDERS[1:]:
+    for provider in EVERYWHERE[1:]:
         gone = sorted(filled.ids(provider) & filled.truth_ids(provider))[:2]
         for call_id in gone:
             filled.history.delete(provider, call_id)
@@ -118,7 +119,7 @@ def test_they_are_exact_after_changes_late_calls_and_deletions(filled: Stage) ->
 def test_every_agent_that_calls_name_has_a_row(filled: Stage) -> None:
     """Also where the provider lists none (Salpre, KrosAI); a name that an analyst gives wins, and no sync takes it away."""
     named = filled.rows("SELECT DISTINCT connection, agent_id FROM calls WHERE agent_id IS NOT NULL ORDER BY 1, 2")
-    assert {row["connection"] for row in named} == {"devices", "telephony", "voice"}
+    assert {row["connection"] for row in named} == {NAMES[provider] for provider in EVERYWHERE if provider != "tuple"}
     known = filled.rows("SELECT connection, agent_id FROM agents ORDER BY 1, 2")
     assert [row for row in named if row not in known] == []
     with filled.database.begin() as session:
@@ -130,25 +131,26 @@ def test_every_agent_that_calls_name_has_a_row(filled: Stage) -> None:
     assert_exact(filled.database)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_they_are_exact_after_a_replay_and_after_a_repair(filled: Stage, provider: str) -> None:
+@pytest.mark.parametrize("provider", EVERYWHERE)
+def test_they_are_exact_after_a_replay_and_after_a_repair(stage: Stage, provider: str) -> None:
     """A mapping that loses a column and finds it again; rows and children that somebody spoilt."""
-    name, known = NAME_OF[provider], providers.get(provider)
+    assert stage.sync(provider).status is RunStatus.SUCCEEDED
+    name, known = NAMES[provider], providers.get(provider)
     fields = tuple(field for field in known.fields if field.column != "duration_seconds")
-    settings = filled.configured()
+    settings = stage.configured()
     chosen = settings.choose((name,))
     poorer = replace(account(name, chosen[name]), provider=replace(known, fields=fields))
-    with filled.surroundings(PostgresReplay) as given:
+    with stage.surroundings(PostgresReplay) as given:
         for mapping in (poorer, account(name, chosen[name])):
             assert replay_connection(mapping, given=given).counters.updated > 0
-            assert_exact(filled.database, f"connection = '{name}'")
-            assert touched(filled.database, name) == []
-    with filled.database.begin() as session:
+            assert_exact(stage.database, f"connection = '{name}'")
+            assert touched(stage.database, name) == []
+    with stage.database.begin() as session:
         session.exec_driver_sql(f"UPDATE calls SET status = 'failed', occurred_at = '2026-01-01Z' WHERE connection = '{name}'")
         session.exec_driver_sql("DELETE FROM call_participants")
         session.exec_driver_sql("UPDATE sync.calls_daily SET calls = 99 WHERE day = (SELECT min(day) FROM sync.calls_daily)")
-    with filled.surroundings(AuditedWarehouse) as given:
-        outcome = repair_connection(account(name, chosen[name]), connect=filled.connect(settings, chosen, given), given=given)
+    with stage.surroundings(AuditedWarehouse) as given:
+        outcome = repair_connection(account(name, chosen[name]), connect=stage.connect(settings, chosen, given), given=given)
     assert outcome.mended > 0
-    assert_exact(filled.database, f"connection = '{name}'")
-    assert touched(filled.database, name) == []
+    assert_exact(stage.database, f"connection = '{name}'")
+    assert touched(stage.database, name) == []

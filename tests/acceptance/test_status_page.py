@@ -11,8 +11,9 @@ import pytest
 
 from etl.runs.terms import RunStatus
 from etl.worker.web.site import Next
+from tests.acceptance.cast import USUAL
 from tests.acceptance.pages import Pages, audit, pages_over
-from tests.acceptance.stage import NAMES, START, Stage
+from tests.acceptance.stage import START, Stage
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -62,7 +63,7 @@ def read(pages: Pages, *, status: int = 200) -> Read:
 @pytest.fixture
 def pages(stage: Stage) -> Iterator[Pages]:
     """Give the pages over the stage's warehouse, whose clock is a second after the history's."""
-    due = {name: Next(START + 10 * MINUTE, 15 * MINUTE) for name in NAMES.values()}
+    due = {name: Next(START + 10 * MINUTE, 15 * MINUTE) for name in USUAL.values()}
     with pages_over(stage.database, stage.configured(), clock=stage.clock, due=due) as served:
         yield served
 
@@ -167,7 +168,7 @@ def test_open_findings_are_told_with_what_to_do(stage: Stage, pages: Pages) -> N
 
 def test_no_secret_and_nobody_stands_on_it(stage: Stage, pages: Pages) -> None:
     """No token, no hash of one, no number and no address of a call, no address of the database, no script, no style in a tag."""
-    for provider in NAMES:
+    for provider in USUAL:
         stage.history.add(provider, number=4, at=START - timedelta(hours=3))
     stage.history.add_records("krosai", ["jane@example.com"], at=START - timedelta(hours=2))
     stage.sync_all()

@@ -69,6 +69,22 @@ def test_an_interrupted_backfill_goes_on_at_the_day_of_its_gap(long_stage: Stage
     assert len(filters(stage)) <= 1 + 1 + 8 + 1
 
 
+def test_where_more_calls_came_than_a_page_holds_a_held_one_is_asked_for(long_stage: Stage) -> None:
+    """The first page shows none that is held; a detail proves the account, and the gap below is still landed on by its day."""
+    stage = long_stage
+    stage.sandbox.faults.add("cut", provider="twilio", after=4)
+    stage.sync("twilio")
+    stage.sandbox.faults.clear()
+    stage.history.add("twilio", number=SIZE + 5, at=START)
+    stage.history.advance(MINUTE)
+    stage.sandbox.clear_requests()
+    oldest = min(row["cursor_at"] for row in stage.calls("twilio").values())
+    assert stage.sync("twilio").status is RunStatus.SUCCEEDED
+
+    assert whole(stage)
+    assert {before for _, before in filters(stage)} == {None, (oldest + 2 * DAY).date().isoformat()}
+
+
 def test_where_filters_are_ignored_the_list_is_read_to_its_end(long_stage: Stage) -> None:
     """That is told, and the rest of the backfill comes all the same."""
     stage = long_stage

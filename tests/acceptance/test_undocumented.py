@@ -8,8 +8,9 @@ import pytest
 
 from etl.errors import PagingBroken
 from etl.runs.terms import Outcome, RunStatus
+from tests.acceptance.cast import NAMES, PROVIDERS
 from tests.acceptance.expected import differences, expected_calls, held_calls
-from tests.acceptance.stage import EVERY, NAME_OF, START, Stage
+from tests.acceptance.stage import START, Stage
 
 HOUR = timedelta(hours=1)
 WAYS = ["newest_first", "oldest_first"]
@@ -38,7 +39,7 @@ def whole(stage: Stage, provider: str) -> None:
 
 def capabilities(stage: Stage, provider: str) -> dict[str, object]:
     """Return what is remembered of a connection, but for when it was found out."""
-    (row,) = stage.rows("SELECT capabilities FROM sync.connections WHERE connection = %(name)s", {"name": NAME_OF[provider]})
+    (row,) = stage.rows("SELECT capabilities FROM sync.connections WHERE connection = %(name)s", {"name": NAMES[provider]})
     return {key: value for key, value in row["capabilities"].items() if key != "checked_at"}
 
 
@@ -63,7 +64,7 @@ def test_bimpe_in_whichever_order_it_comes(stage: Stage, order: str, sort: str) 
     assert [finding.code for finding in first.findings] == (["order_violated"] if scanned else [])
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_list_in_no_order_is_read_whole_and_claimed_at_its_end(stage: Stage, provider: str) -> None:
     """Every page of it is loaded; coverage and mark appear with the last one, and that it is so is told and remembered."""
     stage.settings = {provider: {"per_page": 20}}
@@ -142,7 +143,7 @@ def test_tuple_refuses_pages_over_its_maximum(stage: Stage) -> None:
     assert capabilities(stage, "tuple")["size"] == 100
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_pages_that_are_silently_smaller(stage: Stage, provider: str) -> None:
     """A page of seven though a hundred were asked for: no call is jumped over."""
     stage.sandbox.faults.add("clamp", provider=provider, size=7)
@@ -179,7 +180,7 @@ def test_tuple_does_not_need_page_numbers(stage: Stage) -> None:
     whole(stage, "tuple")
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_list_that_promises_more_for_ever_ends(stage: Stage, provider: str) -> None:
     """Every page says that another follows: all calls are held, and the run ends, as done or with a clear error."""
     stage.settings = {provider: {"per_page": 20}}

@@ -12,23 +12,16 @@ from typing import Any
 
 import pytest
 
+from etl import providers
 from etl.runs.terms import RunStatus
+from tests.acceptance.cast import CAST, EVERYWHERE, PROVIDERS
 from tests.acceptance.conftest import SetStage, Stand
 from tests.acceptance.relay import Alter, Relay, Told
-from tests.acceptance.stage import EVERY, PROVIDERS, START, Stage, quiet_history
-
-LISTS = {
-    "tuple": "/call_usage",
-    "bimpe": "/calls",
-    "salpre": "/call/list",
-    "krosai": "/calls",
-    "aircall": "/calls",
-    "twilio": "/Calls.json",
-}
+from tests.acceptance.stage import START, Stage, quiet_history
 
 
 def is_list(provider: str, told: Told) -> bool:
-    return told.status == 200 and told.path.endswith(LISTS[provider])
+    return told.status == 200 and told.path.endswith(CAST[provider].page)
 
 
 def calls(stage: Stage, provider: str, count: int = 30) -> list[str]:
@@ -52,7 +45,7 @@ def call_id_of(record: Any) -> str:
     return next(str(record[key]) for key in ("id", "call_id", "sid") if key in record)
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("empty", ["null", "204"])
 def test_null_or_no_content_is_an_empty_list(stage: Stage, between: Stand, provider: str, empty: str) -> None:
     """The first sync of an account without a call succeeds and claims nothing; calls that come later are loaded."""
@@ -107,7 +100,7 @@ def latin_1(told: Told) -> None:
     told.headers["Content-Type"] = "application/json; charset=ISO-8859-1"
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize(
     ("habit", "note"),
     [
@@ -147,7 +140,7 @@ def test_letters_of_the_declared_charset_arrive(stage: Stage, between: Stand) ->
     assert ("(answer).charset", "out_of_range", "iso8859-1", 1) in stage.drift("krosai")
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_deep_json_is_held_and_what_postgres_refuses_is_one_reject(stage: Stage, between: Stand, provider: str) -> None:
     """2,500 levels are held, 200,000 are a reject of that record alone, and both again cost nothing."""
     limit = sys.getrecursionlimit()
@@ -172,7 +165,7 @@ def test_deep_json_is_held_and_what_postgres_refuses_is_one_reject(stage: Stage,
     assert (second.counters.inserted, second.counters.updated) == (0, 0)
 
 
-@pytest.mark.parametrize("provider", EVERY)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_bad_escape_does_not_cost_the_page(stage: Stage, between: Stand, provider: str) -> None:
     """The record that holds it is loaded with the backslash as text; the others as they are; it is counted."""
     calls(stage, provider, 5)
@@ -248,6 +241,48 @@ def test_a_next_link_of_another_scheme_stops_nothing(stage: Stage, between: Stan
     assert "(answer).link" in {path for path, *_ in stage.drift(provider)}
 
 
+def through_gateway(provider: str, link: str) -> Alter:
+    """Return what leads every link to the next page there: in the header, and in the body where the provider has it in one."""
+
+    def alter(told: Told) -> None:
+        if is_list(provider, told):
+            told.headers["Link"] = f'<{link}{told.path}?page=2>; rel="next"'
+            body = json.loads(told.body)
+            if isinstance(body, dict) and (body.get("meta") or {}).get("next_page_link"):
+                body["meta"]["next_page_link"] = f"{link}/calls?page=2"
+                told.body = json.dumps(body).encode()
+
+    return alter
+
+
+@pytest.mark.parametrize("provider", ["tuple", "aircall"])
+def test_behind_a_gateway_links_may_lead_to_the_providers_own_address(stage: Stage, between: Stand, provider: str) -> None:
+    """They are not followed: every page comes through the gateway, and nothing is noted, since the provider always sends them."""
+    calls(stage, provider)
+    relay = between(provider, through_gateway(provider, providers.get(provider).base_url))
+    stage.settings[provider]["per_page"] = 10
+
+    assert stage.sync(provider).status is RunStatus.SUCCEEDED
+    assert (stage.ids(provider), stage.drift(provider)) == (stage.truth_ids(provider), [])
+    assert len([told for told in relay.asked if is_list(provider, told)]) == len(stage.pages(provider)) >= 3
+
+
+@pytest.mark.parametrize("provider", ["tuple", "aircall"])
+def test_behind_a_gateway_a_link_to_a_third_place_fails(stage: Stage, between: Stand, provider: str) -> None:
+    """It is neither the gateway nor the provider; nothing of the page is stored."""
+    calls(stage, provider)
+    between(provider, through_gateway(provider, "https://elsewhere.example.com"))
+    stage.settings[provider]["per_page"] = 10
+
+    outcome = stage.sync(provider)
+
+    assert (outcome.status, outcome.error and outcome.error.code, stage.ids(provider)) == (
+        RunStatus.FAILED,
+        "foreign_link",
+        set(),
+    )
+
+
 @pytest.mark.parametrize("status", [400, 404, 422, 416])
 @pytest.mark.parametrize("count", [1, 2, 29, 30, 31, 40])
 def test_an_error_behind_the_last_page_is_the_end_of_the_list(stage: Stage, between: Stand, status: int, count: int) -> None:
@@ -291,7 +326,7 @@ def test_a_list_that_refuses_to_go_so_deep_is_no_complete_one(stage: Stage, betw
     assert stage.state("salpre")[0]["high_water_mark"] is None
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EVERYWHERE)
 def test_a_page_over_the_cap_is_asked_for_in_smaller_pages(stage: Stage, between: Stand, provider: str) -> None:
     """Pages that hold more than 10 records are over the cap; all calls arrive, and the size that works is remembered."""
     calls(stage, provider, 40)

@@ -10,8 +10,9 @@ from typing import Any
 from etl.errors import WarehouseError
 from etl.worker.look import Look
 from etl.worker.service import Memory, Service
+from tests.acceptance.cast import USUAL
 from tests.acceptance.process import PATIENCE, wait_until
-from tests.acceptance.stage import NAMES, START, Stage
+from tests.acceptance.stage import START, Stage
 from tests.acceptance.working import age, audited, runs, service
 
 QUARTER = timedelta(minutes=17)
@@ -61,13 +62,13 @@ def test_everything_is_due_at_first_and_nothing_afterwards(stage: Stage) -> None
 
     service(stage).once()
 
-    assert sorted(runs(stage)) == sorted((name, "sync", "worker", "succeeded") for name in NAMES.values())
-    assert (audited(stage), waiting(stage)) == (sorted(NAMES.values()), [])
+    assert sorted(runs(stage)) == sorted((name, "sync", "worker", "succeeded") for name in USUAL.values())
+    assert (audited(stage), waiting(stage)) == (sorted(USUAL.values()), [])
 
     age(stage, by=timedelta())
     stage.sandbox.clear_requests()
     service(stage).once()
-    assert (len(runs(stage)), stage.sandbox.requests()) == (len(NAMES), [])
+    assert (len(runs(stage)), stage.sandbox.requests()) == (len(USUAL), [])
 
 
 def test_each_connection_goes_by_its_own_schedule(stage: Stage) -> None:
@@ -80,7 +81,7 @@ def test_each_connection_goes_by_its_own_schedule(stage: Stage) -> None:
         service(stage, memory=memory).once()
 
     synced = [name for name, kind, _, status in runs(stage) if (kind, status) == ("sync", "succeeded")]
-    assert {name: synced.count(name) for name in NAMES.values()} == {"pairing": 4, "voice": 4, "devices": 4, "telephony": 1}
+    assert {name: synced.count(name) for name in USUAL.values()} == {"pairing": 4, "voice": 4, "devices": 4, "telephony": 1}
 
 
 def test_a_failing_connection_backs_off_and_starves_nobody(stage: Stage) -> None:
@@ -114,7 +115,7 @@ def test_what_was_queued_and_is_not_due_any_more_is_not_done(stage: Stage) -> No
     service(stage).once()
     age(stage, by=timedelta())
     stage.sandbox.clear_requests()
-    for name in (*NAMES.values(), "nobody_knows"):
+    for name in (*USUAL.values(), "nobody_knows"):
         put(stage, name)
         put(stage, name, "audit")
 
@@ -192,7 +193,7 @@ def test_what_is_called_after_a_tick_sees_how_everything_stands(stage: Stage) ->
     service(stage, after_tick=(fails, refuses, looks)).once()
 
     (look,) = seen
-    assert sorted(look.connections) == sorted(NAMES.values())
+    assert sorted(look.connections) == sorted(USUAL.values())
     tried = [one.tried for one in look.connections.values()]
     assert [(one.failures, one.succeeded == one.began) for one in tried] == [(0, True)] * 4
     assert all(one.sync_at is not None and one.sync_at > look.now for one in look.connections.values())

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from etl.library import load_settings, sync
+from tests.acceptance.cast import USUAL
 from tests.acceptance.process import PATIENCE, Hook, Program, execute, held_and_true, rows
-from tests.acceptance.stage import NAMES
 from tests.integrations.environments import ROOT, Environment, run
 from tests.integrations.orchestrators.environment import with_the_wheel
 from tests.integrations.orchestrators.stage import busy, endless
@@ -127,7 +127,7 @@ def test_a_sync_and_its_proof_after_a_fork(airflow: Airflow, program: Program) -
     assert airflow.outcomes("sync") == {
         name: {"run": run_id, "inserted": inserted[name], "findings": [], **others} for name, run_id in runs
     }
-    assert set(airflow.outcomes("prove")) == set(NAMES.values())
+    assert set(airflow.outcomes("prove")) == set(USUAL.values())
     assert re.findall("AirflowFailException: (.+)", said) == [
         "Connection devices: disagreements: 1. To mend them: etl audit --repair"
     ]

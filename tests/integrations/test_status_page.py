@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from etl.warehouse.database import Database
-from tests.acceptance.stage import NAMES
+from tests.acceptance.cast import USUAL
 from tests.integrations.dashboards.stage import browser, environment_for_the_browser
 from tests.integrations.environments import ROOT
 from tests.integrations.status_page.scene import scene
@@ -56,7 +56,7 @@ def test_the_browser_has_nothing_to_complain_of(seen: dict[str, dict[str, Any]],
 def test_it_fits_and_can_be_read(seen: dict[str, dict[str, Any]], view: str) -> None:
     """Nothing has to be scrolled sideways, every text stands out from its ground, every picture is drawn."""
     assert (seen[view]["fits"], seen[view]["faint"]) == (True, [])
-    assert seen[view]["drawn"] == [True] * 2 * len(NAMES)
+    assert seen[view]["drawn"] == [True] * 2 * len(USUAL)
 
 
 def test_it_is_dark_where_dark_is_wanted(seen: dict[str, dict[str, Any]]) -> None:
@@ -70,7 +70,7 @@ def test_a_screen_reader_has_everything(seen: dict[str, dict[str, Any]], view: s
     heard = seen[view]["heard"]
     articles = {part.split('"')[1]: part for part in heard.split("- article ")[1:]}
 
-    assert set(articles) == set(NAMES.values())
+    assert set(articles) == set(USUAL.values())
     for name, article in articles.items():
         assert f'heading "{name}" [level=2]' in article
         assert 'img "Time line. ' in article

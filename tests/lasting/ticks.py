@@ -27,10 +27,11 @@ from etl.sandbox import NO_LIMITS, History, Sandbox
 from etl.warehouse.database import Database
 from etl.warehouse.schema import migrate
 from etl.worker.look import Look
+from tests.acceptance.cast import USUAL
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.process import execute
 from tests.acceptance.server import OwnServer
-from tests.acceptance.stage import PROVIDERS, START, Stage
+from tests.acceptance.stage import START, Stage
 from tests.acceptance.test_audit import audited
 from tests.acceptance.working import age, service
 
@@ -69,12 +70,12 @@ class Story:
 
     def spoil(self) -> None:
         """Choose faults for the next step; two of three steps have none that lasts."""
-        for provider in PROVIDERS:
+        for provider in USUAL:
             if self.chance.random() < 0.5:
                 kind, times = self.chance.choice(TRANSIENT), self.chance.randint(1, 4)
                 self.stage.sandbox.faults.add(kind, provider=provider, probability=0.3, times=times)
         if self.chance.random() < 0.33:
-            self.stage.sandbox.faults.add(self.chance.choice(LASTING), provider=self.chance.choice(PROVIDERS))
+            self.stage.sandbox.faults.add(self.chance.choice(LASTING), provider=self.chance.choice(USUAL))
 
     def note(self) -> None:
         """Keep the size of the process, and say how far it is."""
@@ -108,7 +109,7 @@ def main() -> int:
         with Database(url) as database, Sandbox(history, limits=NO_LIMITS) as sandbox:
             migrate(database)
             stage = Stage(sandbox=sandbox, database=database, url=url, folder=Path(folder))
-            stage.settings = {provider: {"per_page": 20} for provider in PROVIDERS}
+            stage.settings = {provider: {"per_page": 20} for provider in USUAL}
             story = Story(stage, steps=options.steps, calm=options.calm, seed=options.seed, stop=stop)
             service(stage, stop=stop, after_tick=(story.after_tick,)).serve()
             took = time.monotonic() - began
@@ -134,7 +135,7 @@ def compared(stage: Stage) -> list[str]:
     problems = [
         f"{row['connection']}: the newest run {row['status']}" for row in stage.rows(NEWEST) if row["status"] != "succeeded"
     ]
-    for provider in PROVIDERS:
+    for provider in USUAL:
         held = as_served(held_calls(stage, provider))
         found = differences(expected_calls(stage, provider), held)
         if found:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.mutants import of_reading, of_requests, of_runs, of_the_warehouse
+from tests.mutants import of_erasing, of_reading, of_requests, of_runs, of_the_warehouse
 
-MUTANTS = (*of_reading.MUTANTS, *of_runs.MUTANTS, *of_the_warehouse.MUTANTS, *of_requests.MUTANTS)
+MUTANTS = (*of_reading.MUTANTS, *of_runs.MUTANTS, *of_the_warehouse.MUTANTS, *of_requests.MUTANTS, *of_erasing.MUTANTS)

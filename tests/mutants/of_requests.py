@@ -50,10 +50,7 @@ MUTANTS = (
         file="etl/http/exchange.py",
         old="if origin(str(request.url)) == self._origin:",
         new="if request.url.host:",
-        tests=(
-            "tests/unit/http/test_wire.py::test_a_redirect_takes_no_credential_along",
-            "tests/unit/http/test_auth.py",
-        ),
+        tests=("tests/unit/http/test_auth.py::test_credentials_go_to_their_own_origin_and_nowhere_else",),
     ),
     Mutant(
         name="a null in a later record wipes what the other one said",

@@ -60,7 +60,7 @@ MUTANTS = (
     Mutant(
         name="an empty page needs no anchor",
         file="etl/runs/proof.py",
-        old="if not anchors or self._meets(step):",
+        old="if not anchors or self._shows(step, anchors) or self._meets(step):",
         new="if not anchors or not step.records or self._meets(step):",
         tests=(f"{STREAM}::test_an_empty_answer_over_calls_held_settles_nothing",),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 LOADING, PAGES, WRITING = (f"tests/conformance/test_{name}.py" for name in ("loading", "pages", "writing"))
+LOADED = "tests/warehouse/loading/test_loading.py"
 UPSERT = "etl/warehouse/loading/upsert.py"
 LOAD = "etl/warehouse/loading/load.py"
 
@@ -12,8 +13,8 @@ MUTANTS = (
     Mutant(
         name="the fence is skipped",
         file="etl/warehouse/loading/fence.py",
-        old='connections.c.owner_run == bindparam("run"))',
-        new='connections.c.owner_run >= 0 * bindparam("run"))',
+        old="connection = %s AND owner_run = %s FOR UPDATE",
+        new="connection = %s AND owner_run >= 0 * %s FOR UPDATE",
         tests=(f"{PAGES}::test_a_run_that_was_taken_over_writes_no_more",),
     ),
     Mutant(
@@ -69,14 +70,14 @@ MUTANTS = (
         file=LOAD,
         old="        mark_changed(self._connection, self._name)\n        supersede(",
         new="        supersede(",
-        tests=("tests/warehouse/rollups/test_batches.py",),
+        tests=(f"{LOADED}::test_the_days_of_a_call_that_is_replaced_or_removed_are_touched",),
     ),
     Mutant(
         name="the days of a buried call are not marked for the roll-ups",
         file="etl/warehouse/loading/history.py",
         old="    mark_held(connection, name, call_ids)\n",
         new="",
-        tests=("tests/warehouse/rollups/test_batches.py",),
+        tests=(f"{LOADED}::test_the_days_of_a_call_that_is_replaced_or_removed_are_touched",),
     ),
     Mutant(
         name="a masked view shows a raw column",

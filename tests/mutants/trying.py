@@ -60,11 +60,6 @@ def _write(path: Path, text: str, *, turn: int) -> None:
     os.utime(path, (date, date))
 
 
-def fails_without(test: str, tree: Path) -> bool:
-    """Whether a test fails in a copy without any fault: then it catches none."""
-    return failing([test], tree, ends=time.monotonic() + LONGEST) is not None
-
-
 def caught_by(mutant: Mutant, tree: Path) -> str | None:
     """Return what notices the fault that was put into the copy: a test, or the simulator; None if nothing does."""
     ends = time.monotonic() + LONGEST

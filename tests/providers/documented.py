@@ -18,12 +18,17 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
+def run(code: str, scope: dict[str, Any]) -> None:
+    """Run a block of the document."""
+    exec(compile(code, str(DOCUMENT), "exec"), scope)  # noqa: S102 - the example itself is under test
+
+
 def acme() -> Provider:
     """Run the example as it stands in the document."""
     code = next(block for block in blocks("python") if "PROVIDER = " in block)
     assert len(code.splitlines()) < 200
     scope: dict[str, Any] = {"__name__": "acme"}
-    exec(compile(code, str(DOCUMENT), "exec"), scope)  # noqa: S102 - the example itself is under test
+    run(code, scope)
     provider: Provider = scope["PROVIDER"]
     return provider
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
+from etl import providers
 from etl.model import Context
 from etl.provider import Ask, Failure, PageFacts
+from etl.providers import aircall
 from etl.records.derive import derive
 from etl.records.identify import identify
 from etl.testing import Cost, check
-from tests.providers.documented import acme, acme_payloads
+from etl.testing.payloads import KINDS
+from tests.providers.documented import DOCUMENT, acme, acme_payloads, blocks, run
 
+ROOT = Path(__file__).parents[2]
 SEEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -66,3 +74,52 @@ def test_example_is_proven() -> None:
     """By the kit, with the payloads that stand in the document too."""
     cost = Cost(calls=11, pages=3, details=11, pages_again=3, details_again=4)
     assert check(acme(), acme_payloads()) == cost
+
+
+def test_every_block_runs() -> None:
+    """Those of Python in their order, as somebody reads them; the last one proves the example."""
+    scope: dict[str, Any] = {"__name__": "read", "payloads": acme_payloads()}
+    for block in blocks("python"):
+        run(block, scope)
+
+    assert scope["aircall_login"] == aircall.PROVIDER.login and scope["aircall_own"] == aircall.PROVIDER.own
+    assert scope["aircall_bounds"](scope["march"]) == {"from": "1772323200", "to": "1775001599"}
+    assert scope["by_address"].params(Ask(number=2, size=50, after="/Calls.json?PageSize=50&Page=1&PageToken=PA1")) == {
+        "PageSize": "50",
+        "Page": "1",
+        "PageToken": "PA1",
+    }
+    assert scope["retell_failure"](422, {"message": "Cannot find requested asset."}).naming == "call"
+
+
+def test_every_other_block_is_looked_at() -> None:
+    """The distribution's file is as the example's own, the commands are those that a test of the example runs."""
+    (text,) = blocks("toml")
+    shown, real = tomllib.loads(text), tomllib.loads((ROOT / "examples" / "retell" / "pyproject.toml").read_text("utf-8"))
+
+    assert shown["build-system"] == real["build-system"]
+    assert shown["project"]["entry-points"] == {"etl.providers": {"acme": "acme_calls:PROVIDER"}}
+    assert {table: set(keys) - {"description", "requires-python"} for table, keys in real.items() if table != "tool"} == {
+        table: set(keys) for table, keys in shown.items() if table != "tool"
+    }
+    assert blocks("sh") == ["pip install ./call-warehouse-acme\netl check\netl sync\n"]
+    fences = re.findall(r"^```(\w+)$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+    assert set(fences) == {"python", "toml", "sh", "json"} and len(blocks("json")) == 1
+
+
+def test_every_kind_of_payload_is_explained() -> None:
+    """The table names those that the kit knows, and no others; what it does is told scene by scene."""
+    text = DOCUMENT.read_text("utf-8")
+
+    assert set(re.findall(r"(?m)^\| `(\w+)` \| ", text.partition("| key | holds |")[2])) == set(KINDS)
+
+
+def test_the_twelve_are_told() -> None:
+    """One row for each; what is said to be proven, is."""
+    text = (ROOT / "docs" / "call-apis.md").read_text("utf-8")
+    rows = re.findall(r"(?m)^\| ([A-Z][\w ()]+) \| (\*\*proven\*\*|being|read)", text)
+
+    assert len(rows) == 12
+    proven = {name.partition(" ")[0].lower() for name, state in rows if state == "**proven**"}
+    forms = {path.stem for path in (Path(__file__).parent / "forms").glob("*.json")}
+    assert proven == {"retell", *forms, *(name for name in providers.OURS if name in {"aircall", "twilio"})}

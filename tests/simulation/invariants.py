@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from etl.coverage import Span, Spans
+from etl.audit.port import StreamVerdict
+from etl.coverage import BEGINNING, Span, Spans
+from etl.model import Verdict
 from etl.provider import CALLS, Order
 from etl.sandbox.instants import moment
 from tests.acceptance.expected import differences, expected_calls, held_calls
@@ -31,11 +33,14 @@ class Before:
     visible: Mapping[tuple[str, str], datetime]  # the cursors of the calls that live, by stream and id
     coverage: Mapping[str, Spans]
     listed: frozenset[str]  # the calls that ever lived
+    seen: Mapping[str, tuple[datetime, datetime]]  # when both records of each call held were observed
 
     @classmethod
     def of(cls, play: Play) -> Before:
         """Look."""
-        return cls(_visible(play), {stream: state.coverage for stream, state in _states(play).items()}, frozenset(play.listed))
+        coverage = {stream: state.coverage for stream, state in play.under.states().items()}
+        seen = {row["call_id"]: _observed(row) for row in play.under.calls()}
+        return cls(_visible(play), coverage, frozenset(play.listed), seen)
 
 
 def truth(play: Play) -> dict[str, dict[str, Any]]:
@@ -53,25 +58,40 @@ def check(play: Play, *, before: Before | None = None, sent: int = 0, whole: dic
     """
     if before is not None:
         _claims_are_true(play, before)
+        _nothing_older_goes_over_newer(play, before)
         _requests_have_a_bound(play, sent)
     _marks_pass_no_gap(play)
     _history_is_gapless(play)
     if play.world.apis.violations(play.story.provider):
         raise Broken("a request came too early")
-    if unknown := {entry.call.call_id for entry in play.warehouse.entries(play.account.connection)} - play.listed:
+    if unknown := {row["call_id"] for row in play.under.calls()} - play.listed:
         raise Broken("calls are held that never lived", unknown)
     if whole is not None:
         _holds_the_truth(play, whole)
+        if found := play.under.contradictions():
+            raise Broken("the warehouse contradicts itself", found)
+
+
+def check_verdicts(play: Play, verdicts: Iterable[StreamVerdict]) -> None:
+    """Where an audit says `complete`, just the calls that live are held. Raises Broken."""
+    for one in verdicts:
+        if one.verdict is not Verdict.COMPLETE:
+            continue
+        span = Spans([one.span])
+        living = {call_id for (stream, call_id), at in _visible(play).items() if stream == one.stream and _within(at, span)}
+        held = {row["call_id"] for row in play.under.calls() if row["stream"] == one.stream and _within(row["cursor_at"], span)}
+        if len(living) != len(held):
+            raise Broken("an audit says that all is complete", (one, living ^ held))
 
 
 def _claims_are_true(play: Play, before: Before) -> None:
     """What was newly claimed as read holds every call that lived before the process began and lives still."""
     now = _visible(play)
-    held = {(e.call.stream, e.call.call_id) for e in play.warehouse.entries(play.account.connection)}
+    held = {(row["stream"], row["call_id"]) for row in play.under.calls()}
     lived = {call_id for _, call_id in before.visible} | play.listed - before.listed
     gone, fresh = lived - {call_id for _, call_id in now}, play.listed - before.listed
     hides = _a_deletion_may_hide_one(play, gone=gone, fresh=fresh)
-    for stream, state in _states(play).items():
+    for stream, state in play.under.states().items():
         claimed = state.coverage - before.coverage.get(stream, Spans())
         for key, cursor in before.visible.items():
             if key[0] != stream or now.get(key) != cursor or key in held or not _within(cursor, claimed):
@@ -91,18 +111,35 @@ def _a_deletion_may_hide_one(play: Play, *, gone: Collection[object], fresh: Col
     return bool(gone) and (play.story.provider == "salpre" or bool(fresh))
 
 
+def _nothing_older_goes_over_newer(play: Play, before: Before) -> None:
+    """A call that is held all the while is never put back to an earlier observation of either of its records."""
+    gone = {call_id for call_id, versions in play.under.history().items() if versions[-1].deleted}
+    for row in play.under.calls():
+        earlier = before.seen.get(row["call_id"])
+        if earlier is None or row["call_id"] in gone:  # what had left begins anew
+            continue
+        if any(now < then for now, then in zip(_observed(row), earlier, strict=True)):
+            raise Broken("an older observation went over a newer one", (row["call_id"], earlier, _observed(row)))
+
+
+def _observed(row: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    return row["observed_at"], row["detail_observed_at"] or BEGINNING
+
+
 def _requests_have_a_bound(play: Play, sent: int) -> None:
     known = len(play.listed)
     bound = MOST + 8 * (known // (play.account.per_page or 1) + 1) + 6 * known
+    if play.misled:  # what contradicts itself is looked at again and again
+        bound *= 4
     if sent > bound:
         raise Broken("more requests than any reason explains", (sent, bound))
 
 
 def _marks_pass_no_gap(play: Play) -> None:
     """Below the horizon nothing can be read any more: a gap there is lost, and said to be."""
-    kept = play.warehouse.connections.get(play.account.connection)
-    for stream, mark in (kept.shelf.marks if kept else {}).items():
-        state = kept.shelf.states[stream]  # type: ignore[union-attr]
+    states = play.under.states()
+    for stream, mark in play.under.marks().items():
+        state = states[stream]
         if mark is None:
             continue
         if not state.coverage:
@@ -114,22 +151,22 @@ def _marks_pass_no_gap(play: Play) -> None:
 
 
 def _history_is_gapless(play: Play) -> None:
-    kept = play.warehouse.connections.get(play.account.connection)
-    for call_id, versions in (kept.shelf.history if kept else {}).items():
+    for call_id, versions in play.under.history().items():
         for number, version in enumerate(versions):
             if version.valid_from >= version.valid_to:
                 raise Broken("a version ends before it begins", (call_id, version.valid_from, version.valid_to))
             earlier = versions[number - 1] if number else None
             if earlier is None or earlier.valid_to == version.valid_from:
                 continue
-            if earlier.valid_to > version.valid_from or not earlier.deleted:  # a deleted call may have come back later
+            may_gap = earlier.deleted or call_id in play.torn  # a deleted call may have come back later
+            if earlier.valid_to > version.valid_from or not may_gap:
                 raise Broken("versions overlap or leave a gap", (call_id, number))
 
 
 def _holds_the_truth(play: Play, found: dict[str, dict[str, Any]]) -> None:
     """Every call that is as it was found, and that our clock had come to by then, is held field by field as it is."""
     owed = {call_id: row for call_id, row in truth(play).items() if found.get(call_id) == row}
-    play.excused -= {entry.call.call_id for entry in play.warehouse.entries(play.account.connection)}
+    play.excused -= {row["call_id"] for row in play.under.calls()}
     owed = {call_id: row for call_id, row in owed.items() if call_id not in play.excused}
     held = {call_id: _plain(row) for call_id, row in held_calls(_Stage(play), play.story.provider).items()}  # type: ignore[arg-type]
     if wrong := differences(owed, held):
@@ -150,16 +187,11 @@ class _Stage:
 
     def calls(self, provider: str) -> dict[str, dict[str, Any]]:
         """Return all columns of all calls by their ids."""
-        rows = (decoded(entry.call._asdict()) for entry in self._play.warehouse.entries(self._play.account.connection))
-        return {row["call_id"]: row | {"day": None} for row in rows}
+        return {row["call_id"]: decoded(row) | {"day": None} for row in self._play.under.calls()}
 
 
 def _visible(play: Play) -> dict[tuple[str, str], datetime]:
     return {(call.agent or CALLS, call.id): moment(call.cursor) for call in play.world.history.living(play.story.provider)}
-
-
-def _states(play: Play) -> Mapping[str, Any]:
-    return play.warehouse.streams(play.account.connection)
 
 
 def _within(instant: datetime, spans: Spans) -> bool:

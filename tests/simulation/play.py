@@ -9,19 +9,23 @@ from threading import Event
 from typing import Any
 
 from etl import providers
+from etl.audit.lifecycle import audit_connection, repair_connection
+from etl.audit.port import AuditOutcome
 from etl.errors import AnchorNotMet, EtlError
 from etl.runs.account import Account
 from etl.runs.lifecycle import Surroundings
+from etl.runs.replay import replay_connection
 from etl.runs.sync import sync_connection
 from etl.runs.terms import Outcome, RunStatus, Trigger, Want
 from etl.runs.watching import Silence
-from etl.testing.memory.warehouse import MemoryWarehouse
-from tests.acceptance.stage import NAME_OF
+from etl.warehouse.database import Database
+from tests.acceptance.cast import NAMES
 from tests.inline import NoThreads
-from tests.memory.allowances import MemoryAllowances, Shared
-from tests.simulation.invariants import Before, Broken, check, truth
-from tests.simulation.pulse import Killed, Mortal, Pulse
-from tests.simulation.story import LOOKBACK, Step, Story
+from tests.simulation.invariants import Before, Broken, check, check_verdicts, truth
+from tests.simulation.on_postgres import OnPostgres
+from tests.simulation.pulse import Killed, Pulse
+from tests.simulation.story import LIES, LOOKBACK, Step, Story
+from tests.simulation.underneath import InMemory, Underneath
 from tests.simulation.world import START, Clock, Connection, World
 
 ANCHORS = 5
@@ -35,32 +39,46 @@ class Play:
 
     story: Story
     world: World = field(init=False)
-    warehouse: MemoryWarehouse = field(default_factory=MemoryWarehouse)
-    shared: Shared = field(default_factory=Shared)
+    database: Database | None = None  # an empty warehouse; None: the one in memory
+    under: Underneath = field(init=False)
     account: Account = field(init=False)
     listed: set[str] = field(default_factory=set)  # the calls that ever lived
     processes: int = 0
     effects: int = 0
     requests: int = 0
     excused: set[str] = field(default_factory=set)  # calls that a documented limit may have hidden, until they are held
+    lost: bool = False  # whether calls were deleted past the program, and no repair has succeeded since
+    torn: set[str] = field(default_factory=set)  # the calls whose history lacks what was deleted past the program
+    misled: bool = False  # whether lists have lied since the last calm sync
     log: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.world = self.story.world()
         provider = providers.get(self.story.provider)
-        self.account = Account(
-            connection=NAME_OF[provider.name],
-            provider=provider,
-            lookback=LOOKBACK,
-            per_page=self.story.per_page,
-            own=self.world.apis.own.get(provider.name, {}),
-        )
+        name = NAMES[provider.name]
+        own = self.world.apis.own.get(provider.name, {})
+        self.account = Account(connection=name, provider=provider, lookback=LOOKBACK, per_page=self.story.per_page, own=own)
+        self.under = InMemory(name) if self.database is None else OnPostgres(self.database, name)
         self._see()
 
     def play(self) -> None:
         """Play all steps. Raises Broken."""
-        for step in self.story.steps:
-            self._step(step)
+        try:
+            for step in self.story.steps:
+                self._step(step)
+            if self.database is not None:
+                self._look_back()
+        finally:
+            self.under.close()
+
+    def _look_back(self) -> None:
+        """At the end, in calm times: a replay has nothing to write, and what an audit says is complete is."""
+        replayed = self._run(Pulse(), Want(), kind="replay")
+        if replayed is None or replayed.error is not None or replayed.counters.updated:
+            raise Broken("a replay writes what no provider has changed", _words(replayed))
+        audited = self._run(Pulse(), Want(), kind="audit")
+        if isinstance(audited, AuditOutcome):
+            check_verdicts(self, audited.verdicts)
 
     def _step(self, step: Step) -> None:
         if step.kind == "pass":
@@ -70,7 +88,7 @@ class Play:
         elif step.kind == "calm":
             self._calm()
         else:
-            self._sync(step)
+            self._disturbed(step)
 
     def _pass(self, time: timedelta) -> None:
         self.world.history.advance(time)
@@ -81,15 +99,22 @@ class Play:
             self.account = replace(self.account, per_page=step.per_page)
         if step.start is not None:
             self.account = replace(self.account, start_date=START - timedelta(hours=step.start))
+        if step.lookback is not None:
+            self.account = replace(self.account, lookback=timedelta(hours=step.lookback))
 
     def _calm(self) -> None:
         self.world.apis.faults.mix(0)
+        if self.lost:
+            self._calmly_repaired()
         for _ in range(PATIENCE):
             now = self.world.history.now + min(self.world.off, timedelta()) - timedelta(seconds=1)
             found = {call_id: row for call_id, row in truth(self).items() if row["cursor_at"] < now}
             outcome = self._run(Pulse(), Want())
             assert outcome is not None
             if outcome.status is RunStatus.SUCCEEDED:
+                misled, self.misled = self.misled and bool(outcome.findings), False
+                if misled:  # what an earlier sync had found out is seen to be wrong, and is told: the next one begins anew
+                    continue
                 check(self, whole=found)
                 return
             if isinstance(outcome.error, AnchorNotMet) and not self._shows_an_anchor():
@@ -98,12 +123,22 @@ class Play:
                 self._pass(timedelta(minutes=11))
         raise Broken("a sync in calm times does not succeed", _words(outcome))
 
+    def _calmly_repaired(self) -> None:
+        """Repair what was deleted past the program; a sync does not look for it."""
+        for _ in range(PATIENCE):
+            outcome = self._run(Pulse(), Want(), kind="repair")
+            if outcome is not None and outcome.error is None:
+                self.lost = False
+                return
+            self._pass(timedelta(minutes=11))
+        raise Broken("a repair in calm times does not succeed", _words(outcome))
+
     def _shows_an_anchor(self) -> bool:
         """Whether the provider lists one of the newest calls held, by which the program knows the account again."""
         living = {call.id for call in self.world.history.living(self.story.provider)}
         newest: dict[str, list[str]] = {}
-        for entry in sorted(self.warehouse.entries(self.account.connection), key=lambda one: one.call.cursor_at, reverse=True):
-            newest.setdefault(entry.call.stream, []).append(entry.call.call_id)
+        for row in sorted(self.under.calls(), key=lambda row: row["cursor_at"], reverse=True):
+            newest.setdefault(row["stream"], []).append(row["call_id"])
         return all(living.intersection(ids[:ANCHORS]) for ids in newest.values())
 
     def _as_advised(self) -> None:
@@ -118,19 +153,29 @@ class Play:
             raise Broken("what an error advises does not help", _words(outcomes[-1]))
         self.account = usual
 
-    def _sync(self, step: Step) -> None:
-        self.world.apis.faults.mix(step.rate)
+    def _disturbed(self, step: Step) -> None:
+        """Let a process do what the step says, and disturb it."""
+        faults = self.world.apis.faults
+        faults.mix(step.rate)
+        kind, options = LIES[step.lie] if step.lie is not None else ("", {})
+        self.world.way = kind if kind in ("cached", "again") else ""
+        self.misled = self.misled or bool(kind)
+        if kind and not self.world.way:
+            faults.add(kind, **options)
         pulse, stop = Pulse(kill_at=step.kill_at), Event()
         for effect, what, which in step.meddling:
             pulse.meanwhile[effect] = lambda what=what, which=which: self._meddle(what, which)
         if step.stop_at is not None:
             pulse.meanwhile[step.stop_at] = stop.set
+        others = pulse.meanwhile if self.database is None else pulse.between
         if step.rival_at is not None:
-            pulse.meanwhile[step.rival_at] = self._rival
+            others[step.rival_at] = self._rival
         if step.takeover_at is not None:
-            pulse.meanwhile[step.takeover_at] = self._takeover
-        self._run(pulse, self._wanted(step.want), stop=stop)
-        self.world.apis.faults.mix(0)
+            others[step.takeover_at] = self._takeover
+        self._lose(step.lost)
+        self._run(pulse, self._wanted(step.want), kind=step.kind, stop=stop)
+        faults.clear()
+        self.world.way = ""
 
     def _wanted(self, want: str) -> Want:
         if want == "range":
@@ -144,9 +189,18 @@ class Play:
 
     def _takeover(self) -> None:
         """The process hangs for so long that its locks are lost, and another one syncs the connection."""
-        self.warehouse.release(self.account.connection)
-        self.shared.taken.clear()
+        self.under.cut_off()
         self._run(Pulse(), Want())
+
+    def _lose(self, number: int) -> None:
+        """Delete calls past the program, and let them be found; only then a sync is owed the truth again."""
+        if not number or not isinstance(self.under, OnPostgres):
+            return
+        held = sorted(row["call_id"] for row in self.under.calls())
+        lost = Random(f"{self.story.seed}:lost:{self.processes}").sample(held, min(number, len(held)))
+        self.under.delete(lost)
+        self.torn.update(lost)
+        self.lost = True
 
     def _meddle(self, what: str, which: int) -> None:
         history, provider = self.world.history, self.story.provider
@@ -161,23 +215,23 @@ class Play:
                 history.delete(provider, living[which % len(living)][1])
         self._see()
 
-    def _run(self, pulse: Pulse, want: Want, *, stop: Event | None = None) -> Outcome | None:
-        """Run a process that syncs the connection; None if it was killed. Raises Broken."""
+    def _run(self, pulse: Pulse, want: Want, *, kind: str = "sync", stop: Event | None = None) -> Outcome | None:
+        """Run a process that syncs, audits, repairs or replays the connection; None if it was killed. Raises Broken."""
         self.processes += 1
         chance = Random(f"{self.story.seed}:process:{self.processes}")
         before = Before.of(self)
         clock = Clock(self.world.history, pulse, self.world.off)
-        book = MemoryAllowances(self.shared)
+        process = self.under.process(pulse, kind="audit" if kind == "repair" else kind)
         connect = Connection(
             world=self.world,
             provider=self.account.provider,
             clock=clock,
             pulse=pulse,
             random=chance,
-            book=_mortal(book, pulse),
+            book=process.book,
         )
         given: Surroundings[Any] = Surroundings(
-            warehouse=_mortal(self.warehouse, pulse),
+            warehouse=process.warehouse,
             clock=clock,
             threads=NoThreads(),
             watcher=Silence(),
@@ -186,30 +240,35 @@ class Play:
         )
         outcome: Outcome | None = None
         try:
-            outcome = sync_connection(self.account, want=want, connect=connect, given=given)
+            outcome = self._done(kind, want, connect=connect, given=given)
         except Killed:
-            self.warehouse.release(self.account.connection)
-            for name in [name for name, user in self.shared.taken.items() if user is book]:
-                book.killed(name)
+            process.killed()
         finally:
+            process.ended()
             sent = sum(client.requests for client in connect.clients)
             for client in connect.clients:
                 client.close()
         self._see()
         self.effects += pulse.beats
         self.requests += sent
+        done = str(want) if kind == "sync" else kind
         self.log.append(
-            f"{self.world.history.now:%d %H:%M:%S} {want} -> {_words(outcome)}, {sent} requests, {pulse.beats} effects"
+            f"{self.world.history.now:%d %H:%M:%S} {done} -> {_words(outcome)}, {sent} requests, {pulse.beats} effects"
         )
         check(self, before=before, sent=sent)
         return outcome
 
+    def _done(self, kind: str, want: Want, *, connect: Connection, given: Surroundings[Any]) -> Outcome:
+        if kind == "audit":
+            return audit_connection(self.account, connect=connect, given=given)
+        if kind == "repair":
+            return repair_connection(self.account, connect=connect, given=given)
+        if kind == "replay":
+            return replay_connection(self.account, given=given)
+        return sync_connection(self.account, want=want, connect=connect, given=given)
+
     def _see(self) -> None:
         self.listed |= {call.id for call in self.world.history.living(self.story.provider)}
-
-
-def _mortal(target: Any, pulse: Pulse) -> Any:
-    return Mortal(target, pulse)
 
 
 def _words(outcome: Outcome | None) -> str:

@@ -18,21 +18,27 @@ class Pulse:
     Counts effects: each request, answer, wait, statement and commit is one.
 
     `kill_at`: the number of the effect that never happens. `meanwhile`: what others do just before an effect, by its number.
+    `between`: the same for what would wait for the process's transaction, in the same thread: it is done before or after one.
     """
 
     kill_at: int | None = None
     meanwhile: dict[int, Callable[[], object]] = field(default_factory=dict)
+    between: dict[int, Callable[[], object]] = field(default_factory=dict)
+    inside: int = 0  # how many transactions are open
     beats: int = 0
     is_dead: bool = False
 
-    def beat(self) -> None:
-        """Come to the next effect. Raises Killed."""
+    def beat(self, *, within: bool = False) -> None:
+        """Come to the next effect; `within`: one of a transaction. Raises Killed."""
         if self.is_dead:
             raise Killed
         self.beats += 1
         action = self.meanwhile.pop(self.beats, None)
         if action is not None:
             action()
+        if not within and not self.inside:
+            for number in [number for number in self.between if number <= self.beats]:
+                self.between.pop(number)()
         if self.beats == self.kill_at:
             self.is_dead = True
             raise Killed
@@ -60,7 +66,11 @@ class Mortal:
     def page(self, *given: Any, **named: Any) -> Iterator[Any]:
         """A page's transaction: it may be killed before the commit and after it."""
         self._pulse.beat()
-        with self._target.page(*given, **named) as page:
-            yield Mortal(page, self._pulse)
-            self._pulse.beat()
+        self._pulse.inside += 1
+        try:
+            with self._target.page(*given, **named) as page:
+                yield Mortal(page, self._pulse)
+                self._pulse.beat()
+        finally:
+            self._pulse.inside -= 1
         self._pulse.beat()

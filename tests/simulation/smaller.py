@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tests.simulation.invariants import Broken
@@ -10,20 +10,20 @@ from tests.simulation.play import Play
 from tests.simulation.story import Step, Story
 
 
-def broken_by(story: Story) -> Broken | None:
+def broken_by(story: Story, *, play: Callable[[Story], Play] = Play) -> Broken | None:
     """Play a story; return what it breaks, None if nothing."""
     try:
-        Play(story).play()
+        play(story).play()
     except Broken as broken:
         return broken
     return None
 
 
-def smallest(story: Story, broken: Broken) -> tuple[Story, Broken]:
+def smallest(story: Story, broken: Broken, *, play: Callable[[Story], Play] = Play) -> tuple[Story, Broken]:
     """Return a story without anything that can be left out, and what it breaks: the same invariant."""
     while True:
         for simpler in _simpler(story):
-            found = broken_by(simpler)
+            found = broken_by(simpler, play=play)
             if found is not None and found.args[0] == broken.args[0]:
                 story, broken = simpler, found
                 break
@@ -43,10 +43,12 @@ def _simpler(story: Story) -> Iterator[Story]:
 def _less(step: Step) -> Iterator[Step]:
     if step.rate:
         yield replace(step, rate=0.0)
+    if step.lost:
+        yield replace(step, lost=0)
     if step.want:
         yield replace(step, want="")
     for place in range(len(step.meddling)):
         yield replace(step, meddling=step.meddling[:place] + step.meddling[place + 1 :])
-    for name in ("kill_at", "stop_at", "takeover_at", "rival_at"):
+    for name in ("kill_at", "stop_at", "takeover_at", "rival_at", "lie"):
         if getattr(step, name) is not None:
             yield replace(step, **{name: None})

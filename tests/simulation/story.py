@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from random import Random
 
 from etl.sandbox import History
 from etl.sandbox.switches import Switches
-from tests.acceptance.stage import EVERY, PROVIDERS
+from tests.acceptance.cast import PROVIDERS, USUAL
 from tests.simulation.world import START, World
 
 LOOKBACK = timedelta(hours=2)
+
+LYING = 10_001
+"""From this one on, seeds are stories in which lists lie."""
+
+LIES: tuple[tuple[str, dict[str, object]], ...] = (
+    ("total_off", {"by": -1}),
+    ("total_off", {"by": 1}),
+    ("total_off", {"by": -7}),
+    ("total_capped", {"at": 6}),
+    ("total_of_page", {}),
+    ("total_missing", {}),
+    ("page_repeated", {"page": 2}),
+    ("page_repeated", {"page": 3}),
+    ("endless_next", {}),
+    ("clamp", {"size": 2}),
+    ("outage_empty", {}),
+    ("page_ignored", {}),
+    ("cached", {}),
+    ("again", {}),
+)
+"""
+What a list may say that is not so: the sandbox's lasting faults (`etl.sandbox.faults`), and two of the way to it.
+
+`cached`: a request may be answered as it was before. `again`: as the one before it was that asked the same list.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +45,9 @@ class Step:
     One thing that happens. Numbers mean what `kind` makes of them; an effect is one of the process that a step starts.
 
     `pass`: time, `minutes`. `calm`: no faults; a sync that must succeed, and what is held must be the truth. `sync`: with the
-    faults, kill, stop and meddling named. `set`: `per_page` or `start` (hours before the beginning) of the connection's settings.
+    faults, kill, stop, meddling and lie named. `set`: `per_page` or `start` (hours before the beginning) of the connection's
+    settings, or `lookback` (hours). On Postgres also `audit`, `repair` (after `lost` calls were deleted past the program) and
+    `replay`.
     """
 
     kind: str
@@ -32,8 +59,11 @@ class Step:
     takeover_at: int | None = None  # an effect, before which another process takes the connection over
     rival_at: int | None = None  # an effect, before which another process tries to sync the connection too
     meddling: tuple[tuple[int, str, int], ...] = ()  # (effect, "add" or "delete", which)
+    lie: int | None = None  # what lists say that is not so: a place in `LIES`
     per_page: int | None = None
     start: int | None = None
+    lookback: int | None = None
+    lost: int = 0
 
     def words(self) -> str:
         """Return the step without what it does not do."""
@@ -55,7 +85,7 @@ class Story:
 
     def world(self) -> World:
         """Return the world as it is before the first step."""
-        rates = dict.fromkeys(EVERY, 0) | {self.provider: self.calls_per_day}
+        rates = dict.fromkeys(PROVIDERS, 0) | {self.provider: self.calls_per_day}
         history = History(
             self.seed,
             start=START,
@@ -69,18 +99,28 @@ class Story:
         return World(self.seed, self.provider, history, switches=_switches(Random(f"{self.seed}:switches")), off=self.off)
 
 
-def draw(seed: int, provider: str = "") -> Story:
-    """Return the story of a seed: at this provider, or at one of the first four, which the seed chooses."""
+def draw(seed: int, provider: str = "", *, users: bool = False) -> Story:
+    """
+    Return the story of a seed: at this provider, or at one of the first four, which the seed chooses.
+
+    With `users` also what they do that only the real warehouse can.
+    """
     chance = Random(f"{seed}:story")
-    provider = provider or PROVIDERS[seed % len(PROVIDERS)]
+    doing = Random(f"{seed}:users") if users else None
+    lies = Random(f"{seed}:lies") if seed >= LYING else None
     steps: list[Step] = []
     for _ in range(chance.randint(3, 9)):
-        steps.append(_step(chance))
+        step = _step(chance)
+        if lies is not None and step.kind == "sync" and lies.random() < 0.7:
+            step = replace(step, lie=lies.randrange(len(LIES)))
+        steps.append(step)
+        if doing is not None and doing.random() < 0.4:
+            steps.append(_user(doing))
         if chance.random() < 0.5:
             steps.append(Step(kind="pass", minutes=chance.choice((1, 10, 50, 130, 400, 1500))))
     return Story(
         seed=seed,
-        provider=provider,
+        provider=provider or tuple(USUAL)[seed % len(USUAL)],
         past=timedelta(hours=chance.choice((3, 12, 40))),
         calls_per_day=chance.choice((4, 15, 40, 90)),
         per_page=chance.choice((2, 3, 5, 10, 20)),
@@ -106,6 +146,18 @@ def _step(chance: Random) -> Step:
         meddling=_meddling(chance),
         **({met: effect} if met else {}),
     )
+
+
+def _user(chance: Random) -> Step:
+    roll = chance.random()
+    if roll < 0.15:
+        return Step(kind="set", lookback=chance.choice((2, 3, 26)))
+    effect = int(2 ** (chance.random() * 8))
+    met = chance.choice(("kill_at", "kill_at", "stop_at", "takeover_at", "rival_at", "", "", ""))
+    kind = chance.choice(("audit", "repair", "repair", "replay"))
+    lost = chance.choice((0, 0, 1, 4)) if kind == "repair" else 0
+    rate = chance.choice((0.0, 0.0, 0.1))
+    return Step(kind=kind, lost=lost, rate=rate, meddling=_meddling(chance), **({met: effect} if met else {}))
 
 
 def _meddling(chance: Random) -> tuple[tuple[int, str, int], ...]:

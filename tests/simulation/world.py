@@ -25,6 +25,9 @@ from etl.sandbox.service import TOKENS, Service
 from etl.sandbox.switches import Switches
 from tests.simulation.pulse import Pulse
 
+LIED = 0.3
+"""The share of the requests that what stands on the way answers itself."""
+
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HTTP = HttpOptions(
     timeout=timedelta(seconds=30),
@@ -69,7 +72,9 @@ class Wire(httpx.BaseTransport):
     clock: Clock
     pulse: Pulse
     random: Random
+    world: World
     answers: int = 0
+    before: dict[str, tuple[Reply, Damage, str]] = field(default_factory=dict)  # the last answer from each path
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Ask, and let the answer meet its fault."""
@@ -77,8 +82,7 @@ class Wire(httpx.BaseTransport):
         self.apis.history.advance(timedelta(milliseconds=self.random.randint(1, 150)))
         target = request.url.raw_path.decode("ascii")
         headers = {name.lower(): value for name, value in request.headers.items()}
-        reply, damage = self.apis.answer(method=request.method, target=target, headers=headers)
-        dated = to_http_date(self.apis.history.micros)
+        reply, damage, dated = self._answered(request.method, target, headers)
         self.apis.history.advance(timedelta(milliseconds=self.random.randint(1, 150), seconds=damage.delay))
         self.pulse.beat()
         self.answers += 1
@@ -86,6 +90,19 @@ class Wire(httpx.BaseTransport):
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
         given = {"Date": dated, "Content-Length": str(len(reply.body)), **reply.headers}
         return httpx.Response(reply.status, headers=given, stream=_Stream(reply, damage))
+
+    def _answered(self, method: str, target: str, headers: Mapping[str, str]) -> tuple[Reply, Damage, str]:
+        """Ask the APIs, or find what was answered before, where something on the way does."""
+        before, kept = self.before, self.world.kept
+        path = target.partition("?")[0]
+        found = kept.get(target) if self.world.way == "cached" else before.get(path) if self.world.way == "again" else None
+        if found is not None and self.random.random() < LIED:
+            return found
+        given = (*self.apis.answer(method=method, target=target, headers=headers), to_http_date(self.apis.history.micros))
+        before[path] = given
+        if given[0].status == httpx.codes.OK and given[1] == Damage():
+            kept[target] = given
+        return given
 
 
 @dataclass
@@ -113,6 +130,8 @@ class World:
     switches: Switches = field(default_factory=Switches)
     off: timedelta = timedelta(seconds=1)
     limited: bool = True
+    way: str = ""  # what stands on the way to the APIs: `cached`, `again` (see `tests.simulation.story`)
+    kept: dict[str, tuple[Reply, Damage, str]] = field(default_factory=dict)  # the last good answers, by what was asked for
     apis: Apis = field(init=False)
 
     def __post_init__(self) -> None:
@@ -151,8 +170,7 @@ class Connection:
     def __call__(self, account: Account) -> Client:
         """See `Connect`."""
         assert self._limiter is not None
-        own = self.world.apis.own.get(self.world.provider, {})
-        credentials: Mapping[str, str] = {"token": TOKENS[self.world.provider], **own}
+        credentials = {"token": TOKENS[self.world.provider], **account.own}
         client = Client(
             provider=self.provider,
             base_url=self.world.apis.url(self.world.provider),
@@ -162,7 +180,7 @@ class Connection:
             connection=account.connection,
             clock=self.clock,
             random=self.random,
-            transport=Wire(self.world.apis, self.clock, self.pulse, self.random),
+            transport=Wire(self.world.apis, self.clock, self.pulse, self.random, self.world),
         )
         self.clients.append(client)
         return client

@@ -264,7 +264,7 @@ def test_who_is_told(load: Load, tmp_path: Path) -> None:
         ('[connections.pairing]\nprovider = "tupel"', "connections.pairing.provider: is no provider; did you mean tuple?"),
         ('[connections.Pairing]\nprovider = "tuple"', "connections.Pairing: a connection's name has small letters"),
         (PAIRING + 'agents = ["a"]', "connections.pairing.agents: is a setting of bimpe only; leave it out here"),
-        (PAIRING + 'organization_id = "o"', "connections.pairing.organization_id: is a setting of krosai only"),
+        (PAIRING + 'organization_id = "o"', "connections.pairing.organization_id: is a setting of krosai"),
         ('[connections.v]\nprovider = "bimpe"\nagents = []', "connections.v.agents: is empty; leave it out to mean all"),
         ('[connections.v]\nprovider = "bimpe"\nagents = ["a", 3]', "connections.v.agents, element 2: must be text in quotes"),
         (PAIRING + 'base_url = "http://api.example.com"', "connections.pairing.base_url: must begin with https://"),

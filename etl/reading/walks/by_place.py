@@ -8,20 +8,20 @@ arrive at the head meanwhile increase both alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from etl.coverage import BEGINNING, FAR, Span, Spans
 from etl.errors import ProviderRefused
 from etl.model import Record
-from etl.provider import Ask
 from etl.reading.source import Page, Pager
 from etl.reading.walks.ending import says_end, served
+from etl.reading.walks.looking import cursor_of, far_page
 from etl.reading.walks.newest_first import newest_first
 from etl.reading.walks.outline import outline
 from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Step
 from etl.reading.walks.stretches import stretches
-from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncountable
+from etl.reading.walks.way import Access, Attempt, Extent, Held, Holdings, Side, Uncountable
 from etl.reading.walks.whole_list import WholeList
 
 CHECKS = 3
@@ -33,8 +33,6 @@ PAGES = 10_000
 
 class ByPlace:
     """The way of a plain list. What its methods promise is documented at `Way`."""
-
-    probed = "calls"
 
     def start(self, start_date: datetime | None) -> datetime | None:
         return start_date
@@ -61,7 +59,7 @@ class ByPlace:
                 pager, pager.window, wanted=owed, now=now, retention=pager.retention, position=held.position, known=known
             )
             walks = [by_filter] if pager.window.longest is not None else [by_filter, *walks]
-        yield tuple(Attempt(steps=walk, anchors=anchors) for walk in walks)
+        yield tuple(Attempt(steps=walk, anchors=anchors, by_detail=True) for walk in walks)
 
     def elsewhere(self, pager: Pager, step: Step, anchors: tuple[Held, ...]) -> Iterator[Page]:
         """Yield nothing: calls can only be reached through the list."""
@@ -89,8 +87,14 @@ class ByPlace:
             return start_date
         return horizon if held_in(Span(start_date or BEGINNING, horizon)) else start_date
 
-    def probe(self, *, until: datetime, span: timedelta) -> Ask:
-        return Ask(number=1, size=1)
+    def extent(self, pager: Pager, *, since: datetime | None, until: datetime) -> Extent:
+        """Look at both ends of the list; without a total, at its second page."""
+        first = pager.page(1)
+        total = first.facts.total
+        last, works = far_page(pager, first, 2 if total is None else total)
+        oldest = None if total is None else cursor_of(first if total == 1 else last)
+        shown = (*first.records, *(last.records if last is not None else ()))
+        return Extent(total, oldest, cursor_of(first), pager.style.name, works, shown)
 
 
 def _walk(pager: Pager, owed: Spans, held: Holdings, known: datetime | None) -> Iterator[Step]:

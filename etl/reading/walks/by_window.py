@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 
 from etl.coverage import ORIGIN, Span, Spans
 from etl.model import Record
-from etl.provider import Ask
 from etl.reading.clocks import APART
 from etl.reading.source import Page, Pager
 from etl.reading.walks.ascending import ascending, whole_second
 from etl.reading.walks.ending import says_end, served
+from etl.reading.walks.looking import cursor_of, far_page
 from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Step
-from etl.reading.walks.way import Access, Attempt, Held, Holdings, Side, Uncountable
+from etl.reading.walks.way import Access, Attempt, Extent, Held, Holdings, Side, Uncountable
 
 SECOND = timedelta(seconds=1)
 
@@ -32,14 +32,17 @@ PARTS = 500
 STOPS_FROM = 1_000
 """No total stops at a smaller number."""
 
+SHALLOW = 1_000
+"""A page of one record so far down is served everywhere."""
+
+LAST = timedelta(days=1)
+
 PAGES = 10_000
 """More pages than any audit reads of one span; guards against an endless list."""
 
 
 class ByWindow:
     """The way of a list filtered by the cursor. What its methods promise is documented at `Way`."""
-
-    probed = "calls in the last day"
 
     def start(self, start_date: datetime | None) -> datetime | None:
         return start_date or ORIGIN
@@ -109,8 +112,20 @@ class ByWindow:
     ) -> datetime | None:
         return self.start(start_date)
 
-    def probe(self, *, until: datetime, span: timedelta) -> Ask:
-        return Ask(number=1, size=1, since=until - span, until=until)
+    def extent(self, pager: Pager, *, since: datetime | None, until: datetime) -> Extent:
+        """Look at all there is, and for its end at the last day, since a page far down is not served everywhere."""
+        begin = since or ORIGIN
+        whole = pager.page(1, since=begin, until=until)
+        total, oldest = whole.facts.total, cursor_of(whole)
+        first, count, start = whole, total or 0, begin
+        if count > SHALLOW:
+            start = max(begin, until - LAST)
+            first = pager.page(1, since=start, until=until)
+            count = first.facts.total or 0
+        last, works = far_page(pager, first, count, since=start, until=until)
+        newest = cursor_of(first) if count == 1 else cursor_of(last)
+        shown = (*whole.records, *(last.records if last is not None else ()))
+        return Extent(total, oldest, newest, pager.style.name, works, shown)
 
 
 def _walk(pager: Pager, window: Span, known: datetime | None) -> Iterator[Step]:

@@ -27,6 +27,9 @@ FEW = 100
 LATE = timedelta(hours=1)
 """A call that ended so long ago does not appear between two requests; one that does was left out of the first answer."""
 
+TRIES = 3
+"""How often a window is asked for before it is held to be answered in part."""
+
 RECENT = timedelta(days=30)
 """Where a longer window shows nothing, its last part of this length is asked for by itself."""
 
@@ -60,7 +63,8 @@ class Reach:
         """
         Whether a window that is longer than any seen answered whole is answered to its end; `known` is a call's instant.
 
-        Asks twice for a window as long that ends with the known call: it must be counted there.
+        Asks twice for a window as long that ends with the known call: it must be counted there. Where it seems not to be, it is
+        asked for again, as a call that appears between two requests makes up for it.
         """
         length = until - since
         if length <= self.longest:
@@ -69,13 +73,14 @@ class Reach:
             return False
         end = known.replace(microsecond=0) + SECOND
         start = max(end - length, ORIGIN)
-        up_to, before = (_counted(self._pages.page(1, since=start, until=bound)) for bound in (end, end - SECOND))
-        if up_to is None or before is None:
-            return False
-        if up_to <= before and self._lists(end - SECOND):
-            return False
-        self.longest = length
-        return True
+        for _ in range(TRIES):
+            up_to, before = (_counted(self._pages.page(1, since=start, until=bound)) for bound in (end, end - SECOND))
+            if up_to is None or before is None:
+                return False
+            if up_to > before or not self._lists(end - SECOND):
+                self.longest = length
+                return True
+        return False
 
     def doubt(self, since: datetime, first: datetime) -> None:
         """Note when the first call was that a window showed, if the part before it is longer than what was seen whole."""
@@ -100,6 +105,9 @@ class Reach:
             # Of many calls of one instant any may be on the page.
             shown = any(record.cursor is not None and record.cursor <= at for record in page.records)
             hidden = not shown and self._lists(start)
+        if hidden:  # or it came since the window was asked for, and is shown now
+            again = self._pages.page(1, since=since, until=until)
+            hidden = not any(record.cursor is not None and record.cursor < at for record in again.records)
         if hidden:
             self._limit_to(until - at)
         return hidden
@@ -110,8 +118,9 @@ class Reach:
             return None
         page = self._pages.page(1, since=until - RECENT, until=until)
         newest = max((record.cursor for record in page.records if record.cursor is not None), default=None)
-        if newest is not None:
-            self._limit_to(newest - (until - RECENT))
+        if newest is None or self._pages.page(1, since=since, until=until).records:  # else it came between the two requests
+            return None
+        self._limit_to(newest - (until - RECENT))
         return newest
 
     def _lists(self, second: datetime) -> bool:

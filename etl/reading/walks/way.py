@@ -14,7 +14,6 @@ from typing import NamedTuple, Protocol
 from etl.coverage import Span, Spans
 from etl.effects import Clock
 from etl.model import Record
-from etl.provider import Ask
 from etl.reading.source import Capabilities, Page, Pager, Source
 from etl.reading.walks.step import Step
 
@@ -42,12 +41,32 @@ class Holdings(Protocol):
         ...
 
 
+class Extent(NamedTuple):
+    """
+    What a few pages of one record show of a stream; None for what they do not.
+
+    `style` is the way of asking in which a second page was another one than the first, if `pages_work`; else the last one tried.
+    """
+
+    calls: int | None
+    oldest: datetime | None
+    newest: datetime | None
+    style: str
+    pages_work: bool | None
+    records: tuple[Record, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A walk, not begun yet, and held calls of which it must show one before it may claim anything (empty: none is held)."""
+    """
+    A walk, not begun yet, and held calls of which it must show one before it may claim anything (empty: none is held).
+
+    With `by_detail` their details prove as much where its first page shows other calls, although another attempt would follow.
+    """
 
     steps: Iterator[Step]
     anchors: tuple[Held, ...]
+    by_detail: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +128,6 @@ class Side(Protocol):
 class Way(Protocol):
     """One way of listing calls by their cursor."""
 
-    probed: str
-    """What the total of the `probe` page counts; shown after the number."""
-
     def start(self, start_date: datetime | None) -> datetime | None:
         """Return where a stream begins; None: where the provider's list ends."""
         ...
@@ -151,6 +167,6 @@ class Way(Protocol):
         """Return the start of the range that can be counted on both sides; None: it has no lower bound."""
         ...
 
-    def probe(self, *, until: datetime, span: timedelta) -> Ask:
-        """Return the request for the smallest page: calls of the last `span`, or the newest call."""
+    def extent(self, pager: Pager, *, since: datetime | None, until: datetime) -> Extent:
+        """Return what at most four pages of one record show of a stream; `since` is where it is to be read from."""
         ...

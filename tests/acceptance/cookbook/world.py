@@ -22,8 +22,9 @@ from etl.warehouse import schema
 from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.database import Database
 from etl.wiring import account
+from tests.acceptance.cast import USUAL
 from tests.acceptance.expected import at, expected_calls
-from tests.acceptance.stage import NAMES, PROVIDERS, Row, Stage, opened
+from tests.acceptance.stage import Row, Stage, opened
 from tests.warehouse.rollups import expected
 from tests.warehouse.rollups.expected import World, facts
 
@@ -110,7 +111,7 @@ class Company:
         """Keep what is true now."""
         parts, agents = [], {agent["id"]: agent["name"] for agent in self.stage.history.agents()}
         self.messages, self.transcripts, calls = [], {}, []
-        for provider in PROVIDERS:
+        for provider in USUAL:
             for call_id, row in expected_calls(self.stage, provider).items():
                 call = {"parent_call_id": None, "recording_url": None, "transcript": None} | row
                 detail = self.stage.history.detail(provider, call_id)
@@ -161,7 +162,7 @@ class Company:
     def audit(self) -> None:
         """Audit all four as `etl audit` does."""
         settings = self.stage.configured()
-        for name, one in settings.choose(tuple(NAMES.values())).items():
+        for name, one in settings.choose(tuple(USUAL.values())).items():
             with self.stage.surroundings(AuditedWarehouse) as given:
                 connect = self.stage.connect(settings, {name: one}, given)
                 assert audit_connection(account(name, one), connect=connect, given=given).error is None

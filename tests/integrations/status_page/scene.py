@@ -11,8 +11,9 @@ from etl.sandbox import NO_LIMITS, Sandbox
 from etl.system import SystemClock
 from etl.warehouse.database import Database
 from etl.worker.web.site import Next
+from tests.acceptance.cast import USUAL
 from tests.acceptance.pages import Pages, audit, pages_over
-from tests.acceptance.stage import NAMES, Stage, quiet_history
+from tests.acceptance.stage import Stage, quiet_history
 
 PERIOD = timedelta(minutes=15)
 RUNS = 12
@@ -31,7 +32,7 @@ def scene(database: Database, url: str, folder: Path) -> Iterator[Pages]:
         _live(stage, now)
         _at_their_times(stage, now)
         settings = stage.configured()
-        due = {name: Next(now + timedelta(minutes=12), PERIOD) for name in NAMES.values()}
+        due = {name: Next(now + timedelta(minutes=12), PERIOD) for name in USUAL.values()}
         with pages_over(database, settings, clock=SystemClock(), due=due) as pages:
             yield pages
 
@@ -42,7 +43,7 @@ def _live(stage: Stage, now: datetime) -> None:
     for days in range(23, 0, -1):
         history.advance(timedelta(days=24 - days) - (history.now - (now - timedelta(days=24))))
         for hours in range(0, 20, 5):
-            for provider in NAMES:
+            for provider in USUAL:
                 history.add(provider, at=history.now - timedelta(hours=hours, minutes=7))
         if days in (23, 20, 16):
             stage.sync_all()
@@ -52,7 +53,7 @@ def _live(stage: Stage, now: datetime) -> None:
         if step == 4:
             audit(stage, "tuple", "krosai")
         history.advance(now - step * PERIOD + timedelta(minutes=12) - history.now)
-        for provider in NAMES:
+        for provider in USUAL:
             history.add(provider, at=history.now - timedelta(minutes=2))
         if step == 9:
             stage.sandbox.faults.add("status_500", provider="krosai", times=1)

@@ -4,11 +4,13 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from etl.errors import UsageError
 from etl.http.auth import SAID_LENGTH, Credentials
+from etl.http.exchange import _OwnOrigin
 from etl.provider import Basic, Header, Provider, Setting
 
 
@@ -24,6 +26,27 @@ def test_the_headers_are_those_of_the_form(provider: Callable[..., Provider], to
         Credentials(form, {"token": f" {token}\n"}, connection="voice").headers(),
         Credentials(form, {"token": token, "o": "1"}, connection="voice").headers(),
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_told"),
+    [
+        ("https://api.example.com/v1/calls", True),
+        ("https://api.example.com:443/elsewhere", True),
+        ("https://other.example.com/v1/calls", False),
+        ("https://api.example.com:8443/v1/calls", False),
+        ("http://api.example.com/v1/calls", False),
+    ],
+)
+def test_credentials_go_to_their_own_origin_and_nowhere_else(
+    provider: Callable[..., Provider], token: str, url: str, *, is_told: bool
+) -> None:
+    """Whatever has led there: the last guard, behind redirects and links that are not followed."""
+    form = provider(headers=(Header(name="account-secret-key", setting="token"),))
+    auth = _OwnOrigin("https://api.example.com/v1", Credentials(form, {"token": token}, connection="voice"))
+    request = next(auth.auth_flow(httpx.Request("GET", url)))
+
+    assert ("account-secret-key" in request.headers) is is_told
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])

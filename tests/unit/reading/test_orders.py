@@ -28,5 +28,5 @@ def test_only_the_table_of_ways_asks_for_the_order() -> None:
 
 
 def test_only_four_modules_ask_whether_each_agent_has_its_own_stream() -> None:
-    """The form itself, listing the agents, the probe of a credential, what a record becomes, and the streams of a run."""
-    assert naming(r"provider\.agents\b") == {"reading/source.py", "reading/probe.py", "records/compiled.py", "runs/streams.py"}
+    """The form itself, listing the agents, the look at an account, what a record becomes, and the streams of a run."""
+    assert naming(r"provider\.agents\b") == {"reading/source.py", "reading/survey.py", "records/compiled.py", "runs/streams.py"}

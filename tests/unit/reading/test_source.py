@@ -113,6 +113,22 @@ def test_a_style_remembered_in_error_is_not_all_that_a_later_run_tries() -> None
     assert (given_up, asking.found.style, "page" in again.asked[-1][1]) == (False, None, True)
 
 
+def test_where_pages_are_smaller_than_asked_for_the_next_ones_are_counted_by_what_is_served() -> None:
+    """An offset counted by the size that was asked for would pass over what every page lacked."""
+
+    class Smaller(Desk):
+        def get_list(self, path: str, params: Mapping[str, str], records: tuple[str, ...], body: JSON = None) -> Answer:
+            answer = super().get_list(path, params, records, body)
+            return replace(answer, fields={"total": 9, "limit": 2, "offset": int(params["offset"])})
+
+    desk = Smaller(rows=tuple(b'{"id": "%d", "created_at": "2026-03-01T00:00:00Z"}' % number for number in range(2)))
+    asking = pager("krosai", desk, found=Capabilities(style="offset", size=100, checked_at=NOW), per_page=3)
+    for number in (1, 2, 3):
+        asking.page(number)
+
+    assert [(params["offset"], params["limit"]) for _, params in desk.asked] == [("0", "3"), ("2", "2"), ("4", "2")]
+
+
 def test_that_no_style_keeps_the_order_is_remembered() -> None:
     """Else each run would begin as if the list were sorted."""
     asking = pager("krosai", Desk())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +12,10 @@ import pytest
 from etl.model import JSON, Status
 from etl.provider import Ask, ClientCredentials, Failure, Field, Header, Order, PageFacts, Provider, Setting, Window
 from etl.records.parse import count, instant
-from etl.records.values import epoch_millis
+from etl.records.values import epoch_millis, epoch_seconds
 from etl.testing import Unproven, check
 from tests.providers.documented import acme, acme_payloads
+from tests.providers.packaged import retell, retell_payloads
 
 ACME, PAYLOADS = acme(), acme_payloads()
 LISTING, DETAIL = ACME.listing, ACME.detail
@@ -206,11 +207,77 @@ MISTAKES: dict[str, tuple[Provider, str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("provider", "place", "change"), MISTAKES.values(), ids=list(MISTAKES))
-def test_a_mistake_is_found_and_its_mending_said(provider: Provider, place: str, change: str) -> None:
+RETELL, RETELL_PAYLOADS = retell(), retell_payloads()
+TOKENS = "listing.styles[with_total]"
+
+
+def by_token(body: Callable[[Ask, JSON], JSON] | None, **other: Any) -> Provider:
+    """Return the example of tokens, POST and milliseconds, which asks otherwise."""
+    first, *rest = RETELL.listing.styles
+    ask = None if body is None else lambda asked: body(asked, first.body(asked))
+    return replace(RETELL, listing=replace(RETELL.listing, styles=(replace(first, body=ask), *rest), **other))
+
+
+def filtered(ask: Ask, body: JSON, bounds: Callable[[datetime], JSON]) -> JSON:
+    """Return a body whose bounds are written otherwise."""
+    if ask.since is None or ask.until is None:
+        return body
+    value = [bounds(ask.since), bounds(ask.until)]
+    return body | {"filter_criteria": {"start_timestamp": {"type": "range", "op": "bt", "value": value}}}
+
+
+def without(body: JSON, key: str) -> JSON:
+    """Return a body without a key."""
+    return {name: value for name, value in body.items() if name != key}
+
+
+def leading_by(key: str) -> Provider:
+    """Return the example, which takes what leads on from another key."""
+    listing = replace(RETELL.listing, facts=lambda fields, headers: PageFacts(total=fields.get("total"), after=fields.get(key)))
+    return replace(RETELL, listing=listing)
+
+
+FILTER = "filter_criteria.start_timestamp.value.0"
+TOKEN_MISTAKES: dict[str, tuple[Provider, str, str]] = {
+    "the token has another key": (leading_by("next_token"), "listing.facts", "It stands in `pagination_key`"),
+    "the token is not sent": (by_token(lambda ask, body: without(body, "pagination_key")), f"{TOKENS}.body", "`pagination_key`"),
+    "pages are asked for by GET": (by_token(None), TOKENS, "`body`"),
+    "there is no filter": (by_token(lambda ask, body: without(body, "filter_criteria")), f"{TOKENS}.body", FILTER),
+    "bounds are texts": (
+        by_token(lambda ask, body: filtered(ask, body, datetime.isoformat)),
+        f"{TOKENS}.body",
+        "a number in the place of a text",
+    ),
+    "bounds are seconds": (
+        by_token(lambda ask, body: filtered(ask, body, lambda at: int(at.timestamp()))),
+        f"{TOKENS}.body",
+        "1795391999999",
+    ),
+    "the cursor is read as seconds": (replace(RETELL, read_cursor=epoch_seconds), "cursor", "read_cursor=epoch_millis"),
+    "a plain list": (by_token(lambda ask, body: body, order=Order.NEWEST_FIRST), "listing.order", "filtered by the cursor"),
+    "a credential is kept": (replace(RETELL, never_stored=frozenset()), "never_stored", '{"access_token"}'),
+    "a signed address is compared": (replace(RETELL, volatile=frozenset()), "volatile", '{"recording_url"}'),
+    "the reason is not looked at": (replace(RETELL, words=lambda values: (values[0],)), "status", "disconnection_reason"),
+    "an unknown call keeps its status": (
+        replace(
+            RETELL,
+            failure=lambda status, body: (
+                replace(RETELL.failure(status, body) or Failure(), status=None) if status >= 400 else None
+            ),
+        ),
+        "payloads.failures",
+        'naming="call"',
+    ),
+}
+EVERY = {name: (*mistake, PAYLOADS) for name, mistake in MISTAKES.items()}
+EVERY |= {name: (*mistake, RETELL_PAYLOADS) for name, mistake in TOKEN_MISTAKES.items()}
+
+
+@pytest.mark.parametrize(("provider", "place", "change", "payloads"), EVERY.values(), ids=list(EVERY))
+def test_a_mistake_is_found_and_its_mending_said(provider: Provider, place: str, change: str, payloads: JSON) -> None:
     """Of all that is said, something names this place of the form and this change."""
     with pytest.raises(Unproven) as found:
-        check(provider, PAYLOADS)
+        check(provider, payloads)
 
     said = [f"{fault.seen} {fault.change}" for fault in found.value.faults if fault.place == place]
     assert any(change in one for one in said), found.value

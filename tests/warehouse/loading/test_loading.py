@@ -202,6 +202,25 @@ def test_a_change_supersedes_what_was_held(krosai: Held) -> None:
     ]
 
 
+@pytest.mark.parametrize("what", ["changed", "gone"])
+def test_the_days_of_a_call_that_is_replaced_or_removed_are_touched(krosai: Held, what: str) -> None:
+    """Both those that it had and those that it has: the roll-ups of each would say something that is no longer so."""
+    krosai.load(call(1, completed_at="2026-11-23T10:00:00Z"))
+    with krosai.database.begin() as session:
+        session.exec_driver_sql("DELETE FROM sync.touched_days")
+    if what == "changed":
+        krosai.load(call(1, completed_at="2026-11-22T10:00:00Z"), at=SEEN + MINUTE)
+    else:
+        with krosai.warehouse.page(krosai.account, run_id=krosai.run_id) as page:
+            page.bury(["c1"], gone_at=SEEN + MINUTE)
+
+    assert krosai.ask("SELECT day::text FROM sync.touched_days ORDER BY day") == [
+        ("2026-11-21",),
+        ("2026-11-22",),
+        ("2026-11-23",),
+    ]
+
+
 def test_an_older_observation_never_replaces_a_newer_one(krosai: Held) -> None:
     """Its page is loaded after the newer one, and counts as unchanged."""
     krosai.load(call(1), at=SEEN + MINUTE)

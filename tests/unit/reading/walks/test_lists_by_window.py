@@ -17,7 +17,7 @@ from etl.provider import Window
 from etl.reading.source import Page
 from etl.reading.walks import Step
 from etl.reading.walks.stretches import fitted, stretches
-from tests.unit.reading.walks.listed import EPOCH, Listed
+from tests.unit.reading.walks.listed import EPOCH, Listed, record
 from tests.unit.reading.walks.test_walks_claim_only_what_they_read import missed, vanish_and_appear
 
 DAY = timedelta(days=1)
@@ -72,6 +72,9 @@ class Filtered(Listed):
         self.totals = self.echo = not self.keyed
         self.between = lambda listed, request: None
         page = super().page(1 if self.keyed else number)
+        if self.keyed:  # in an order that stays the same, also of calls of one instant: a key has to mean the same every time
+            order = sorted(self.calls, key=lambda one: (self.calls[one], one), reverse=True)
+            page = replace(page, records=tuple(record(one, self.calls[one]) for one in order[: self.size]))
         if page.records and page.records[-1].cursor is not None:
             served = len(page.records) + (last[2] if last else 0)
             self.lasts[since, until, number] = (page.records[-1].cursor, page.ids[-1], served)

@@ -205,6 +205,25 @@ def test_a_quiet_account_costs_few_requests(start: datetime) -> None:
     assert (claimed, len(listed.asks) <= 5) == (Spans([Span(start, listed.now)]), True)
 
 
+@pytest.mark.parametrize("minutes_ago", [1, 50])
+@pytest.mark.parametrize("calls", [{}, {"one": at(99.5 * 86_400)}], ids=["of none", "of one"])
+@pytest.mark.parametrize("request_number", range(1, 7))
+def test_a_call_that_appears_between_two_requests_is_no_sign_of_a_window_cut(
+    request_number: int, calls: dict[str, datetime], minutes_ago: int
+) -> None:
+    """Else a young account without a start date would have to be asked for decades, a day at a time, and fail for a week."""
+
+    def appear(listed: Listed, number: int) -> None:
+        if number == request_number:
+            listed.calls["late"] = listed.now - timedelta(minutes=minutes_ago)
+
+    listed = partial(dict(calls), between=appear)
+    walked(listed, Span(ORIGIN, listed.now))
+    walked(listed, Span(ORIGIN, listed.now))
+
+    assert not listed.found.cut
+
+
 def test_a_window_that_is_answered_in_part_is_told() -> None:
     """And remembered: the next reading begins with windows that are answered whole."""
     quiet = {call_id: cursor for call_id, cursor in each_day().items() if cursor < at(8 * 86_400) or cursor > at(90 * 86_400)}
