@@ -7,11 +7,11 @@ the locks in `etl.warehouse.locks`, the tables in `etl.warehouse.schema`.
 
 from __future__ import annotations
 
+import selectors
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -36,7 +36,8 @@ log = Logger(__name__)
 
 _PATIENCE = timedelta(seconds=10)
 _FRESH = 1.0  # seconds; a session that was in use so recently is taken to be alive, unless it has news
-_NO_NEWS = 0.05  # seconds; and one that was in use just now is not even looked at
+_SELECTOR = getattr(selectors, "PollSelector", selectors.SelectSelector)
+"""What is made quickest for one look at one session; Windows has no other."""
 KEPT_OF = 6
 """Of so many sessions of the pool, one may be kept for statements that are transactions by themselves."""
 
@@ -331,7 +332,7 @@ def _ping_if_doubtful(session: Session, record: ConnectionPoolEntry, _proxy: obj
 
 def _is_alive(session: Session, *, idle: float) -> bool:
     try:
-        if session.closed or idle >= _FRESH or (idle >= _NO_NEWS and _has_news(session)):
+        if session.closed or idle >= _FRESH or _has_news(session):
             session.execute("")
             session.rollback()
     except psycopg.Error:
@@ -345,6 +346,6 @@ def _give_back(lent: PoolProxiedConnection) -> None:
 
 
 def _has_news(session: Session) -> bool:
-    with DefaultSelector() as sockets:
-        sockets.register(session, EVENT_READ)
+    with _SELECTOR() as sockets:
+        sockets.register(session, selectors.EVENT_READ)
         return bool(sockets.select(0))

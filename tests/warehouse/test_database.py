@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -221,6 +222,38 @@ def test_a_session_that_was_closed_here_is_replaced(database: Database) -> None:
     session.close()
     with database.begin() as connection:
         assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+
+
+def test_a_plain_session_commits_each_statement(database: Database) -> None:
+    """Nothing is begun around it; after one that fails the next one gets another session, and a transaction is one as ever."""
+    with database.plain() as session:
+        session.execute("CREATE TABLE public.kept (id int)")
+        failing = session
+    with pytest.raises(WarehouseError), database.plain() as session:
+        session.execute("INSERT INTO public.kept VALUES (1), (1 / 0)")
+    with database.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO public.kept VALUES (2)")
+        connection.rollback()
+    with database.plain() as session:
+        assert session is not failing
+        assert session.execute("SELECT count(*) FROM public.kept").fetchone() == (0,)
+        session.execute("DROP TABLE public.kept")
+
+
+def test_a_plain_session_is_kept_as_long_as_it_lives(database_url: str) -> None:
+    """The next one gets the same; one that the server ended, or that was closed here, is replaced."""
+    with Database(database_url) as database:
+        found = []
+        for end in (None, "SELECT pg_terminate_backend(%s, 10000)", "close", None):
+            with database.plain() as session:
+                found.append(session.info.backend_pid)
+            if end == "close":
+                session.close()
+            elif end is not None:
+                with database.session() as other:
+                    other.execute(end, (found[-1],))
+        assert [one == two for one, two in pairwise(found)] == [True, False, False]
+        assert database.look_at_waits() == ()
 
 
 # ── What the server must be ─────────────────────────────────────────────────────────────────────────────────────────
