@@ -126,7 +126,7 @@ def test_somebody_is_forgotten_everywhere_and_never_comes_back(met: Stage, capsy
     again = held(met)
     outcomes = met.sync_all(want=Want(full=True))
     assert {name: (one.counters.inserted, one.counters.updated, one.error) for name, one in outcomes.items()} == dict.fromkeys(
-        NAMES, (0, 0, None)
+        outcomes, (0, 0, None)
     )
     assert [row["call_id"] for row in now] == [row["call_id"] for row in again]
     capsys.readouterr()
@@ -148,7 +148,11 @@ def test_what_was_erased_comes_in_again_without_what_it_says(stage: Stage) -> No
     stage.sync("krosai")
     assert command(stage, "forget", "--call", NAMES["krosai"], erased, "--yes") == 0
     assert command(stage, "forget", "--phone", PHONE, "--yes") == 0
+    assert command(stage, "forget", "--email", EMAIL, "--yes") == 0
     stage.database.erasure_key = KEY.encode()
+    (pairing,) = history.add("tuple", at=START - 39 * HOUR)  # of which no detail is asked for, that might set it right
+    history.change("tuple", pairing, {"call_participations": PEOPLE})
+    stage.sync("tuple")
     history.change("krosai", erased, {"hangup_cause": "USER_HANGUP", "transcript": "This is Cyd again."})
     (later,) = history.add("krosai", at=START - 39 * HOUR)
     history.change("krosai", later, {"from_number": PHONE, "transcript": "This is Anna."})
@@ -157,7 +161,10 @@ def test_what_was_erased_comes_in_again_without_what_it_says(stage: Stage) -> No
     spoil(stage, "UPDATE calls SET detail_due_at = '2026-01-01Z'")
     stage.sync("krosai")
 
-    shown = "SELECT call_id, from_address, transcript, status IS NOT NULL AS counts FROM calls ORDER BY cursor_at"
+    shown = (
+        "SELECT call_id, from_address, transcript, status IS NOT NULL AS counts FROM calls WHERE provider = 'krosai' "
+        "ORDER BY cursor_at"
+    )
     assert stage.rows(shown) == [
         {"call_id": call_id, "from_address": None, "transcript": None, "counts": True} for call_id in (erased, later)
     ]
