@@ -1,3 +1,3 @@
 """Copy call records from several providers into one Postgres warehouse, provably complete."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

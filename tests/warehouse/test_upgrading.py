@@ -19,7 +19,7 @@ EXPANDING = (
     "ALTER TABLE calls ALTER COLUMN provider DROP NOT NULL",
     "CREATE FUNCTION sync.nothing() RETURNS int LANGUAGE sql RETURN 0",
 )
-RELEASED: dict[str, str] = {}
+RELEASED = {"0.2.0": "0016"}
 """
 The newest version of the schema in each release from 0.2.0 on, to be filled in with each: it has to stay a place to upgrade from.
 0.1.0, which refuses every schema that is newer than its own, is no part of it.
