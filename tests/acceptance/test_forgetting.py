@@ -169,7 +169,8 @@ def test_what_was_erased_comes_in_again_without_what_it_says(stage: Stage) -> No
         {"call_id": call_id, "from_address": None, "transcript": None, "counts": True} for call_id in (erased, later)
     ]
     with stage.database.begin() as session:  # one text a row: a row's own `str` leaves out the middle of a long value
-        texts = session.exec_driver_sql("SELECT c::text FROM calls c UNION ALL SELECT h::text FROM call_history h").scalars().all()
+        asked = "SELECT c::text FROM calls c UNION ALL SELECT h::text FROM call_history h"
+        texts = session.exec_driver_sql(asked).scalars().all()
     assert len(texts) >= 3
     assert not [text for text in texts if any(trace in text for trace in ("0142", "Cyd", "0100", *TRACES))]
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
-from tests.acceptance.cast import CAST, NAMES, EVERYWHERE
+from tests.acceptance.cast import CAST, EVERYWHERE, NAMES
 from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, OBSERVED, Killing, survive
 from tests.acceptance.process import Hook, Program, execute, rows
@@ -105,7 +105,8 @@ def test_a_killed_repair_ends_as_if_nothing_had_happened(killing: Killing, datab
         def after() -> None:
             ended = killing.nursery.run("audit", "--json")
             found = [(one["connection"], one["verdict"], one["disagreements"]) for one in ended.json["connections"]]
-            assert found == [(NAMES[provider], "complete" if CAST[provider].totals else "unverifiable", 0) for provider in EVERYWHERE]
+            verdicts = {name: "complete" if CAST[name].totals else "unverifiable" for name in EVERYWHERE}
+            assert found == [(NAMES[provider], verdict, 0) for provider, verdict in verdicts.items()]
             assert rows(program.url, WRITTEN) == written
 
         return after

@@ -57,7 +57,7 @@ MUTANTS = (
         file=NEWEST_FIRST,
         old="        self._step_back(-(-(before - total) // self.size))\n        return True",
         new="        return False",
-        tests=(f"{WALKS}::test_newest_first_cut_at_any_step_has_read_every_living_call_it_claims",),
+        tests=(f"{WALKS}::test_where_more_calls_go_than_a_page_holds_the_walk_steps_back_as_many_pages",),
     ),
     Mutant(
         name="a landing below the gap is taken",

@@ -189,6 +189,21 @@ def test_the_instant_of_a_pages_last_call_is_not_claimed_before_the_next_page() 
     assert (at(60) in step.read, at(60) + timedelta(microseconds=1) in step.read) == (False, True)
 
 
+def test_where_more_calls_go_than_a_page_holds_the_walk_steps_back_as_many_pages() -> None:
+    """Two of four pages are read when all of the first goes, and one more: the third's calls stand on the first and second."""
+    listed = Listed({f"call{place:02}": at(place * 10) for place in range(1, 13)}, at(150), 3)
+
+    def go(listed: Listed, request: int) -> None:
+        if request == 2:
+            for place in (12, 11, 10, 9):
+                del listed.calls[f"call{place:02}"]
+
+    listed.between = go
+    steps = list(newest_first(listed, wanted=Spans([Span(ORIGIN, at(150))]), position=lambda _: 0))
+
+    assert missed(steps, listed.calls) == []
+
+
 def test_what_settles_is_counted_from_the_first_request_however_late_the_last_page_is() -> None:
     """What came late while a long list was read is met by the next run."""
     instants = Instants()
