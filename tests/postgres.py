@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from etl.embedded.account import choose
 from etl.embedded.binaries import find, for_account
 
 _NUMBERS = itertools.count(1)
+_MEMORY = "/dev/shm"  # noqa: S108 - a folder of one's own is made there
+_ROOM = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +39,15 @@ def running() -> Iterator[Server]:
     """
     account = choose("nobody" if os.geteuid() == 0 else None, owner=None)  # the server refuses to run as root
     given = os.environ.get("ETL_TEST_POSTGRES")
-    with tempfile.TemporaryDirectory(prefix="etl-", ignore_cleanup_errors=True) as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="etl-", ignore_cleanup_errors=True) as name,
+        tempfile.TemporaryDirectory(prefix="etl-", ignore_cleanup_errors=True, dir=_in_memory()) as place,
+    ):
         home = Path(name)
         account.give(home)
+        account.give(Path(place))
         programs = for_account(find(Path(given) if given else None, wanted=None), account, keep_in=home / "programs").folder
-        data = home / "data"
+        data = Path(place) / "data"
 
         def run(*command: str) -> None:
             with (home / "told").open("a") as told:
@@ -53,6 +60,14 @@ def running() -> Iterator[Server]:
             yield Server(url=f"postgresql://postgres@/postgres?host={home}", programs=programs)
         finally:
             run(*control, "-m", "immediate", "stop")
+
+
+def _in_memory() -> str | None:
+    """Where files stay in memory, if there is room: a database of a thousand files is then made in a fifth of the time."""
+    try:
+        return _MEMORY if shutil.disk_usage(_MEMORY).free >= _ROOM and os.access(_MEMORY, os.W_OK) else None
+    except OSError:
+        return None
 
 
 @contextmanager
