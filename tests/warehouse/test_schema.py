@@ -33,6 +33,10 @@ INSERT INTO provider_daily_totals (connection, day, calls, observed_at) VALUES (
 INSERT INTO agents (connection, agent_id, first_seen_at, last_seen_at) VALUES ('pairing', 'a1', now(), now());
 INSERT INTO sync.connections (connection, provider) VALUES ('pairing', 'acme');
 INSERT INTO sync.allowances (account) VALUES ('0123');
+INSERT INTO sync.erasure_key (proof) VALUES ('\\x01');
+INSERT INTO sync.erasures (hash, kind, erased_at) VALUES ('\\x02', 'phone', now());
+INSERT INTO sync.erased_calls (connection, call_id, erased_at) VALUES ('pairing', '1', now());
+INSERT INTO sync.erasure_receipts (receipt, asked, asked_at) VALUES ('r', 'phone', now());
 INSERT INTO sync.alerts (connection, kind, state, since, number, looked_at)
 VALUES ('pairing', 'behind', 'open', now(), 1, now());
 INSERT INTO sync.state (connection, stream, updated_at) VALUES ('pairing', 'calls', now());
@@ -163,6 +167,7 @@ def test_one_version_down_and_up_again_with_data(database: Database) -> None:
     assert schema.differences(database) == []
     brought = {"call_events", "call_history", "call_messages", "provider_daily_totals", "sync.allowances", "sync.audits"}
     brought |= {"people", "numbers", "sync.alerts", *(f"sync.{name}" for name in ROLLUPS)}
+    brought |= {"sync.erasure_key", "sync.erasures", "sync.erased_calls", "sync.erasure_receipts"}
     found = {name.removeprefix("public."): number for name, number in held(database).items()}
     assert {name for name, number in found.items() if number == 0} == brought
     assert {number for name, number in found.items() if name not in brought} == {1}  # the day of the call that stayed is touched
