@@ -111,7 +111,7 @@ ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
             CREATE,
         ),
     ),
-    (r"closed the connection unexpectedly|connection reset", LOST),
+    (r"closed the connection unexpectedly|connection reset|terminating connection", LOST),
     (r"too many (clients|connections)|connection slots|connection limit", BUSY),
     (
         r"starting up|shutting down|recovery mode|not accepting connections",

@@ -136,6 +136,7 @@ def test_what_each_kind_is_told_as(kind: type[psycopg.Error], said: str) -> None
         ("connection failed: FATAL:  something new", "cannot be reached: something new"),
         ("consuming input failed: server closed the connection unexpectedly", "was lost"),
         ("connection failed: connection to server failed: server closed the connection unexpectedly", "was lost"),
+        ("connection failed: FATAL:  terminating connection due to unexpected postmaster exit", "was lost"),
         ("the connection is closed", "was lost"),
     ],
 )

@@ -19,7 +19,7 @@ SMALL = {"tuple": "/api/v2/call_usage?since=2026-01-01T00:00:00Z", "bimpe": "/ag
 
 
 def identity(record: Any) -> str:
-    return str(record.get("id", record.get("call_id")))
+    return str(next(record[key] for key in ("id", "call_id", "sid") if key in record))
 
 
 @given(steps=st.lists(st.integers(min_value=1, max_value=40_000), max_size=4))
