@@ -20,7 +20,7 @@ from tests.acceptance.killing import TRIGGER, Killing, Moment
 from tests.acceptance.process import Hook, Program, execute, rows
 from tests.acceptance.stage import START
 
-MOMENTS = 40
+MOMENTS = 30
 SEED = 20261121
 PER_PAGE = 6
 AGAIN = {provider: 5 if part.ascending else 4 for provider, part in CAST.items()}

@@ -22,7 +22,7 @@ from tests.acceptance.stage import START
 from tests.postgres import Server
 
 MOMENTS = 10
-SEEDS = (7, 8, 9, 10)
+SEEDS = (7, 8)
 
 
 @pytest.fixture
