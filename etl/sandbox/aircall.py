@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-from binascii import Error
 from collections.abc import Mapping
 from urllib.parse import unquote, urlencode
 from zlib import crc32
 
 from etl.sandbox.call import Call
-from etl.sandbox.exchange import Api, Refusal, Reply, Request, Situation, json_reply, listing, whole
+from etl.sandbox.exchange import Api, Refusal, Reply, Request, Situation, basic, json_reply, listing, whole
 from etl.sandbox.instants import SECOND
 from etl.sandbox.shelf import cut
 from etl.sandbox.switches import Switches
@@ -20,14 +18,7 @@ API_IDS = {"main": "sandbox-id-of-the-main-company", "other": "sandbox-id-of-the
 
 def _credential(headers: Mapping[str, str]) -> str | None:
     """Read the token of a pair whose id is known; of another one both parts, which no account has."""
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        user, colon, token = b64decode(value.strip(), validate=True).decode().partition(":")
-    except (Error, UnicodeDecodeError):
-        return "unreadable"
-    return token if colon and user in API_IDS.values() else f"{user}:{token}"
+    return basic(headers, users=API_IDS.values())
 
 
 def _refuse(request: Request, why: Refusal, wait: float, switches: Switches) -> Reply:

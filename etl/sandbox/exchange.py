@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from base64 import b64decode
+from binascii import Error
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -132,3 +134,15 @@ def whole(text: str | None, default: int) -> int | None:
     if text is None:
         return default
     return int(text) if text.isascii() and text.lstrip("-").isdigit() and len(text) < 19 and "-" not in text[1:] else None
+
+
+def basic(headers: Mapping[str, str], *, users: Collection[str]) -> str | None:
+    """Return the password of an HTTP Basic login of one of these users; of an unknown user both parts, None without a login."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, colon, password = b64decode(value.strip(), validate=True).decode().partition(":")
+    except (Error, UnicodeDecodeError):
+        return "unreadable"
+    return password if colon and user in users else f"{user}:{password}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-from binascii import Error
 from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,7 +9,7 @@ from urllib.parse import unquote, urlencode
 from zlib import crc32
 
 from etl.sandbox.call import Call, status
-from etl.sandbox.exchange import Api, Refusal, Reply, Request, Situation, json_reply, listing, whole
+from etl.sandbox.exchange import Api, Refusal, Reply, Request, Situation, basic, json_reply, listing, whole
 from etl.sandbox.instants import DAY, count
 from etl.sandbox.lives.twilio import ACCOUNT_SIDS
 from etl.sandbox.switches import Switches
@@ -25,14 +23,7 @@ _MORE = "https://www.twilio.com/docs/errors/"
 
 def _credential(headers: Mapping[str, str]) -> str | None:
     """Read the token of an account or the secret of its key, which are the same here; of an unknown user what no account has."""
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        user, colon, token = b64decode(value.strip(), validate=True).decode().partition(":")
-    except (Error, UnicodeDecodeError):
-        return "unreadable"
-    return token if colon and user in _USERS else f"{user}:{token}"
+    return basic(headers, users=_USERS)
 
 
 def _error(number: int, code: int, message: str) -> Reply:

@@ -13,6 +13,7 @@ import pytest
 from etl.sandbox import History
 from etl.sandbox.births import PROVIDERS
 from etl.sandbox.lives.twilio import ACCOUNT_SIDS
+from tests.unit.sandbox.identity import identity
 
 WIDE = "/api/v2/call_usage?since=2026-01-01T00:00:00Z"
 LISTS = {
@@ -26,10 +27,6 @@ LISTS = {
 
 def rows(body: Any) -> list[Any]:
     return body if isinstance(body, list) else body.get("data") or body.get("calls", [])
-
-
-def identity(call: Any) -> Any:
-    return next(call[key] for key in ("id", "call_id", "sid") if key in call)
 
 
 def test_a_cut_connection_brings_no_response(ask: Any) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from etl.sandbox import History
 from etl.sandbox.births import PROVIDERS
+from tests.unit.sandbox.identity import identity
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RATES = {"tuple": 150, "bimpe": 100, "salpre": 60, "krosai": 60, "aircall": 60, "twilio": 60}
@@ -56,10 +57,6 @@ def story(seed: int, **options: Any) -> History:
 
 def everything(history: History) -> Any:
     return {provider: history.truth(provider) for provider in PROVIDERS} | {"agents": history.agents()}
-
-
-def identity(record: Any) -> Any:
-    return next(record[key] for key in ("id", "call_id", "sid") if key in record)
 
 
 def instant(value: str | int) -> datetime:

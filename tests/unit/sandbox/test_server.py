@@ -14,12 +14,9 @@ from hypothesis import strategies as st
 
 from etl.sandbox import TRUE_LIMITS, History, Quota, Sandbox, real_time
 from etl.sandbox.births import PROVIDERS
+from tests.unit.sandbox.identity import identity
 
 SMALL = {"tuple": "/api/v2/call_usage?since=2026-01-01T00:00:00Z", "bimpe": "/agents", "salpre": "/call/list", "krosai": "/calls"}
-
-
-def identity(record: Any) -> str:
-    return str(next(record[key] for key in ("id", "call_id", "sid") if key in record))
 
 
 @given(steps=st.lists(st.integers(min_value=1, max_value=40_000), max_size=4))
