@@ -186,13 +186,30 @@ class When(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """
+    A further document of a call, behind an address of its own: its transcription, or the list of its recordings.
+
+    It is asked for with the detail, whenever that is, and stands in it under `key`, which the answer for the call itself does not
+    have; a 404 that names something (`Failure.naming`) means that there is none, yet, and is null there. `path`, `record` and
+    `body` are as in `Detail`; with `is_list` the value under `record` is a list, of which the first page is kept.
+    """
+
+    key: str
+    path: str
+    record: str | None
+    is_list: bool = False
+    body: Callable[[str], JSON] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
     """
     How one call is requested. `path` contains `{call}` and may contain `{stream}`.
 
     `record` is the key of the call's object, or None if it is the body. `id_forms` returns the forms in which a call's id may be
     requested, best first. The answer's own id must be one of them too, since a wrong form may be answered with another call.
-    With `body`, the call is asked for by POST, with what that makes of its id as JSON.
+    With `body`, the call is asked for by POST, with what that makes of its id as JSON. Each of the `parts` is one request more.
     """
 
     path: str
@@ -200,6 +217,7 @@ class Detail:
     id_forms: Callable[[str], tuple[str, ...]]
     when: When = When.ALWAYS
     body: Callable[[str], JSON] | None = None
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +293,7 @@ class Failure:
 
     code: str | None = None
     message: str | None = None
-    naming: str | None = None  # "call", "agent"
+    naming: str | None = None  # "call", "agent", "part"
     status: int | None = None  # what it should have been, for an error sent with HTTP 200 or a wrong status
 
 

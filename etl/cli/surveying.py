@@ -27,14 +27,14 @@ class Surveyed:
 
     @property
     def requests(self) -> int | None:
-        """About how many requests a first sync sends: its pages, and the details that the provider's form asks for."""
+        """About how many requests a first sync sends: its pages, and the details with their parts that the form asks for."""
         calls, provider = self.survey.calls, self.account.provider
         if calls is None or not self._all_asked:
             return None
         size = self.account.per_page or provider.listing.page_sizes[0]
         detail = provider.detail
-        details = calls if detail is not None and self.account.details and detail.when is not When.OPEN else 0
-        return max(1, ceil(calls / size)) + details
+        each = 1 + len(detail.parts) if detail is not None and self.account.details and detail.when is not When.OPEN else 0
+        return max(1, ceil(calls / size)) + calls * each
 
     @property
     def takes(self) -> timedelta | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
@@ -15,6 +15,7 @@ from etl.model import JSON, AgentRow, DriftNote, Record
 from etl.provider import Ask, PageFacts, Provider, Style, Tally
 from etl.reading.api import Answer, Api
 from etl.reading.clocks import Apart, believed, newest_two
+from etl.reading.parts import asked, joined, oddities
 from etl.records.identify import identify, identify_all, is_detail_of
 from etl.records.parse import Unfit, instant
 from etl.records.paths import cut_out
@@ -126,9 +127,12 @@ class Source:
 
     def _noted(self, answer: Answer) -> Answer:
         if answer.departures:
-            with self._noting:
-                self._departures.update(answer.departures)
+            self._note(answer.departures)
         return answer
+
+    def _note(self, departures: Iterable[DriftNote]) -> None:
+        with self._noting:
+            self._departures.update(departures)
 
     def path(self, template: str, **parts: str) -> str:
         """Return a path of the form with these parts and the account's settings in their places, quoted."""
@@ -174,10 +178,27 @@ class Source:
 
     def detail(self, *, stream: str, call_id: str) -> tuple[Record, datetime]:
         """
-        Request one call under each form of its id until one works; return the record and the instant of the request.
+        Request one call and its parts; return them as one record, and the instant of the first request.
 
-        Raises NotFound if no form is known to the provider, or if the answer is another call.
+        Raises NotFound if the provider does not know the call, or answers with another.
         """
+        record, asked_at, form = self._found(stream=stream, call_id=call_id)
+        parts = self.provider.detail.parts if self.provider.detail is not None else ()
+        if not parts:
+            return record, asked_at
+        found = [(part, asked(self.api, part, self.path(part.path, stream=stream, call=form), call=form)) for part in parts]
+        for part, answer in found:
+            notes = [*oddities(self.provider.listing, record.value, part, answer), *(answer.departures if answer else ())]
+            self._note(notes)
+        text, cleaned = joined(record.text, found), any(answer is not None and bool(answer.cleaned) for _, answer in found)
+        return identify(self.provider, self._stripped((text,))[0], cleaned=cleaned or record.cleaned), asked_at
+
+    def meet(self, *, stream: str, call_id: str) -> None:
+        """Request one call without its parts, only to see that the provider still knows it. Raises as `detail` does."""
+        self._found(stream=stream, call_id=call_id)
+
+    def _found(self, *, stream: str, call_id: str) -> tuple[Record, datetime, str]:
+        """Request one call under each form of its id until one works; return also which."""
         detail = self.provider.detail
         if detail is None:
             raise NotImplementedError(f"{self.provider.name} has no detail")
@@ -194,7 +215,7 @@ class Source:
             record = identify(self.provider, self._stripped(answer.records)[0], cleaned=0 in answer.cleaned)
             if is_detail_of(self.provider, record, call_id):
                 self._form = forms.index(form)
-                return record, answer.sent_at
+                return record, answer.sent_at, form
         raise absent or NotFound("The provider answered with another call than the one asked for.", naming=None)
 
     def total(self, *, stream: str, params: Mapping[str, str]) -> int | None:

@@ -104,7 +104,7 @@ def _still_answers(task: Task, stream: str, gone: set[str]) -> bool:
     newest = task.warehouse.newest(connection=task.connection, stream=stream, before=None, limit=len(gone) + 3)
     for held in [held for held in newest if held.call_id not in gone][:3]:
         try:
-            task.source.detail(stream=stream, call_id=held.call_id)
+            task.source.meet(stream=stream, call_id=held.call_id)
         except AuthenticationFailed:
             raise
         except ConnectionFailed:

@@ -78,7 +78,7 @@ class Proof:
         gone = 0
         for anchor in anchors[:ASKED_ANCHORS]:
             try:
-                self.task.source.detail(stream=self.stream, call_id=anchor.call_id)
+                self.task.source.meet(stream=self.stream, call_id=anchor.call_id)
             except NotFound as absent:
                 gone += absent.naming == "call"
                 continue

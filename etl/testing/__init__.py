@@ -21,6 +21,7 @@ from etl.testing.failing import faults_in_agents, faults_in_failures
 from etl.testing.faults import Fault, Raised, Unproven
 from etl.testing.form import faults_in_form
 from etl.testing.order import faults_in_order
+from etl.testing.parts import faults_in_parts
 from etl.testing.payloads import Payloads, missing
 from etl.testing.records import faults_in_records
 from etl.testing.scenes import faults_in_sync
@@ -60,6 +61,7 @@ def _at_rest(provider: Provider, payloads: Mapping[str, JSON], given: Payloads) 
     yield faults_in_asks(provider, given)
     yield faults_in_pages(provider, given)
     yield faults_in_records(provider, given)
+    yield faults_in_parts(provider, given)
     yield faults_in_order(provider, given)
     yield faults_in_failures(provider, given)
     yield faults_in_agents(provider, given)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 
 from etl.model import OPEN_STATUSES, CallRow, EventRow, MessageRow, ParticipantRow, Status
-from etl.provider import ClientCredentials, Order, Provider, all_of
+from etl.provider import ClientCredentials, Detail, Order, Provider, all_of
 from etl.testing.faults import Fault, tried
 
 CHILDREN = {"participants": ParticipantRow._fields, "messages": MessageRow._fields, "events": EventRow._fields}
@@ -16,6 +16,7 @@ CHILDREN = {"participants": ParticipantRow._fields, "messages": MessageRow._fiel
 _OWN = {"connection", "call_id", "provider", "occurred_at", "status", "provider_status", "attributes"}
 _COLUMNS = set(CallRow._fields[: CallRow._fields.index("raw")]) - _OWN | {"parent_call_id"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_KEY = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _FILLED_IN = "It is filled in by the program: give your field another column, or leave it out."
 
 
@@ -77,6 +78,7 @@ def _listing(provider: Provider) -> Iterator[Fault]:
     may_stand = {"stream", "call"} | {setting.name for setting in provider.own if not setting.secret}
     forms = {"listing.path": listing.path}
     forms |= {f"{name}.path": form.path for name in ("detail", "agents") if (form := getattr(provider, name)) is not None}
+    forms |= {f"detail.parts[{part.key}].path": part.path for part in (provider.detail.parts if provider.detail else ())}
     for place, path in forms.items():
         if not path.startswith("/"):
             yield Fault(place, f"{path!r} does not begin with a slash", f"Write {'/' + path!r}; it follows base_url.")
@@ -136,7 +138,9 @@ def _detail(provider: Provider) -> Iterator[Fault]:
             "an id is never asked for as it is listed",
             "Return the id itself first: lambda call_id: (call_id,).",
         )
+    yield from _parts(provider, detail)
     known = {key for field in provider.fields for key in all_of(field.key)}
+    known |= {key.partition(".")[0] for key in known}
     known |= {inside.key for name in CHILDREN if (inside := getattr(provider, name)) is not None}
     for key in provider.late_parts:
         if key not in known:
@@ -144,6 +148,21 @@ def _detail(provider: Provider) -> Iterator[Fault]:
             meant = f"Did you mean `{near[0]}`? " if near else ""
             yield Fault(
                 "late_parts", f"`{key}` is awaited, and read into no column", f"{meant}Name a key that a field or children read."
+            )
+
+
+def _parts(provider: Provider, detail: Detail) -> Iterator[Fault]:
+    keys = [part.key for part in detail.parts]
+    taken = {key.partition(".")[0] for key in (*all_of(provider.call_id), *all_of(provider.cursor))}
+    for part in detail.parts:
+        where = f"detail.parts[{part.key}]"
+        if not _KEY.fullmatch(part.key) or part.key in taken or keys.count(part.key) > 1:
+            yield Fault(
+                f"{where}.key", "it is no key of its own", "One word that no other part has, and neither call_id nor cursor."
+            )
+        if "{call}" not in part.path and part.body is None:
+            yield Fault(
+                f"{where}.path", "nothing in it says which call", "Put {call} where the id stands: /calls/{call}/transcript."
             )
 
 

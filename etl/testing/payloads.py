@@ -11,7 +11,7 @@ from etl.model import JSON
 from etl.provider import Ask, Provider
 from etl.testing.faults import Fault
 
-KINDS = ("asks", "pages", "calls", "details", "failures", "agents", "words")
+KINDS = ("asks", "pages", "calls", "details", "parts", "failures", "agents", "words")
 README = "docs/adding-a-provider.md says what each holds."
 
 
@@ -23,6 +23,7 @@ class Payloads:
     pages: tuple[Mapping[str, JSON], ...]
     calls: tuple[Mapping[str, JSON], ...]
     details: tuple[Mapping[str, JSON], ...]
+    parts: tuple[Mapping[str, JSON], ...]
     failures: tuple[Mapping[str, JSON], ...]
     agents: tuple[Mapping[str, JSON], ...]
     words: Mapping[str, str]

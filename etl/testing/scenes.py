@@ -46,7 +46,7 @@ def _plain(stage: Stage, costs: list[Cost]) -> Iterator[Fault]:
     with stage.world(stage.spread()) as world:
         outcome = world.sync()
         asked = world.server.asked
-        pages, details = len(asked.pages), asked.details
+        pages, details, parts = len(asked.pages), asked.details, asked.parts
         yield from _all_there(stage, world, outcome)
         if world.missing():
             return
@@ -65,6 +65,8 @@ def _plain(stage: Stage, costs: list[Cost]) -> Iterator[Fault]:
             details=details,
             pages_again=len(asked.pages) - pages,
             details_again=asked.details - details,
+            parts=parts,
+            parts_again=asked.parts - parts,
         )
         costs.append(cost)
 

@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from etl.model import JSON
-from etl.provider import CALLS, Order, Provider, Style, all_of
+from etl.provider import CALLS, Order, Part, Provider, Style, all_of
 from etl.sandbox.damage import Damage
 from etl.sandbox.door import Door
 from etl.sandbox.exchange import Reply
@@ -27,6 +27,7 @@ from etl.testing.asking import Leaves, Wording, request_leaves
 from etl.testing.clocks import day_or_instant
 from etl.testing.faults import Fault, Raised
 from etl.testing.made import Made
+from etl.testing.parts import answer_of, own_of, parts_of
 from etl.testing.payloads import Payloads, naming_call
 
 TOO_MANY = 400
@@ -69,13 +70,14 @@ class Asked:
 
     pages: list[str] = field(default_factory=list)
     details: int = 0
+    parts: int = 0
     agents: int = 0
     strays: list[str] = field(default_factory=list)
 
     @property
     def requests(self) -> int:
         """All requests together."""
-        return len(self.pages) + self.details + self.agents + len(self.strays)
+        return len(self.pages) + self.details + self.parts + self.agents + len(self.strays)
 
 
 class Server:
@@ -111,6 +113,7 @@ class Server:
         self._origin = f"http://127.0.0.1:{self._door.port}"
         self._list = self._route(provider.listing.path, own)
         self._detail = self._route(provider.detail.path, own) if provider.detail is not None else None
+        self._parts = [(part, self._route(part.path, own)) for part in parts_of(provider)]
         self._agents = self._route(provider.agents.path, own) if provider.agents is not None else None
         if provider.agents is not None:
             rows = [provider.agents.agent(case.get("record")) for case in payloads.agents]
@@ -163,20 +166,32 @@ class Server:
         if self._agents is not None and self._agents.fullmatch(path):
             self.asked.agents += 1
             return self._listed_agents()
+        for part, route in self._parts:
+            if (found := route.fullmatch(path)) is not None and (method == "POST") == (part.body is not None):
+                self.asked.parts += 1
+                return self._of_part(part, self._asked_for(found.groupdict().get("call"), sent))
         if self._detail is not None and (found := self._detail.fullmatch(path)) is not None:
             self.asked.details += 1
             return self._one(found.groupdict().get("call"), sent)
         self.asked.strays.append(f"{method} {target}")
         return _reply(404, {"message": "the server of the kit has no such address"})
 
-    def _one(self, call_id: str | None, sent: JSON) -> Reply:
+    def _asked_for(self, call_id: str | None, sent: JSON) -> Made | None:
         form = self._provider.detail
         known = {one: made for made in self.calls for one in (form.id_forms(made.call_id) if form is not None else ())}
         asked = [call_id] if call_id is not None else [str(value) for value in request_leaves({}, sent).values()]
-        made = next((known[one] for one in asked if one in known), None)
+        return next((known[one] for one in asked if one in known), None)
+
+    def _one(self, call_id: str | None, sent: JSON) -> Reply:
+        form, made = self._provider.detail, self._asked_for(call_id, sent)
         if made is None or form is None:
             return self.absent()
-        return _reply(200, made.detail if form.record is None else {form.record: made.detail})
+        detail = own_of(self._provider, made.detail)
+        return _reply(200, detail if form.record is None else {form.record: detail})
+
+    def _of_part(self, part: Part, made: Made | None) -> Reply:
+        answer = None if made is None else answer_of(part, self._payloads, made.detail)
+        return self.absent() if answer is None else _reply(*answer)
 
     def absent(self) -> Reply:
         """Return how the provider says that there is no such call."""

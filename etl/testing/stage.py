@@ -33,11 +33,14 @@ class Cost:
     details: int
     pages_again: int
     details_again: int
+    parts: int = 0
+    parts_again: int = 0
 
     def __str__(self) -> str:
+        first, next_one = (f" with {self.parts} parts", f" with {self.parts_again}") if self.parts else ("", "")
         return (
-            f"{self.calls} calls: {self.pages} pages and {self.details} details in the first run, "
-            f"{self.pages_again} and {self.details_again} in the next one, when nothing has changed"
+            f"{self.calls} calls: {self.pages} pages and {self.details} details{first} in the first run, "
+            f"{self.pages_again} and {self.details_again}{next_one} in the next one, when nothing has changed"
         )
 
 
