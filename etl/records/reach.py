@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from etl.model import JSON, Drift
 from etl.provider import Keys, all_of
@@ -27,6 +27,7 @@ def is_plain(keys: Keys) -> bool:
     return isinstance(keys, str) and "." not in keys
 
 
+@lru_cache(maxsize=4096)
 def paths_of(keys: Keys) -> tuple[tuple[str, ...], ...]:
     """Return the path to each of the keys."""
     return tuple(tuple(key.split(".")) for key in all_of(keys))
