@@ -16,7 +16,7 @@ from tests.acceptance.process import Hook, Program, execute
 from tests.acceptance.stage import quiet_history
 
 SEED = 20261122
-MOMENTS = 9
+MOMENTS = 6
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.acceptance.process import Hook, Program, execute, rows
 from tests.acceptance.stage import quiet_history
 
 SEED = 20261124
-MOMENTS = 7
+MOMENTS = 6
 COLUMNS = (
     *("connection", "provider", "occurred_at", "status", "is_test", "raw", "first_seen_at", "last_changed_at", "stream"),
     *("cursor_at", "observed_at", "content_hash", "last_run_id"),

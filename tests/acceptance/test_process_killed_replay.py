@@ -16,7 +16,7 @@ from tests.acceptance.process import Hook, Program, execute, rows
 from tests.acceptance.stage import quiet_history
 
 SEED = 20261123
-MOMENTS = 12
+MOMENTS = 6
 CALLS = dict.fromkeys(EVERYWHERE, 40) | {"tuple": 1100, "krosai": 1100}
 """A replay writes a thousand calls in one transaction."""
 
