@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from etl.sandbox import NO_LIMITS, History, Sandbox
-from tests.acceptance.cast import CAST, EVERYWHERE
+from tests.acceptance.cast import EVERYWHERE
 from tests.acceptance.process import Program, hourly
 from tests.acceptance.stage import quiet_history
 
@@ -38,7 +38,7 @@ def test_every_account_is_told_as_far_as_its_provider_tells(program: Program) ->
     """Thirty calls each, an hour apart, on pages of five; BimpeAI has two agents, one of which has none."""
     hourly(program)
     program.settings["krosai"] |= {"rate_limit": "10/s", "daily_requests": 1000}
-    program.settings["tuple"] |= {"rate_limit": "1/min", "start_date": "2026-03-01T00:00:00Z"}
+    program.settings["tuple"] |= {"rate_limit": "2/min", "start_date": "2026-03-01T00:00:00Z"}
     program.settings["aircall"] |= {"rate_limit": "2/min"}
 
     lines = program.run("check").out.splitlines()
@@ -55,8 +55,8 @@ def test_every_account_is_told_as_far_as_its_provider_tells(program: Program) ->
             "whose: not known: no record says it",
             "calls: 12; oldest 2026-03-01 00:00:00 UTC; newest 2026-03-01 11:00:00 UTC",
             "paging: works (page)",
-            "limits: 1 request in 1 minute",
-            "first sync: about 3 requests, at least 2 minutes",
+            "limits: 2 requests in 1 minute",
+            "first sync: about 3 requests, at least 1 minute",
         ],
         "voice": [
             "whose: not known: no record says it",
@@ -176,5 +176,5 @@ def test_an_account_without_a_call_is_no_failure(program: Program) -> None:
 
     told = {one.partition("calls: ")[2] for one in lines if "        calls:" in one}
     assert told == {"0", "0 of 5 agents looked at; 7 agents", "not known: no totals; oldest not known; newest not known"}
-    assert sum("paging: not known: there is no second page" in line for line in lines) == len(CAST)
+    assert sum("paging: not known: there is no second page" in line for line in lines) == len(EVERYWHERE)
     assert {len(program.sandbox.requests(provider)) for provider in EVERYWHERE if provider != "bimpe"} == {1}
