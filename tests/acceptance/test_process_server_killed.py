@@ -21,7 +21,7 @@ from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import START
 from tests.postgres import Server
 
-MOMENTS = 10
+MOMENTS = 8
 SEEDS = (7, 8)
 
 
