@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
 from random import Random
 from threading import Event, Thread
 from time import monotonic
@@ -56,6 +58,24 @@ class SystemThreads:
             thread.join()
 
         return end
+
+
+@contextmanager
+def set_by_signals(event: Event) -> Iterator[Callable[[], None]]:
+    """Give what sets `event` in a handler of signals, which may take no lock: the code that it interrupts may hold that one."""
+    asked: SimpleQueue[bool] = SimpleQueue()
+
+    def wait() -> None:
+        if asked.get():
+            event.set()
+
+    thread = Thread(target=wait, name="signals", daemon=True)
+    thread.start()
+    try:
+        yield lambda: asked.put(True)
+    finally:
+        asked.put(False)
+        thread.join()
 
 
 def steady_seconds() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -11,7 +12,10 @@ def main(arguments: list[str] | None = None) -> None:
 
     If the user interrupts it, it exits with 130; what was committed stays.
     """
-    sys.exit(run(arguments))
+    code = run(arguments)
+    # All is done: an interruption while the interpreter puts its things away has nothing to tell, least of all a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -23,6 +23,7 @@ from etl.library.opened import sync_opened, wanted
 from etl.printable import number_of
 from etl.records.parse import Unfit, instant
 from etl.runs.terms import Trigger, Want
+from etl.system import set_by_signals
 from etl.wiring import Invocation, Opened, open_warehouse, settings_of
 
 
@@ -141,9 +142,9 @@ def interruptible() -> Iterator[Event]:
     stop = Event()
 
     def ask_to_stop(*_: object) -> None:
-        stop.set()
         signal.signal(signal.SIGINT, end_at_once)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        ask()
 
     def end_at_once(*_: object) -> None:
         # Threads may wait for a provider for minutes, and the interpreter for them. Nothing is lost by ending here: see
@@ -153,15 +154,16 @@ def interruptible() -> Iterator[Event]:
             os.write(2, f"{shown}Interrupted. What was committed stays; the next sync continues there.\n".encode())
         os._exit(130)
 
-    try:
-        before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: signals are left to the caller
-        before = {}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with set_by_signals(stop) as ask:
+        try:
+            before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not the main thread: signals are left to the caller
+            before = {}
+        try:
+            yield stop
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class ConnectionSettings(_Section):
         """Gather what the provider alone knows; whatever else is unknown stays where it is, and is refused."""
         from etl import providers
 
-        if not isinstance(data, dict) or data.get("provider") not in providers.names():
+        if not isinstance(data, dict) or not providers.is_known(data.get("provider")):
             return data
         names = {setting.name for setting in providers.get(data["provider"]).own}
         others = {key: value for key, value in data.items() if key not in names}
@@ -172,7 +172,7 @@ class ConnectionSettings(_Section):
     def _is_known(cls, provider: str) -> str:
         from etl import providers
 
-        if provider not in providers.names():
+        if not providers.is_known(provider):
             near = get_close_matches(provider, providers.names(), n=1)
             raise ValueError(f"is no provider; {_did_you_mean(near) or 'there are ' + ', '.join(providers.names())}")
         return provider

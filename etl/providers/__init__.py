@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
@@ -21,6 +22,11 @@ def names() -> tuple[str, ...]:
     return (*OURS, *sorted(_registered()))
 
 
+def is_known(name: object) -> bool:
+    """Whether a provider has this name; of ours that is known without a look at what is installed."""
+    return name in OURS or (isinstance(name, str) and name in _registered())
+
+
 def get(name: str) -> Provider:
     """Load and return the provider of this name. Raises UsageError for an unknown name, and for one that cannot be loaded."""
     if name in OURS:
@@ -37,6 +43,7 @@ def get(name: str) -> Provider:
     return _loaded(registered[name])
 
 
+@cache  # the metadata of every distribution is read for it; what is installed meanwhile is known to the next process
 def _registered() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in OURS}
 

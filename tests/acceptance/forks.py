@@ -1,59 +1,91 @@
-"""Knows how a test starts the program cheaply: by the process of `tests.acceptance.nursery`, one child at a time."""
+"""Knows how a test process starts the program cheaply: by one process of `tests.acceptance.nursery`, one child at a time."""
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
+import select
 import subprocess
 import sys
-from typing import Self
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 
-from tests.acceptance.process import PATIENCE, Ended, Program
+PATIENCE = 300.0
+"""Seconds after which a process that does not end is a failure of the test; nothing is ever timed by it."""
 
 
-class Nursery:
-    """Starts the program by forking a process that has imported it; one child at a time. A context manager."""
+class Busy(Exception):
+    """Another child is at work; the program is to be started in the common way."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+
+class Forks:
+    """The process that has imported the program and forks it; used by several threads, of which one starts a child at a time."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="etl-forks-", ignore_cleanup_errors=True)
+        self._out, self._err = Path(self._folder.name, "out"), Path(self._folder.name, "err")
+        self._one = threading.Lock()
+        self._child = 0
         self._parent = subprocess.Popen(
-            [sys.executable, "-m", "tests.acceptance.nursery"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=program.surroundings(),
-            text=True,
-            bufsize=1,
+            [sys.executable, "-m", "tests.acceptance.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
 
-    def __enter__(self) -> Self:
-        return self
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Start a command in the folder that is current and return its process id; `end` must follow. Raises Busy."""
+        if not self._one.acquire(blocking=False):
+            raise Busy
+        order = {
+            "arguments": arguments,
+            "environment": dict(environment),
+            "folder": os.getcwd(),  # noqa: PTH109 - where the program would be started
+            "out": str(self._out),
+            "err": str(self._err),
+        }
+        assert self._parent.stdin is not None
+        self._parent.stdin.write(json.dumps(order).encode() + b"\n")
+        self._child = self._number()
+        return self._child
 
-    def __exit__(self, *ended: object) -> None:
+    def end(self) -> tuple[int, str, str]:
+        """Wait for the end of the command that was started; return its code (negative: the signal), and what it said."""
+        try:
+            code = self._number()
+            return code, self._out.read_text(encoding="utf-8"), self._err.read_text(encoding="utf-8")
+        finally:
+            self._one.release()
+
+    def close(self) -> None:
+        """End the process."""
         with self._parent:
             assert self._parent.stdin is not None
             self._parent.stdin.close()
             self._parent.wait(timeout=PATIENCE)
-
-    def start(self, *arguments: str) -> int:
-        """Start a command and return its process id; `end` must follow."""
-        program = self._program
-        program.configure()
-        out, err = program.folder / "out", program.folder / "err"
-        order = {"arguments": ["--config", str(program.config), *arguments], "out": str(out), "err": str(err)}
-        assert self._parent.stdin is not None
-        self._parent.stdin.write(json.dumps(order) + "\n")
-        return self._number()
-
-    def end(self) -> Ended:
-        """Wait for the end of the command that was started."""
-        code = self._number()
-        said = [(self._program.folder / name).read_text(encoding="utf-8") for name in ("out", "err")]
-        return self._program.heard(code, *said)
-
-    def run(self, *arguments: str) -> Ended:
-        """Run a command to its end."""
-        self.start(*arguments)
-        return self.end()
+        self._folder.cleanup()
 
     def _number(self) -> int:
         assert self._parent.stdout is not None
+        if not select.select([self._parent.stdout], [], [], PATIENCE)[0]:
+            os.kill(self._child, 9)
+            raise TimeoutError(f"The program did not end within {PATIENCE:.0f} seconds.")
         return int(self._parent.stdout.readline())
+
+
+@cache
+def forks() -> Forks:
+    """Return the one that this process uses, for as long as it lives."""
+    made = Forks()
+    atexit.register(made.close)
+    return made
+
+
+def may_fork(environment: Mapping[str, str]) -> bool:
+    """Whether a fork is as good as a start: what a starting interpreter reads is as it was."""
+    return hasattr(os, "fork") and _of_python(environment) == _of_python(os.environ)
+
+
+def _of_python(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(("PYTHON", "COVERAGE"))}

@@ -17,7 +17,6 @@ import psycopg
 from sqlalchemy import make_url
 
 from tests.acceptance.cast import CAST
-from tests.acceptance.forks import Nursery
 from tests.acceptance.process import Hook, Program, content, copied, execute, rows, wait_until
 
 LOCK = 4711
@@ -81,7 +80,6 @@ class Killing:
     def __init__(
         self,
         program: Program,
-        nursery: Nursery,
         hook: Hook,
         *,
         server_url: str,
@@ -91,7 +89,6 @@ class Killing:
         without: tuple[str, ...] = WITHOUT,
     ) -> None:
         self.program = program
-        self.nursery = nursery
         self.hook = hook
         self.command = command
         self.tables = tables
@@ -118,8 +115,8 @@ class Killing:
     def _request(self, number: int) -> None:
         started: SimpleQueue[int] = SimpleQueue()
         self.hook.arm(number, lambda: os.kill(started.get(), signal.SIGKILL))
-        started.put(self.nursery.start(*self.command))
-        ended = self.nursery.end()
+        started.put(self.program.fork(*self.command))
+        ended = self.program.forked()
         self.hook.arm(0, lambda: None)
         # Threads that ask for details side by side find out at the same time which form of an id is known: a few requests
         # more or less, so that the last ones may never be sent.
@@ -128,12 +125,12 @@ class Killing:
     def _page(self, number: int) -> None:
         with psycopg.connect(self.program.url, autocommit=True) as session:
             session.execute("LISTEN stage_pages")
-            child = self.nursery.start(*self.command)
+            child = self.program.fork(*self.command)
             left = number
             while left > 0 and alive(child):
                 left -= len(list(session.notifies(timeout=0.2, stop_after=left)))
             kill(child)
-        assert self.nursery.end().code in (-signal.SIGKILL, 0)  # after the last page it may have ended
+        assert self.program.forked().code in (-signal.SIGKILL, 0)  # after the last page it may have ended
 
     def _inside(self, number: int) -> None:
         name = make_url(self.program.url).database
@@ -141,11 +138,11 @@ class Killing:
         waiting = f"SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND objid = {LOCK} AND NOT granted"
         with psycopg.connect(self.program.url, autocommit=True) as session:
             session.execute(f"SELECT pg_advisory_lock({LOCK})".encode())
-            child = self.nursery.start(*self.command)
+            child = self.program.fork(*self.command)
             while session.execute(waiting.encode()).fetchone() != (True,) and alive(child):
                 session.execute("SELECT pg_sleep(0.002)")
             kill(child)
-        assert self.nursery.end().code in (-signal.SIGKILL, 0)
+        assert self.program.forked().code in (-signal.SIGKILL, 0)
         execute(self.program.url, f'ALTER DATABASE "{name}" RESET stage.stop_at')
 
     def held(self) -> dict[str, list[Any]]:
@@ -218,7 +215,7 @@ def whole(killing: Killing) -> Whole:
     """Run the command once to its end."""
     with killing.fresh(), psycopg.connect(killing.program.url, autocommit=True) as session:
         session.execute("LISTEN stage_pages")
-        ended = killing.nursery.run(*killing.command)
+        ended = killing.program.run(*killing.command)
         assert ended.code == 0, ended
         transactions = len(list(session.notifies(timeout=0)))
         (row,) = rows(killing.program.url, "SELECT last_value FROM public.stage_pages")
@@ -257,7 +254,7 @@ def survive(
         with killing.fresh():
             killing.kill_at(moment)
             after = between() if between else None
-            ended = killing.nursery.run(*killing.command)
+            ended = killing.program.run(*killing.command)
             assert ended.code == 0, ended
             found = differing(killing.held(), reference.held)
             assert not found, found[:4]

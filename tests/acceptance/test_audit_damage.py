@@ -16,7 +16,7 @@ from tests.acceptance.stage import quiet_history
 
 CHILDREN = {"tuple": "call_participants", "bimpe": "call_messages"}
 TABLES = ("public.calls", "public.call_participants", "public.call_messages")
-REQUESTS = {"tuple": 20, "bimpe": 30, "salpre": 7, "krosai": 30}
+REQUESTS = {"tuple": 20, "bimpe": 30, "salpre": 7, "krosai": 30, "aircall": 30}
 """
 The most requests that an audit or a repair may send for sixty calls on pages of twenty, of which three are damaged.
 

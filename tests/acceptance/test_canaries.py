@@ -16,7 +16,6 @@ import pytest
 
 from etl.sandbox import NO_LIMITS, History, Sandbox
 from tests.acceptance.cast import PROVIDERS
-from tests.acceptance.forks import Nursery
 from tests.acceptance.hook import BEAT, SECRET, LoopbackHook
 from tests.acceptance.process import Ended, Program, execute, rows
 from tests.acceptance.server import OwnServer
@@ -91,16 +90,16 @@ def test_nothing_secret_and_nobody_comes_out(server: OwnServer, hook: LoopbackHo
     with Sandbox(History(3, start=START, past=timedelta(days=1), calls_per_day=RATES), limits=NO_LIMITS) as sandbox:
         program = Program(sandbox=sandbox, url=url, folder=tmp_path)
         program.environment |= {"ETL_NOTIFY__URL": hook.url, "ETL_NOTIFY__HEARTBEAT_URL": hook.heartbeat_url}
-        with watched(url, shown), Nursery(program) as nursery:
-            said += [nursery.run(*command) for command in COMMANDS]
+        with watched(url, shown):
+            said += [program.run(*command) for command in COMMANDS]
             program.settings["salpre"] = {"token": "canary-of-a-wrong-token"}
             sandbox.faults.add("control_characters", provider="krosai", probability=1.0)
-            said += [nursery.run(*command) for command in AGAIN]
+            said += [program.run(*command) for command in AGAIN]
             # A page that the database refuses as a whole, and then record by record.
             execute(url, "ALTER TABLE calls ADD CONSTRAINT sabotage CHECK (connection <> 'voice') NOT VALID")
-            said += [nursery.run("--verbose", "sync", "--full")]
+            said += [program.run("--verbose", "sync", "--full")]
             execute(url, "ALTER TABLE calls DROP CONSTRAINT sabotage")
-            said += [nursery.run("export", str(tmp_path / "masked"), "--masked")]
+            said += [program.run("export", str(tmp_path / "masked"), "--masked")]
         tokens = {*sandbox.tokens.values(), "canary-of-a-wrong-token", PASSWORD, SECRET, BEAT}
 
     people = {str(value) for (value,) in rows(url, PERSONAL) if value is not None and len(value) > 6}

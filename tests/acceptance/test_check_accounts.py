@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from etl.sandbox import NO_LIMITS, History, Sandbox
-from tests.acceptance.cast import CAST, EVERYWHERE
+from tests.acceptance.cast import EVERYWHERE
 from tests.acceptance.process import Program, hourly
 from tests.acceptance.stage import quiet_history
 
@@ -176,5 +176,5 @@ def test_an_account_without_a_call_is_no_failure(program: Program) -> None:
 
     told = {one.partition("calls: ")[2] for one in lines if "        calls:" in one}
     assert told == {"0", "0 of 5 agents looked at; 7 agents", "not known: no totals; oldest not known; newest not known"}
-    assert sum("paging: not known: there is no second page" in line for line in lines) == len(CAST)
+    assert sum("paging: not known: there is no second page" in line for line in lines) == len(EVERYWHERE)
     assert {len(program.sandbox.requests(provider)) for provider in EVERYWHERE if provider != "bimpe"} == {1}

@@ -17,7 +17,7 @@ from etl.sandbox import History
 from etl.warehouse import schema
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.privacy.granting import Rights, give
-from tests.acceptance.cast import USUAL
+from tests.acceptance.cast import USUAL, per_day
 from tests.acceptance.fences import fenced
 from tests.acceptance.stage import Stage, opened, quiet_history
 
@@ -54,7 +54,7 @@ def synced(set_stage: Callable[[History], Stage]) -> Stage:
     The queries ask for the last days, so the history has to end about now; what it draws depends on the hour, and is plenty.
     """
     start = datetime.now(UTC) - timedelta(minutes=10)
-    stage = set_stage(History(SEED, start=start, past=timedelta(days=2), agent_changes=(0, 0, 0)))
+    stage = set_stage(History(SEED, start=start, past=timedelta(days=2), calls_per_day=per_day(70), agent_changes=(0, 0, 0)))
     changed, deleted = (stage.history.add("krosai", at=start - timedelta(minutes=ago))[0] for ago in (6, 5))
     outcomes = stage.sync_all()
     assert {provider: (one.status, one.error) for provider, one in outcomes.items()} == dict.fromkeys(

@@ -14,9 +14,9 @@ from tests.acceptance.conftest import SetStage
 from tests.acceptance.expected import differences, expected_calls, expected_participants, held_calls, held_participants
 from tests.acceptance.stage import START, Stage
 
-RATES = per_day(80, tuple=250, salpre=60, krosai=90)
+RATES = per_day(40, tuple=125, salpre=30, krosai=45)
 STEPS = tuple(timedelta(minutes=minutes) for minutes in (1, 7, 45, 130, 600, 1800, 4320))
-PAGES = dict.fromkeys(PROVIDERS, 20) | {"tuple": 40, "bimpe": 15, "salpre": 15}
+PAGES = dict.fromkeys(PROVIDERS, 10) | {"tuple": 20, "bimpe": 8, "salpre": 8}
 
 
 def evolve(stage: Stage, *, seed: int, steps: int) -> None:

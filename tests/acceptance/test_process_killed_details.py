@@ -11,13 +11,12 @@ from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
 from tests.acceptance.cast import CAST, EVERYWHERE, NAMES, WITH_DETAIL
-from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, OBSERVED, Killing, survive
 from tests.acceptance.process import Hook, Program, execute
 from tests.acceptance.stage import quiet_history
 
 SEED = 20261122
-MOMENTS = 9
+MOMENTS = 6
 
 
 @pytest.fixture
@@ -35,16 +34,14 @@ def killing(server_url: str, database_url: str, tmp_path: Path) -> Iterator[Kill
     with Sandbox(history, limits=NO_LIMITS, on_request=hook) as sandbox:
         settings = {provider: {"per_page": 20, "lookback": "30d"} for provider in EVERYWHERE}
         program = Program(sandbox=sandbox, url=url, folder=tmp_path, providers=WITH_DETAIL, settings=settings)
-        with Nursery(program) as nursery:
-            yield Killing(
-                program,
-                nursery,
-                hook,
-                server_url=server_url,
-                template=str(template.database),
-                tables=tuple(table for table in EVERYTHING if table != "sync.state"),  # the clock goes on
-                without=OBSERVED,
-            )
+        yield Killing(
+            program,
+            hook,
+            server_url=server_url,
+            template=str(template.database),
+            tables=tuple(table for table in EVERYTHING if table != "sync.state"),  # the clock goes on
+            without=OBSERVED,
+        )
 
 
 def later(killing: Killing) -> None:
@@ -63,7 +60,7 @@ def test_a_killed_sync_of_changes_ends_as_if_nothing_had_happened(killing: Killi
     """Calls that ended, changed, are new or were deleted: each becomes one version, one call, one deletion."""
     program = killing.program
     program.url, copy = database_url, program.url
-    assert killing.nursery.run("sync").code == 0
+    assert killing.program.run("sync").code == 0
     history = program.sandbox.history
     for provider in WITH_DETAIL:
         living = history.living(provider)

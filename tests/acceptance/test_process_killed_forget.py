@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
-from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, OBSERVED, Killing, survive
 from tests.acceptance.process import Hook, Program, execute, rows
 from tests.acceptance.stage import quiet_history
@@ -33,19 +32,17 @@ def killing(server_url: str, database_url: str, tmp_path: Path) -> Iterator[Kill
     with Sandbox(history, limits=NO_LIMITS, on_request=hook) as sandbox:
         program = Program(sandbox=sandbox, url=database_url, folder=tmp_path)
         program.environment |= {"ETL_WAREHOUSE__ERASURE_KEY": "0123456789abcdef0123456789abcdef"}
-        with Nursery(program) as nursery:
-            killing = Killing(
-                program,
-                nursery,
-                hook,
-                server_url=server_url,
-                template=str(template.database),
-                command=("forget", "--phone", PHONE, "--yes"),
-                tables=(*EVERYTHING, "sync.erasures", "sync.erased_calls"),
-                without=(*OBSERVED, "erased_at"),
-            )
-            assert nursery.run("sync").code == 0
-            yield killing
+        killing = Killing(
+            program,
+            hook,
+            server_url=server_url,
+            template=str(template.database),
+            command=("forget", "--phone", PHONE, "--yes"),
+            tables=(*EVERYTHING, "sync.erasures", "sync.erased_calls"),
+            without=(*OBSERVED, "erased_at"),
+        )
+        assert program.run("sync").code == 0
+        yield killing
 
 
 def test_a_killed_forget_is_finished_by_running_it_again(killing: Killing, database_url: str) -> None:

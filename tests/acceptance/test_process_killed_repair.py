@@ -11,13 +11,12 @@ from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
 from tests.acceptance.cast import CAST, EVERYWHERE, NAMES
-from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, OBSERVED, Killing, survive
 from tests.acceptance.process import Hook, Program, execute, rows
 from tests.acceptance.stage import quiet_history
 
 SEED = 20261124
-MOMENTS = 7
+MOMENTS = 6
 COLUMNS = (
     *("connection", "provider", "occurred_at", "status", "is_test", "raw", "first_seen_at", "last_changed_at", "stream"),
     *("cursor_at", "observed_at", "content_hash", "last_run_id"),
@@ -71,18 +70,16 @@ def killing(server_url: str, database_url: str, tmp_path: Path) -> Iterator[Kill
         # Our clock is nine months ahead of the sandbox's: by it what Aircall keeps for six months would have aged out.
         settings = {provider: {"per_page": 20, "retention": "4000d"} for provider in EVERYWHERE}
         program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=tuple(EVERYWHERE), settings=settings)
-        with Nursery(program) as nursery:
-            assert nursery.run("sync").code == 0
-            yield Killing(
-                program,
-                nursery,
-                hook,
-                server_url=server_url,
-                template=str(template.database),
-                command=("audit", "--repair"),
-                tables=tuple(table for table in EVERYTHING if table != "sync.state"),  # the clock goes on
-                without=OBSERVED,
-            )
+        assert program.run("sync").code == 0
+        yield Killing(
+            program,
+            hook,
+            server_url=server_url,
+            template=str(template.database),
+            command=("audit", "--repair"),
+            tables=tuple(table for table in EVERYTHING if table != "sync.state"),  # the clock goes on
+            without=OBSERVED,
+        )
 
 
 def test_a_killed_repair_ends_as_if_nothing_had_happened(killing: Killing, database_url: str) -> None:
@@ -103,7 +100,7 @@ def test_a_killed_repair_ends_as_if_nothing_had_happened(killing: Killing, datab
         program.sandbox.history.advance(timedelta(minutes=10))  # what was due is due by whatever clock
 
         def after() -> None:
-            ended = killing.nursery.run("audit", "--json")
+            ended = killing.program.run("audit", "--json")
             found = [(one["connection"], one["verdict"], one["disagreements"]) for one in ended.json["connections"]]
             verdicts = {name: "complete" if CAST[name].totals else "unverifiable" for name in EVERYWHERE}
             assert found == [(NAMES[provider], verdict, 0) for provider, verdict in verdicts.items()]

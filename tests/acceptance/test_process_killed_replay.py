@@ -11,13 +11,12 @@ from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
 from tests.acceptance.cast import EVERYWHERE
-from tests.acceptance.forks import Nursery
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, Killing, differing, survive
 from tests.acceptance.process import Hook, Program, execute, rows
 from tests.acceptance.stage import quiet_history
 
 SEED = 20261123
-MOMENTS = 12
+MOMENTS = 6
 CALLS = dict.fromkeys(EVERYWHERE, 40) | {"tuple": 1100, "krosai": 1100}
 """A replay writes a thousand calls in one transaction."""
 
@@ -57,19 +56,17 @@ def killing(server_url: str, database_url: str, tmp_path: Path) -> Iterator[Kill
     with Sandbox(history, limits=NO_LIMITS, on_request=hook) as sandbox:
         settings = {provider: {"details": CALLS[provider] < 100} for provider in EVERYWHERE}
         program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=EVERYWHERE, settings=settings)
-        with Nursery(program) as nursery:
-            killing = Killing(
-                program,
-                nursery,
-                hook,
-                server_url=server_url,
-                template=str(template.database),
-                command=("replay",),
-                tables=(*EVERYTHING, "sync.schema_drift"),
-                without=("last_run_id", "changed_at"),
-            )
-            assert nursery.run("sync").code == 0
-            yield killing
+        killing = Killing(
+            program,
+            hook,
+            server_url=server_url,
+            template=str(template.database),
+            command=("replay",),
+            tables=(*EVERYTHING, "sync.schema_drift"),
+            without=("last_run_id", "changed_at"),
+        )
+        assert program.run("sync").code == 0
+        yield killing
 
 
 def test_a_killed_replay_ends_as_if_nothing_had_happened(killing: Killing, database_url: str) -> None:

@@ -15,13 +15,12 @@ from etl.sandbox import NO_LIMITS, History, Sandbox
 from etl.warehouse import schema
 from etl.warehouse.database import Database
 from tests.acceptance.cast import EVERYWHERE, NAMES, per_day
-from tests.acceptance.forks import Nursery
 from tests.acceptance.process import Hook, Program, execute, held_and_true, rows
 from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import START
 from tests.postgres import Server
 
-MOMENTS = 8
+MOMENTS = 6
 SEEDS = (7, 8)
 
 
@@ -70,33 +69,30 @@ def a_backend(program: Program, chance: random.Random) -> int:
 def test_a_killed_server_costs_nothing(server: OwnServer, program: Program, hook: Hook, seed: int) -> None:
     """Every fourth sync is a backfill, the others go on a day later; the whole server is killed, or one of its backends."""
     chance = random.Random(seed)
-    with Nursery(program) as nursery:
-        for moment in range(MOMENTS):
-            if moment % 4 == 0:
-                program.url = server.url(f"warehouse_{moment}")
-                execute(server.url(), f"CREATE DATABASE warehouse_{moment} TEMPLATE migrated")
-            else:
-                program.sandbox.history.advance(timedelta(days=1))
-            number, whole = chance.randint(1, 40 if moment % 4 == 0 else 20), chance.random() < 0.6
-            print(f"seed {seed}, moment {moment}: request {number}, {'the server' if whole else 'a backend'}")  # noqa: T201
-            kill = server.kill if whole else lambda: os.kill(a_backend(program, chance), signal.SIGKILL)
-            hook.arm(number, kill)
+    for moment in range(MOMENTS):
+        if moment % 4 == 0:
+            program.url = server.url(f"warehouse_{moment}")
+            execute(server.url(), f"CREATE DATABASE warehouse_{moment} TEMPLATE migrated")
+        else:
+            program.sandbox.history.advance(timedelta(days=1))
+        number, whole = chance.randint(1, 40 if moment % 4 == 0 else 20), chance.random() < 0.6
+        print(f"seed {seed}, moment {moment}: request {number}, {'the server' if whole else 'a backend'}")  # noqa: T201
+        kill = server.kill if whole else lambda: os.kill(a_backend(program, chance), signal.SIGKILL)
+        hook.arm(number, kill)
 
-            ended = nursery.run("sync")
-            if whole:
-                server.start()
-            server.wait_until_ready()
-            again = nursery.run("sync")
+        ended = program.run("sync")
+        if whole:
+            server.start()
+        server.wait_until_ready()
+        again = program.run("sync")
 
-            address = "postgresql+psycopg://postgres@/" + program.url.split("/")[3].split("?")[0]
-            assert (ended.code, set(ended.lines) - told(address)) == (1, set())
-            assert ended.lines != []
-            assert (again.code, again.lines) == (0, [])
-            held, true = held_and_true(program)
-            assert {name: true[name] - held[name] for name in held} == {name: set() for name in held}
-            ends = rows(
-                program.url, "SELECT DISTINCT ON (connection) connection, status FROM sync.runs ORDER BY connection, id DESC"
-            )
-            assert dict(ends) == dict.fromkeys((NAMES[provider] for provider in EVERYWHERE), "succeeded")
-            unfinished = "SELECT count(*) FROM sync.runs WHERE status = 'running'"
-            assert rows(program.url, unfinished) == [(0,)]
+        address = "postgresql+psycopg://postgres@/" + program.url.split("/")[3].split("?")[0]
+        assert (ended.code, set(ended.lines) - told(address)) == (1, set())
+        assert ended.lines != []
+        assert (again.code, again.lines) == (0, [])
+        held, true = held_and_true(program)
+        assert {name: true[name] - held[name] for name in held} == {name: set() for name in held}
+        ends = rows(program.url, "SELECT DISTINCT ON (connection) connection, status FROM sync.runs ORDER BY connection, id DESC")
+        assert dict(ends) == dict.fromkeys((NAMES[provider] for provider in EVERYWHERE), "succeeded")
+        unfinished = "SELECT count(*) FROM sync.runs WHERE status = 'running'"
+        assert rows(program.url, unfinished) == [(0,)]

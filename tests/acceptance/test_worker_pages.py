@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -23,8 +20,10 @@ from etl.worker.jobs import Ended, Jobs
 from tests.acceptance.pages import pages_over, parsed
 from tests.acceptance.process import Program, execute, hourly, wait_until
 from tests.acceptance.stage import Stage, quiet_history
+from tests.acceptance.workers import WorkerProcess, worker
 from tests.acceptance.working import DIED, service
 
+FREE_PORT = "127.0.0.1:0"
 ALL_PROVEN = "SELECT count(DISTINCT connection) = 2 FROM sync.audits"
 
 
@@ -33,33 +32,17 @@ def program(database_url: str, tmp_path: Path) -> Iterator[Program]:
     """Give the program before two providers with 10 calls each."""
     with Sandbox(quiet_history(), limits=NO_LIMITS) as sandbox:
         program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=("salpre", "krosai"))
-        program.environment["ETL_WORKER__LISTEN"] = "127.0.0.1:0"
         hourly(program, calls=10)
         yield program
 
 
 @contextmanager
-def working(program: Program) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """Start a worker of the quick rhythm, and give it with a client of its pages."""
-    program.configure()
-    command = [sys.executable, "-m", "tests.acceptance.working", "--config", str(program.config), "worker"]
-    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=program.surroundings(), text=True, encoding="utf-8", **pipes) as process:
-        assert process.stderr is not None
-        try:
-            with httpx.Client(base_url=address_in(process.stderr), trust_env=False, timeout=60) as client:
-                yield process, client
-        finally:
-            process.kill()
-
-
-def address_in(told: Iterator[str]) -> str:
-    """Return the address that a worker tells in its log."""
-    for line in told:
-        event = json.loads(line)
-        if event["event"] == "web.listening":
-            return str(event["address"])
-    raise AssertionError("the worker has ended without telling its address")
+def working(program: Program) -> Iterator[tuple[WorkerProcess, httpx.Client]]:
+    """Start a worker, and give it with a client of its pages."""
+    with worker(program, listen=FREE_PORT) as process:
+        address = process.event("web.listening")["address"]
+        with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+            yield process, client
 
 
 def test_a_worker_shows_what_it_does_until_it_is_told_to_stop(program: Program) -> None:
@@ -69,8 +52,8 @@ def test_a_worker_shows_what_it_does_until_it_is_told_to_stop(program: Program) 
         alive, ready = client.get("/healthz"), client.get("/readyz")
         found = parsed(client.get("/metrics").text)
         page = client.get("/").text
-        process.send_signal(signal.SIGTERM)
-        _, rest = process.communicate()
+        process.signal(signal.SIGTERM)
+        ended = process.ended()
 
     assert (alive.status_code, alive.text) == (200, "The worker is alive.\n")
     assert (ready.status_code, ready.text.partition(":")[0]) == (200, "The worker works")
@@ -83,8 +66,8 @@ def test_a_worker_shows_what_it_does_until_it_is_told_to_stop(program: Program) 
     assert found["etl_throttled_seconds"].keys() == both
     assert "8 of 8 calls, " in page  # what is older than the lookback
     assert page.count("<dt>Next sync</dt><dd>in ") == 2
-    assert process.returncode == 0
-    assert [line for line in rest.splitlines() if json.loads(line)["level"] == "error"] == []
+    assert ended.code == 0
+    assert [event for event in process.events() if event["level"] == "error"] == []
 
 
 def test_pages_outlive_the_warehouse(program: Program) -> None:
@@ -118,16 +101,13 @@ def test_a_second_worker_at_the_same_address_works_without_pages(program: Progra
         program.environment["ETL_WORKER__LISTEN"] = f"127.0.0.1:{client.base_url.port}"
         ended = program.run("worker", "--once")
         assert (ended.code, "web." in ended.err) == (0, False)  # nobody has time to look at one that ends
-        command = [sys.executable, "-m", "tests.acceptance.working", "--config", str(program.config), "worker"]
-        pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        with subprocess.Popen(command, env=program.surroundings(), text=True, encoding="utf-8", **pipes) as second:
-            assert second.stderr is not None
-            events = [json.loads(second.stderr.readline()) for _ in range(2)]
-            second.send_signal(signal.SIGTERM)
-            second.communicate()
+        with worker(program, listen=f"127.0.0.1:{client.base_url.port}") as second:
+            second.event("worker.started")
+            second.signal(signal.SIGTERM)
+            assert second.ended().code == 0
 
-    assert [(one["level"], one["event"]) for one in events] == [("warning", "web.not_listening"), ("info", "worker.started")]
-    assert second.returncode == 0
+    events = [(one["level"], one["event"]) for one in islice(second.events(), 2)]
+    assert events == [("warning", "web.not_listening"), ("info", "worker.started")]
 
 
 def test_the_embedded_server_has_pages_too(program: Program) -> None:
@@ -139,10 +119,9 @@ def test_the_embedded_server_has_pages_too(program: Program) -> None:
         with working(program) as (process, client):
             while "8 of 8 calls, " not in (page := client.get("/")).text:
                 assert page.status_code in (200, 503)
-            process.send_signal(signal.SIGTERM)
-            process.communicate()
+            process.signal(signal.SIGTERM)
+            assert process.ended().code == 0
 
-        assert process.returncode == 0
         assert not list(Path(name).rglob("postmaster.pid"))
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import httpx
 import pytest
@@ -17,14 +13,17 @@ import pytest
 from etl.sandbox import NO_LIMITS, Sandbox
 from etl.warehouse import schema
 from etl.warehouse.database import Database
-from tests.acceptance.process import PATIENCE, Hook, Program, execute, held_and_true, hourly, rows, wait_until
+from tests.acceptance.forks import PATIENCE
+from tests.acceptance.process import Hook, Program, execute, held_and_true, hourly, rows, wait_until
 from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import quiet_history
+from tests.acceptance.workers import worker
 from tests.acceptance.working import DIED
 from tests.postgres import Server
 
 RUNS = "SELECT kind, trigger, status FROM sync.runs ORDER BY id"
 QUEUED = "EXISTS (SELECT FROM jobs.procrastinate_jobs WHERE task_name = 'sync' AND status = 'todo')"
+LATER = "UPDATE sync.runs SET started_at = started_at - interval '17 minutes'"
 ALL_GOOD = "SELECT count(*) = 1 FROM sync.runs WHERE status = 'succeeded'"
 
 
@@ -37,38 +36,29 @@ def program(database_url: str, tmp_path: Path, hook: Hook) -> Iterator[Program]:
         yield program
 
 
-def started(program: Program, *, listen: str = "off") -> subprocess.Popen[str]:
-    """Start a worker of the quick rhythm."""
-    program.configure()
-    command = [sys.executable, "-m", "tests.acceptance.working", "--config", str(program.config), "worker"]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-    environment = program.surroundings() | {"ETL_WORKER__LISTEN": listen}
-    return subprocess.Popen(command, env=environment, text=True, encoding="utf-8", **pipes)
-
-
 def test_a_killed_worker_whose_next_tick_is_queued(program: Program, hook: Hook) -> None:
     """`kill -9` in the middle of a page, with the next sync waiting: another worker frees it and goes on; nothing comes twice."""
     killed, answer = Event(), Event()
 
     def kill() -> None:
         wait_until(program.url, f"SELECT {QUEUED}")
-        first.kill()
+        first.process.kill()
         killed.set()
         answer.wait(PATIENCE)
 
     hook.arm(3, kill)
-    first = started(program)
-    assert killed.wait(PATIENCE)
-    first.communicate()
+    with worker(program) as first:
+        assert killed.wait(PATIENCE)
+        first.process.wait(PATIENCE)
     answer.set()
     execute(program.url, DIED)
 
-    second = started(program)
-    wait_until(program.url, ALL_GOOD)
-    wait_until(program.url, "SELECT count(*) = 0 FROM jobs.procrastinate_jobs WHERE status IN ('todo', 'doing')")
-    listed = program.run("queue", "--json")
-    second.send_signal(signal.SIGTERM)
-    ended = program.wait(second)
+    with worker(program) as second:
+        wait_until(program.url, ALL_GOOD)
+        wait_until(program.url, "SELECT count(*) = 0 FROM jobs.procrastinate_jobs WHERE status IN ('todo', 'doing')")
+        listed = program.run("queue", "--json")
+        second.signal(signal.SIGTERM)
+        ended = second.ended()
 
     held, true = held_and_true(program)
     assert (ended.code, ended.lines, held) == (0, [], true)
@@ -84,21 +74,20 @@ def test_a_worker_that_is_told_to_stop_finishes_its_page(program: Program, hook:
 
     def tell() -> None:
         wait_until(program.url, "SELECT max(pages) = 2 FROM sync.runs")
-        first.send_signal(signal.SIGTERM)
-        assert first.stderr is not None
-        assert any('"event": "worker.stopping"' in line for line in first.stderr)
+        first.signal(signal.SIGTERM)
+        first.event("worker.stopping")
         told.set()
 
     hook.arm(3, tell)
-    first = started(program)
-    assert told.wait(PATIENCE)
-    ended = program.wait(first)
+    with worker(program) as first:
+        assert told.wait(PATIENCE)
+        ended = first.ended()
 
     assert (ended.code, ended.lines) == (0, [])
     assert rows(program.url, "SELECT status, error_code, pages FROM sync.runs") == [("partial", "interrupted", 3)]
     assert rows(program.url, "SELECT count(*) FROM jobs.procrastinate_workers") == [(0,)]
 
-    execute(program.url, "UPDATE sync.runs SET started_at = started_at - interval '17 minutes'")
+    execute(program.url, LATER)
     again = program.run("worker", "--once")
     held, true = held_and_true(program)
     assert (again.code, held) == (0, true)
@@ -122,15 +111,16 @@ def test_a_database_that_is_restarted_under_a_worker(
             restarted.set()
 
         hook.arm(3, restart)
-        worker = started(program)
-        assert restarted.wait(PATIENCE)
-        server.wait_until_ready()
-        execute(program.url, DIED)
-        wait_until(program.url, ALL_GOOD)
-        execute(program.url, "UPDATE sync.runs SET started_at = started_at - interval '17 minutes'")
-        wait_until(program.url, ALL_GOOD.replace("= 1", "= 2"))
-        worker.send_signal(signal.SIGTERM)
-        ended = program.wait(worker)
+        with worker(program) as survivor:
+            assert restarted.wait(PATIENCE)
+            server.wait_until_ready()
+            execute(program.url, DIED)
+            execute(program.url, LATER)  # a server that is back very soon may have been told that the run failed
+            wait_until(program.url, ALL_GOOD)
+            execute(program.url, LATER)
+            wait_until(program.url, ALL_GOOD.replace("= 1", "= 2"))
+            survivor.signal(signal.SIGTERM)
+            ended = survivor.ended()
 
         held, true = held_and_true(program)
         assert (ended.code, held) == (0, true)
@@ -157,21 +147,20 @@ def test_its_pages_are_served_beside_the_work(program: Program, hook: Hook) -> N
     asked = Event()
 
     def ask() -> None:
-        assert worker.stderr is not None
-        told = next(line for line in worker.stderr if '"event": "web.listening"' in line)
-        with httpx.Client(base_url=json.loads(told)["address"], trust_env=False, timeout=PATIENCE) as client:
+        address = serving.event("web.listening")["address"]
+        with httpx.Client(base_url=address, trust_env=False, timeout=PATIENCE) as client:
             for path in ("/healthz", "/readyz", "/metrics", "/"):
                 answer = client.get(path)
                 answers[path] = (answer.status_code, answer.text)
         asked.set()
 
     hook.arm(3, ask)
-    worker = started(program, listen="127.0.0.1:0")
-    assert asked.wait(PATIENCE)
-    wait_until(program.url, ALL_GOOD)
-    worker.send_signal(signal.SIGTERM)
+    with worker(program, listen="127.0.0.1:0") as serving:
+        assert asked.wait(PATIENCE)
+        wait_until(program.url, ALL_GOOD)
+        serving.signal(signal.SIGTERM)
+        assert serving.ended().code == 0
 
-    assert program.wait(worker).code == 0
     assert {path: code for path, (code, _) in answers.items()} == dict.fromkeys(answers, 200)
     assert "etl_queue_waiting" in answers["/metrics"][1]
     assert "devices" in answers["/"][1]
@@ -182,7 +171,7 @@ def test_once_ends_as_its_jobs_did(program: Program, empty_database_url: str) ->
     program.url = empty_database_url
     good = program.run("worker", "--once")
     program.settings["salpre"]["token"] = "made-up-token-that-nobody-knows"
-    execute(program.url, "UPDATE sync.runs SET started_at = started_at - interval '17 minutes'")
+    execute(program.url, LATER)
     bad = program.run("worker", "--once")
 
     assert (good.code, good.lines, bad.code, bad.lines) == (0, [], 1, [])

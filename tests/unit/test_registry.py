@@ -118,3 +118,9 @@ def test_providers_are_loaded_when_asked_for() -> None:
     root = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("name", "known"), [("krosai", True), ("kros", False), (["krosai"], False), (None, False)])
+def test_whether_a_name_is_known(name: object, *, known: bool) -> None:
+    """Whatever stands in a configuration may be asked for."""
+    assert providers.is_known(name) is known

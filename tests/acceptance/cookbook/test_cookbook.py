@@ -73,6 +73,8 @@ def test_an_index_of_words_refuses_no_text(company: Company) -> None:
         for statement in [one for question in QUESTIONS for one in question.first if "to_tsvector" in one]:
             session.exec_driver_sql(statement)
         for text in worst:
-            session.exec_driver_sql("UPDATE call_messages SET text = %s WHERE position = 1", (text,))
-            session.exec_driver_sql("UPDATE calls SET transcript = %s WHERE connection = 'devices'", (text,))
+            for table, column in (("call_messages", "text"), ("calls", "transcript")):
+                one = f"(SELECT min(ctid) FROM {table} WHERE {column} IS NOT NULL)"
+                changed = session.exec_driver_sql(f"UPDATE {table} SET {column} = %s WHERE ctid = {one}", (text,))
+                assert changed.rowcount == 1
         session.rollback()
