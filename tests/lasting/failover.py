@@ -23,7 +23,6 @@ from etl.sandbox import NO_LIMITS, History, Sandbox
 from etl.warehouse.database import Database
 from etl.warehouse.schema import migrate
 from tests.acceptance.cast import USUAL, per_day
-from tests.acceptance.forks import Nursery
 from tests.acceptance.pair import Pair
 from tests.acceptance.process import Hook, Program, held_and_true, rows
 from tests.acceptance.stage import START
@@ -51,19 +50,18 @@ def main() -> int:
             migrate(database)
         settings = {provider: {"per_page": 6} for provider in USUAL}
         program = Program(sandbox=sandbox, url="", folder=Path(folder), providers=tuple(USUAL), settings=settings)
-        with Nursery(program) as nursery:
-            kinds = itertools.cycle(itertools.product(("followed", "behind"), ("at_once", "later")))
-            for number, (got, when) in zip(range(options.rounds), kinds, strict=False):
-                pair.follow()
-                program.url = pair.url("warehouse")
-                if number:
-                    history.advance(timedelta(days=1))
-                wrong += one(pair, nursery, program, hook, chance=chance, got=got, when=when)
+        kinds = itertools.cycle(itertools.product(("followed", "behind"), ("at_once", "later")))
+        for number, (got, when) in zip(range(options.rounds), kinds, strict=False):
+            pair.follow()
+            program.url = pair.url("warehouse")
+            if number:
+                history.advance(timedelta(days=1))
+            wrong += one(pair, program, hook, chance=chance, got=got, when=when)
     say(f"{options.rounds} failovers, {wrong} of them not as they have to be")
     return 1 if wrong else 0
 
 
-def one(pair: Pair, nursery: Nursery, program: Program, hook: Hook, *, chance: random.Random, got: str, when: str) -> bool:
+def one(pair: Pair, program: Program, hook: Hook, *, chance: random.Random, got: str, when: str) -> bool:
     """Play one failover, say what was seen, and return whether anything is wrong."""
     before: list[int] = []
 
@@ -81,14 +79,14 @@ def one(pair: Pair, nursery: Nursery, program: Program, hook: Hook, *, chance: r
     if got == "followed":
         pair.catch_up()
     hook.arm(chance.randint(8, 30), fall_behind if got == "behind" else lose)
-    ended = nursery.run("sync")
+    ended = program.run("sync")
     waiting = ""
     if when == "later":
-        asked = nursery.run("status")  # while only a standby is there
+        asked = program.run("status")  # while only a standby is there
         waiting = f"; meanwhile exit {asked.code}: {asked.lines[0] if asked.lines else 'served'}"
         pair.promote()
     ((after,),) = rows(pair.primary.url("warehouse"), HELD)
-    again, audit = nursery.run("sync"), nursery.run("audit")
+    again, audit = program.run("sync"), program.run("audit")
     held, true = held_and_true(program)
     missing = {name: len(true[name] - held[name]) for name in held if true[name] - held[name]}
     twice = rows(pair.primary.url("warehouse"), TWICE)[0][0]
