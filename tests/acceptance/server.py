@@ -21,7 +21,8 @@ class OwnServer:
     A server in a directory of its own, a context manager; `programs` is the folder of its programs.
 
     With a `password` its superuser `postgres` needs it, otherwise everybody is trusted. `options` are settings of the server.
-    With a `primary` it is a standby of that one, which it follows a moment behind until it is promoted.
+    With a `primary` it is a standby of that one, which it follows a moment behind until it is promoted. Its directory is made in
+    `place`, if one is given.
     """
 
     def __init__(
@@ -31,12 +32,13 @@ class OwnServer:
         password: str | None = None,
         options: Sequence[str] = ("listen_addresses=",),
         primary: OwnServer | None = None,
+        place: Path | None = None,
     ) -> None:
         self._programs = programs
         self._options = options
         self._password = password
         self._primary = primary
-        self._home = Path(tempfile.mkdtemp(prefix="etl-own-"))
+        self._home = Path(tempfile.mkdtemp(prefix="etl-own-", dir=place))
         self._owner = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
         self._process: subprocess.Popen[bytes] | None = None
 
