@@ -11,6 +11,7 @@ from etl.cli.surveying import Surveyed
 from etl.config import ConnectionSettings, NotifySettings, Settings
 from etl.effects import Effects
 from etl.errors import EtlError
+from etl.printable import number_of
 from etl.reading.source import Source
 from etl.reading.survey import survey
 from etl.runs.account import Account
@@ -78,6 +79,7 @@ def _database_and_credentials(settings: Settings, chosen: Mapping[str, Connectio
             findings.append(Finding("database", f"{opened.database.address}, {opened.database.privacy()}"))
             findings.append(_attempt("schema", lambda: _schema(opened, settings)))
             if findings[-1].error is None and not opened.is_empty():
+                findings += _erasures(opened)
                 with kept_allowances(opened, effects=effects) as book:
                     return findings + _credentials(settings, chosen, effects=effects, book=book)
     except EtlError as error:
@@ -99,6 +101,20 @@ def _schema(opened: Opened, settings: Settings) -> str:
     if settings.warehouse.distributed and distributing.due(opened.database):
         pending += "; warehouse.distributed is true, which is taken on by: etl migrate"
     return f"version {found}, days end at midnight {kept}{pending}"
+
+
+def _erasures(opened: Opened) -> list[Finding]:
+    """Look whether what keeps forgotten persons out is configured; nothing where nobody was ever forgotten."""
+    from etl.warehouse.privacy.erasures import check_key, count_erased
+
+    try:
+        check_key(opened.database)
+    except EtlError as error:
+        return [Finding("erasure key", "", error)]
+    persons, calls = count_erased(opened.database)
+    if not persons and not calls:
+        return []
+    return [Finding("erasure key", f"{number_of(persons, 'person')} forgotten, {number_of(calls, 'call')} erased")]
 
 
 def _credentials(

@@ -29,6 +29,7 @@ from etl.warehouse.address import parse_url, shown
 from etl.warehouse.failures import InTheWay, Locked, NotAllowed, SchemaMissing, TakesNoWrites, translated
 from etl.warehouse.requirements import refuse_unfit
 from etl.warehouse.rights import explained, no_writes, require_rights
+from etl.warehouse.servers import Servers
 from etl.warehouse.sessions import are_shared_out, privacy_of, set_up
 from etl.warehouse.waiting import Blocker, blockers_of, name_blockers
 
@@ -74,12 +75,14 @@ class Database:
         Nothing is connected yet. At most `sessions` are open at once; each may take `patience` to connect.
 
         `called` is what messages say in the place of an address that nobody has written. `erasure_key` is what tells pages who
-        was erased (`etl.warehouse.loading.erasing`), and `erased` what they have read of that, by connection.
+        was erased (`etl.warehouse.loading.erasing`), and `erased` what they have read of that, by connection. `servers` is told
+        by runs at which server they began.
         """
         self.erasure_key = erasure_key
         self.erased: dict[str, tuple[int, frozenset[bytes]]] = {}
         self._url = parse_url(url)
         self._address = called or shown(self._url)
+        self.servers = Servers(self._address)
         self._arguments = {"connect_timeout": str(max(2, round(patience.total_seconds()))), **_LIBPQ}
         for given in self._url.query:
             self._arguments.pop(given, None)
@@ -97,7 +100,7 @@ class Database:
             pool_use_lifo=True,  # the session used last has its statements prepared
             hide_parameters=True,  # the parameters of a statement are personal data
         )
-        event.listen(self._engine, "connect", _set_up, insert=True)  # runs before the engine asks for the default schema
+        event.listen(self._engine, "connect", self._set_up, insert=True)  # runs before the engine asks for the default schema
         event.listen(self._engine, "connect", self._note_process)
         event.listen(self._engine, "close", self._forget_process)
         event.listen(self._engine, "checkin", _note_idle)
@@ -227,6 +230,12 @@ class Database:
                 return explained(error, asking=asking, address=self.address)
         return error
 
+    def _set_up(self, session: Session, _record: ConnectionPoolEntry) -> None:
+        session.autocommit = True
+        set_up(session)
+        self.servers.meet(session)
+        session.autocommit = False
+
     def _note_process(self, session: Session, record: ConnectionPoolEntry) -> None:
         self._processes.add(session.info.backend_pid)
         record.info["process"] = session.info.backend_pid
@@ -307,12 +316,6 @@ def _driver(session: object) -> Session:
     if not isinstance(session, Session):
         raise TypeError("the warehouse is reached through psycopg")
     return session
-
-
-def _set_up(session: Session, _record: ConnectionPoolEntry) -> None:
-    session.autocommit = True
-    set_up(session)
-    session.autocommit = False
 
 
 def _note_idle(_session: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:

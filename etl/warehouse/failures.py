@@ -45,6 +45,12 @@ class TakesNoWrites(WarehouseError):
     """Whatever is written is refused; `etl.warehouse.rights` looks for who ordered that."""
 
 
+class ServerChanged(WarehouseError):
+    """Another server stands behind the address than the one at which a run began."""
+
+    code = "server_changed"
+
+
 class InTheWay(WarehouseError):
     """Somebody else's object has the name of one of ours."""
 

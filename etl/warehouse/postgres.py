@@ -19,7 +19,7 @@ from etl.records.rows import Draft
 from etl.runs.account import Account
 from etl.runs.port import Remembered
 from etl.runs.state import StreamState
-from etl.runs.terms import DueCall, Outcome, RunKind, Trigger
+from etl.runs.terms import DueCall, Outcome, RunKind, RunStatus, Trigger
 from etl.warehouse.allowances import Allowances
 from etl.warehouse.database import Database
 from etl.warehouse.loading.binary_copy import encoded
@@ -96,6 +96,7 @@ class PostgresWarehouse:
             if is_running:  # and no process is behind it, since we hold the lock
                 session.execute(CRASHED, (now, name))
             (run_id,) = _row(session, OPEN_RUN, (name, kind.value, trigger.value, now))
+            self._database.servers.begin(run_id, session)
             session.execute(OWN, (name, provider, run_id, agents_are_people))
             # Asked when its row can be seen by who erases: whether somebody was erased before this connection was known.
             rejected, is_to_learn = _row(session, FOUND, (name,))
@@ -105,12 +106,22 @@ class PostgresWarehouse:
         return int(run_id)
 
     def close_run(self, run_id: int, *, outcome: Outcome) -> None:
-        """Close a run as `RunRegister` says; if another run took over, it has marked this one, and nothing is changed."""
-        error = outcome.error
-        told = (outcome.status.value, error.code if error else None, str(error) if error else None)
-        with self._database.plain() as session:
-            (now,) = _row(session, NOW)
-            session.execute(CLOSE_RUN, (now, *told, *counted(outcome.counters).values(), run_id))
+        """
+        Close a run as `RunRegister` says; if another run took over, it has marked this one, and nothing is changed.
+
+        It has failed if another server has taken over since: its last pages may be gone with the old one.
+        """
+        servers = self._database.servers
+        try:
+            with self._database.plain() as session:
+                if outcome.error is None and (changed := servers.changed(run_id, session)):
+                    outcome.status, outcome.error = RunStatus.FAILED, changed.of(outcome.connection)
+                error = outcome.error
+                told = (outcome.status.value, error.code if error else None, str(error) if error else None)
+                (now,) = _row(session, NOW)
+                session.execute(CLOSE_RUN, (now, *told, *counted(outcome.counters).values(), run_id))
+        finally:
+            servers.end(run_id)
 
     def remembered(self, connection: str) -> Remembered:
         with self._database.plain() as session:

@@ -32,6 +32,15 @@ _SETTINGS = "; ".join(f"SET {name} TO '{value}'" for name, value in _PINNED.item
 _SINCE = {140000: b"SET idle_session_timeout TO 0", 170000: b"SET transaction_timeout TO 0"}
 """What can be set from these versions on; an older server is refused later, in words."""
 
+_KEEP_WHAT_IS_COMMITTED = b"""
+SELECT set_config('synchronous_commit', CASE given WHEN 'off' THEN 'on' ELSE given END, false)
+FROM current_setting('synchronous_commit') AS given
+"""
+"""
+A run builds on what it has committed. Where the database or the role lets the server forget that in a crash, it would claim pages
+that are gone; a setting that promises more stays.
+"""
+
 _NOTICE_ABSENCE = b"SET client_connection_check_interval TO '5s'"
 _TRIES = 10
 _LOOKS = 3
@@ -61,7 +70,7 @@ def set_up(session: Session) -> None:
                 raise
     version = session.info.server_version
     known = (statement for since, statement in _SINCE.items() if version >= since)
-    session.execute(b"; ".join((_SETTINGS, *known)))  # one journey to the server
+    session.execute(b"; ".join((_SETTINGS, *known, _KEEP_WHAT_IS_COMMITTED)))  # one journey to the server
     # Some systems cannot tell, and take no value but 0; older servers do not know it.
     with suppress(psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
         session.execute(_NOTICE_ABSENCE)

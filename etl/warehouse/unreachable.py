@@ -118,8 +118,12 @@ ON_CONNECT: tuple[tuple[str, Meaning], ...] = (
         Meaning("The server at {address} is starting, stopping or recovering.", "Try again in a moment."),
     ),
 )
-SERVERS_OWN = re.compile(r"^connection (.*?FATAL:\s+|is bad: (connection to server .* failed: )?)")
-"""What libpq writes before the server's message when a connection is refused."""
+SERVERS_OWN = re.compile(
+    r"^(- host: .*?: (?=connection ))?"
+    r"connection (.*?FATAL:\s+|is bad: (connection to server .* failed: )?"
+    r"|failed: connection to server .* failed: (?=session|server))"
+)
+"""What libpq, and the driver where there are several hosts, write before the server's message when a connection is refused."""
 
 NO_CONNECTION = Meaning("The database at {address} cannot be reached: {said}.", "Check warehouse.url and the server.")
 

@@ -21,19 +21,34 @@ class OwnServer:
     A server in a directory of its own, a context manager; `programs` is the folder of its programs.
 
     With a `password` its superuser `postgres` needs it, otherwise everybody is trusted. `options` are settings of the server.
+    With a `primary` it is a standby of that one, which it follows a moment behind until it is promoted. Its directory is made in
+    `place`, if one is given.
     """
 
-    def __init__(self, programs: Path, *, password: str | None = None, options: Sequence[str] = ("listen_addresses=",)) -> None:
+    def __init__(
+        self,
+        programs: Path,
+        *,
+        password: str | None = None,
+        options: Sequence[str] = ("listen_addresses=",),
+        primary: OwnServer | None = None,
+        place: Path | None = None,
+    ) -> None:
         self._programs = programs
         self._options = options
         self._password = password
-        self._home = Path(tempfile.mkdtemp(prefix="etl-own-"))
+        self._primary = primary
+        self._home = Path(tempfile.mkdtemp(prefix="etl-own-", dir=place))
         self._owner = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         if self._owner:
             shutil.chown(self._home, self._owner)
+        if self._primary is not None:
+            self._copy(self._primary)
+            self.start()
+            return self
         secret = self._home / "secret"
         secret.write_text(self._password or "unused", encoding="utf-8")
         if self._owner:
@@ -102,6 +117,16 @@ class OwnServer:
             with suppress(ProcessLookupError):  # a client has left meanwhile
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
+
+    def promote(self) -> None:
+        """Make a standby a server of its own, that takes writes."""
+        with psycopg.connect(self.url(password=self._password), autocommit=True) as session:
+            assert session.execute("SELECT pg_promote()").fetchone() == (True,)
+
+    def _copy(self, primary: OwnServer) -> None:
+        """Copy another server's data, with what makes this one follow it."""
+        command = [*self._program("pg_basebackup"), "-d", primary.url(), "-R", "-c", "fast", "--no-sync"]
+        subprocess.run(command, check=True, user=self._owner, cwd=self._home)
 
     def _program(self, name: str) -> list[str]:
         return [str(self._programs / name), "-D", str(self._home / "data")]

@@ -32,12 +32,13 @@ FROM pg_views WHERE schemaname IN ('public', 'masked')
 """
 
 
-def command(stage: Stage, *arguments: str, key: str = KEY) -> int:
-    """Run the program on the stage's configuration, and return its exit code."""
+def command(stage: Stage, *arguments: str, key: str | None = KEY) -> int:
+    """Run the program on the stage's configuration, with or without a key, and return its exit code."""
     stage.configured()
     path = stage.folder / "config.toml"
-    text = path.read_text(encoding="utf-8").replace("[warehouse]", f'[warehouse]\nerasure_key = "{key}"')
-    path.write_text(text, encoding="utf-8")
+    if key is not None:
+        text = path.read_text(encoding="utf-8").replace("[warehouse]", f'[warehouse]\nerasure_key = "{key}"')
+        path.write_text(text, encoding="utf-8")
     return run(["--config", str(path), *arguments])
 
 
@@ -218,6 +219,20 @@ def test_every_command_that_writes_needs_the_key(stage: Stage, capsys: pytest.Ca
     assert "warehouse.erasure_key is not set" in shown.err and "not the key that they were erased with" in shown.err
     assert KEY not in shown.out + shown.err and other not in shown.out + shown.err
     assert command(stage, "sync", "telephony") == 0
+
+
+def test_check_says_what_is_with_the_key(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing while nobody was forgotten; then whether it is the right one, before anything that writes fails of it."""
+    stage.providers = ("krosai",)
+    stage.sync("krosai")
+    assert command(stage, "check") == 0 and "erasure key" not in capsys.readouterr().out
+    assert command(stage, "forget", "--phone", PHONE, "--yes") == 0
+    assert command(stage, "check") == 0
+    assert "ok      erasure key: 1 person forgotten, 0 calls erased" in capsys.readouterr().out
+    for key, said in ((KEY[::-1], "is not the key"), (None, "is not set")):
+        assert command(stage, "check", key=key) == 2
+        shown = capsys.readouterr()
+        assert "failed  erasure key" in shown.out and f"warehouse.erasure_key {said}" in shown.err
 
 
 def test_what_is_not_said_clearly_is_not_done(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

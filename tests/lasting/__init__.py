@@ -1,1 +1,1 @@
-"""Proofs that take long: run by hand, `python -m tests.lasting.NAME`; what they measured is in docs/performance.md."""
+"""Proofs that take long: run by hand, `python -m tests.lasting.NAME`; docs/performance.md and reliability.md have the numbers."""

@@ -129,6 +129,16 @@ def test_every_session_is_set_up_the_same(database: Database) -> None:
             assert session.execute(query.encode()).fetchone() == ("UTC", "public", "call-warehouse", "0", "1min")
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")])
+def test_what_is_committed_is_kept(database: Database, theirs: str, ours: str) -> None:
+    """A run builds on what it has committed: no crash of the server may forget it. Whoever promises more is heard."""
+    with database.autocommit() as connection:
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET synchronous_commit = {theirs}')
+    with Database(database.url) as other, other.begin() as connection:
+        assert connection.exec_driver_sql("SELECT current_setting('synchronous_commit')").scalar_one() == ours
+
+
 def test_a_tiny_statement_timeout_of_the_database(database: Database, server_url: str) -> None:
     """One millisecond, of the database or of the role, cancels nothing of ours: not even what lifts it."""
     with database.autocommit() as connection:

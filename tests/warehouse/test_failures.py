@@ -130,6 +130,10 @@ def test_what_each_kind_is_told_as(kind: type[psycopg.Error], said: str) -> None
         ("connection failed: FATAL:  connection requires a valid client certificate", "wants a client's certificate"),
         ('connection is bad: could not read certificate file "/c": No such file or directory', "wants a client's certificate"),
         ("connection failed: session is read-only", "of the kind that target_session_attrs demands: "),
+        (
+            "- host: 'b', hostaddr: None: connection failed: connection to server at b failed: session is read-only",
+            "target_session_attrs demands: session is read-only.",
+        ),
         ('connection is bad: invalid sslmode value: "on"', 'cannot be used: invalid sslmode value: "on".'),
         ('connection failed: FATAL:  role "etl" does not exist', "refused the user or its password"),
         ("connection failed: timeout expired", "does not answer"),

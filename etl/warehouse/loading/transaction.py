@@ -247,15 +247,17 @@ def behind_fence(database: Database, name: str, run_id: int) -> Iterator[Fenced]
     Raises FenceLost where another run has become the connection's owner, WarehouseError where the database fails.
     """
     with database.begin() as connection:
-        yield Fenced(connection, hold(connection, name, run_id))
+        yield Fenced(connection, hold(database, connection, name, run_id))
 
 
-def hold(connection: Connection, name: str, run_id: int) -> Standing:
+def hold(database: Database, connection: Connection, name: str, run_id: int) -> Standing:
     """
     Keep everybody else from writing to the connection until the transaction ends; return how the connection stands.
 
-    Raises FenceLost where another run has become the connection's owner.
+    Raises FenceLost where another run has become the connection's owner, ServerChanged where the run began at another server.
     """
+    if changed := database.servers.changed(run_id, driver_of(connection)):
+        raise changed
     standing = take(connection, name, run_id)
     if standing is None:
         raise FenceLost(

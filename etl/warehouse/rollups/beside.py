@@ -128,7 +128,7 @@ def make_announced(database: Database, name: str, run_id: int, days: Sequence[da
     """Work these days, or weeks, out, and store those that nothing has touched since they were announced. Raises FenceLost."""
     with database.begin() as session:
         of.find(session, name, days)
-        hold(session, name, run_id)
+        hold(database, session, name, run_id)
         untouched = list(session.execute(of.untouched, {"connection": name, "days": list(days)}).scalars())
         if untouched:
             of.store(session, name, untouched, days)
