@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -93,14 +92,6 @@ def check_verdicts(play: Play, verdicts: Iterable[StreamVerdict]) -> None:
         held = {row["call_id"] for row in play.under.calls() if row["stream"] == one.stream and _within(row["cursor_at"], span)}
         if len(living) != len(held):
             raise Broken("an audit says that all is complete", (one, living ^ held))
-
-
-def uncounted(play: Play) -> set[str]:
-    """Return the calls deleted past the program that no count tells of, since as many are held that the provider deleted."""
-    living = _visible(play).keys()
-    held = {(row["stream"], row["call_id"]) for row in play.under.calls()}
-    there, here = (Counter(stream for stream, _ in calls) for calls in (living, held))
-    return {call_id for stream, call_id in living - held if call_id in play.torn and there[stream] == here[stream]}
 
 
 def _claims_are_true(play: Play, before: Before) -> None:

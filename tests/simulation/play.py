@@ -26,7 +26,7 @@ from tests.acceptance.cast import NAMES
 from tests.inline import NoThreads
 from tests.simulation.broken import Broken
 from tests.simulation.erasure import Erasure, Wish, check_wished, wish
-from tests.simulation.invariants import Before, check, check_verdicts, truth, uncounted
+from tests.simulation.invariants import Before, check, check_verdicts, truth
 from tests.simulation.on_postgres import OnPostgres
 from tests.simulation.pulse import Killed, Pulse
 from tests.simulation.story import LIES, LOOKBACK, Step, Story
@@ -120,7 +120,6 @@ class Play:
         if self.lost:
             self._calmly("repair")
             self.lost = False
-            self.excused |= uncounted(self)
         if not self.erasure.is_done:
             if self.erasure.unregistered:  # said once more by whoever saw that it was not done; the worker does the rest
                 self._calmly("forget")
