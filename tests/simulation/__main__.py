@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.cast import PROVIDERS
-from tests.simulation.invariants import Broken
+from tests.simulation.broken import Broken
 from tests.simulation.many import RANGE, RANGE_ON_POSTGRES, Place, a_place, play_range, play_seed, warehouse_in
 from tests.simulation.on_postgres import emptied
 from tests.simulation.play import Play

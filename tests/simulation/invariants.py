@@ -14,16 +14,21 @@ from etl.provider import CALLS, Order
 from etl.sandbox.instants import moment
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.conformance.worlds import decoded
+from tests.simulation.broken import Broken
+from tests.simulation.erasure import STAYS, check_erased
 
 if TYPE_CHECKING:
     from tests.simulation.play import Play
+    from tests.simulation.underneath import Row
 
 MOST = 60
 """Requests of a sync besides those for pages and calls: probing, agents, anchors, retries."""
 
+UNTOLD = frozenset({"total_capped", "total_missing", "total_of_page"})
+"""Lies with which no total tells that calls have vanished."""
 
-class Broken(AssertionError):
-    """An invariant does not hold."""
+MISPLACED = frozenset({"page_repeated", "cached", "again"})
+"""Lies by which a page stands in the place of another; where a walk jumps over what is held, nothing shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,12 @@ class Before:
 def truth(play: Play) -> dict[str, dict[str, Any]]:
     """Return the rows that the list records of the calls that live and are owed become."""
     rows = expected_calls(_Stage(play), play.story.provider)  # type: ignore[arg-type]
-    start = play.account.start_date
-    return {call_id: _plain(row) for call_id, row in rows.items() if start is None or row["cursor_at"] >= start}
+    start, agents = play.account.start_date, play.account.agents
+    return {
+        call_id: _plain(row)
+        for call_id, row in rows.items()
+        if (start is None or row["cursor_at"] >= start) and (agents is None or row["stream"] in agents)
+    }
 
 
 def check(play: Play, *, before: Before | None = None, sent: int = 0, whole: dict[str, dict[str, Any]] | None = None) -> None:
@@ -66,6 +75,7 @@ def check(play: Play, *, before: Before | None = None, sent: int = 0, whole: dic
         raise Broken("a request came too early")
     if unknown := {row["call_id"] for row in play.under.calls()} - play.listed:
         raise Broken("calls are held that never lived", unknown)
+    check_erased(play)
     if whole is not None:
         _holds_the_truth(play, whole)
         if found := play.under.contradictions():
@@ -90,7 +100,7 @@ def _claims_are_true(play: Play, before: Before) -> None:
     held = {(row["stream"], row["call_id"]) for row in play.under.calls()}
     lived = {call_id for _, call_id in before.visible} | play.listed - before.listed
     gone, fresh = lived - {call_id for _, call_id in now}, play.listed - before.listed
-    hides = _a_deletion_may_hide_one(play, gone=gone, fresh=fresh)
+    hides = _one_may_be_hidden(play, before, gone=gone, fresh=fresh)
     for stream, state in play.under.states().items():
         claimed = state.coverage - before.coverage.get(stream, Spans())
         for key, cursor in before.visible.items():
@@ -104,11 +114,14 @@ def _claims_are_true(play: Play, before: Before) -> None:
             raise Broken("settled reaches beyond coverage", (stream, state.settled - state.coverage))
 
 
-def _a_deletion_may_hide_one(play: Play, *, gone: Collection[object], fresh: Collection[object]) -> bool:
+def _one_may_be_hidden(play: Play, before: Before, *, gone: Collection[object], fresh: Collection[object]) -> bool:
     """Whether what happened during a walk of a list without filters is among what cannot be promised (docs/promise.md)."""
     if play.account.provider.listing.order is Order.ASCENDING:
         return False
-    return bool(gone) and (play.story.provider == "salpre" or bool(fresh))
+    untold = play.story.provider == "salpre" or play.lie in UNTOLD
+    if play.lie in MISPLACED and (untold or play.lie == "cached" or any(before.coverage.values())):
+        return True
+    return bool(gone) and (untold or bool(fresh))
 
 
 def _nothing_older_goes_over_newer(play: Play, before: Before) -> None:
@@ -169,8 +182,16 @@ def _holds_the_truth(play: Play, found: dict[str, dict[str, Any]]) -> None:
     play.excused -= {row["call_id"] for row in play.under.calls()}
     owed = {call_id: row for call_id, row in owed.items() if call_id not in play.excused}
     held = {call_id: _plain(row) for call_id, row in held_calls(_Stage(play), play.story.provider).items()}  # type: ignore[arg-type]
-    if wrong := differences(owed, held):
+    erased = play.under.erased()
+    counting = {call_id: {name: row[name] for name in STAYS & row.keys()} for call_id, row in owed.items() if call_id in erased}
+    wrong = differences({call_id: row for call_id, row in owed.items() if call_id not in counting}, held)
+    if wrong or (wrong := differences(counting, _counts(play.under.calls(), counting))):
         raise Broken("what is held is not the truth", wrong)
+
+
+def _counts(rows: Collection[Row], counting: Mapping[str, Row]) -> dict[str, Row]:
+    """Return of each of these calls what counts prove by."""
+    return {row["call_id"]: {name: row[name] for name in counting[row["call_id"]]} for row in rows if row["call_id"] in counting}
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -186,8 +207,9 @@ class _Stage:
         self._play = play
 
     def calls(self, provider: str) -> dict[str, dict[str, Any]]:
-        """Return all columns of all calls by their ids."""
-        return {row["call_id"]: decoded(row) | {"day": None} for row in self._play.under.calls()}
+        """Return all columns of all calls by their ids, but of those that are erased."""
+        erased = self._play.under.erased()
+        return {row["call_id"]: decoded(row) | {"day": None} for row in self._play.under.calls() if row["call_id"] not in erased}
 
 
 def _visible(play: Play) -> dict[tuple[str, str], datetime]:

@@ -14,7 +14,7 @@ import psycopg
 from etl.warehouse import schema
 from etl.warehouse.database import Database
 from tests.postgres import create, drop, running
-from tests.simulation.invariants import Broken
+from tests.simulation.broken import Broken
 from tests.simulation.on_postgres import emptied
 from tests.simulation.play import Play
 from tests.simulation.story import draw

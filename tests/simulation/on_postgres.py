@@ -7,30 +7,41 @@ A statement of SQLAlchemy is an effect as well as a method of the warehouse; onl
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import event
 
+from etl.records.persons import Person
 from etl.runs.state import StreamState
 from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.database import Database, driver_of
 from etl.warehouse.loading.transaction import spans_of
 from etl.warehouse.locks import Locks
 from etl.warehouse.postgres import PostgresWarehouse
+from etl.warehouse.privacy import erasures
+from etl.warehouse.privacy.forgetting import PostgresForgetting
 from etl.warehouse.replay import PostgresReplay
 from tests.inline import NoThreads
+from tests.memory.erasing import KEY
 from tests.simulation.pulse import Mortal, Pulse
 from tests.simulation.underneath import Period, Process, Row
 from tests.warehouse.rollups.looking import assert_exact
 
-KINDS = {"sync": PostgresWarehouse, "audit": AuditedWarehouse, "replay": PostgresReplay}
+KINDS = {"sync": PostgresWarehouse, "audit": AuditedWarehouse, "replay": PostgresReplay, "forget": PostgresForgetting}
 
 _TABLES = """
 SELECT string_agg(quote_ident(schemaname) || '.' || quote_ident(tablename), ', ') FROM pg_tables
 WHERE schemaname IN ('public', 'sync') AND tablename NOT IN ('alembic_version', 'account_key', 'salt')
+"""
+_TEXTS = """
+SELECT string_agg(
+    format('SELECT to_jsonb(t) ->> %%L AS call_id, t::text AS text FROM %%I.%%I t', 'call_id', schemaname, tablename),
+    ' UNION ALL '
+)
+FROM pg_tables WHERE schemaname IN ('public', 'sync')
 """
 _END = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid = %s"
 
@@ -40,6 +51,7 @@ class OnPostgres:
 
     def __init__(self, database: Database, connection: str) -> None:
         self._database = database
+        database.erasure_key = KEY
         self._connection = connection
         self._pulses: list[Pulse] = []  # of the process at work, and of those that it interrupted
         self._locks: list[Locks] = []
@@ -75,6 +87,23 @@ class OnPostgres:
         self._locks.append(locks)
         self._pulses.append(pulse)
         return _OnPostgres(self, KINDS[kind](self._database, locks), locks, pulse)
+
+    def register(self, people: Collection[Person], call_ids: Collection[str], *, pulse: Pulse) -> None:
+        """See `Underneath.register`; its statements are the effects."""
+        now = erasures.now_of(self._database)
+        calls = [erasures.ErasedCall(self._connection, call_id, now) for call_id in call_ids]
+        erasures.register(self._database, KEY, people=erasures.persons_to_erasures(KEY, people, at=now), calls=calls)
+
+    def erased(self) -> frozenset[str]:
+        """See `Underneath.erased`."""
+        return frozenset(
+            row["call_id"] for row in self._rows("SELECT call_id FROM sync.erased_calls WHERE connection = %(name)s")
+        )
+
+    def texts(self) -> Iterable[tuple[str | None, str]]:
+        """See `Underneath.texts`."""
+        (asked,) = self._rows(_TEXTS)
+        return [(row["call_id"], row["text"]) for row in self._rows(asked["string_agg"].replace("%", "%%"))]
 
     def left(self, pulse: Pulse, locks: Locks) -> None:
         """Take note that a process is gone."""
@@ -168,6 +197,7 @@ class _OnPostgres:
 
 def emptied(database: Database) -> None:
     """Take everything out of a warehouse."""
+    database.erased.clear()
     with database.begin() as session:
         tables = session.exec_driver_sql(_TABLES).scalar_one()
         session.exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY")

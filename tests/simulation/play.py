@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from random import Random
 from threading import Event
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 from etl import providers
 from etl.audit.lifecycle import audit_connection, repair_connection
 from etl.audit.port import AuditOutcome
-from etl.errors import AnchorNotMet, EtlError
+from etl.errors import AnchorNotMet, ConnectionFailed, EtlError
 from etl.runs.account import Account
+from etl.runs.forgetting import forget_connection
 from etl.runs.lifecycle import Surroundings
 from etl.runs.replay import replay_connection
 from etl.runs.sync import sync_connection
@@ -21,7 +24,9 @@ from etl.runs.watching import Silence
 from etl.warehouse.database import Database
 from tests.acceptance.cast import NAMES
 from tests.inline import NoThreads
-from tests.simulation.invariants import Before, Broken, check, check_verdicts, truth
+from tests.simulation.broken import Broken
+from tests.simulation.erasure import Erasure, Wish, check_wished, wish
+from tests.simulation.invariants import Before, check, check_verdicts, truth
 from tests.simulation.on_postgres import OnPostgres
 from tests.simulation.pulse import Killed, Pulse
 from tests.simulation.story import LIES, LOOKBACK, Step, Story
@@ -29,6 +34,9 @@ from tests.simulation.underneath import InMemory, Underneath
 from tests.simulation.world import START, Clock, Connection, World
 
 ANCHORS = 5
+ANOTHERS = {"repair": "audit", "tidy": "forget"}
+"""What is done with the warehouse of another kind of process."""
+
 PATIENCE = 4
 """How many syncs a calm time may take: a killed process's allowance, a detail to be asked for again."""
 
@@ -49,6 +57,8 @@ class Play:
     excused: set[str] = field(default_factory=set)  # calls that a documented limit may have hidden, until they are held
     lost: bool = False  # whether calls were deleted past the program, and no repair has succeeded since
     torn: set[str] = field(default_factory=set)  # the calls whose history lacks what was deleted past the program
+    erasure: Erasure = field(default_factory=Erasure)
+    lie: str = ""  # what lists say now that is not so
     misled: bool = False  # whether lists have lied since the last calm sync
     log: list[str] = field(default_factory=list)
 
@@ -101,11 +111,20 @@ class Play:
             self.account = replace(self.account, start_date=START - timedelta(hours=step.start))
         if step.lookback is not None:
             self.account = replace(self.account, lookback=timedelta(hours=step.lookback))
+        if step.agents is not None and self.account.provider.agents is not None:
+            listed = sorted(agent["id"] for agent in self.world.history.agents())
+            self.account = replace(self.account, agents=tuple(listed[: step.agents]) or None)
 
     def _calm(self) -> None:
         self.world.apis.faults.mix(0)
         if self.lost:
-            self._calmly_repaired()
+            self._calmly("repair")
+            self.lost = False
+        if not self.erasure.is_done:
+            if self.erasure.unregistered:  # said once more by whoever saw that it was not done; the worker does the rest
+                self._calmly("forget")
+            self._calmly("tidy")
+            check_wished(self)
         for _ in range(PATIENCE):
             now = self.world.history.now + min(self.world.off, timedelta()) - timedelta(seconds=1)
             found = {call_id: row for call_id, row in truth(self).items() if row["cursor_at"] < now}
@@ -119,19 +138,20 @@ class Play:
                 return
             if isinstance(outcome.error, AnchorNotMet) and not self._shows_an_anchor():
                 self._as_advised()
+            elif isinstance(outcome.error, ConnectionFailed) and self.account.agents is not None:  # one is gone: as advised
+                self.account = replace(self.account, agents=None)
             else:
                 self._pass(timedelta(minutes=11))
         raise Broken("a sync in calm times does not succeed", _words(outcome))
 
-    def _calmly_repaired(self) -> None:
-        """Repair what was deleted past the program; a sync does not look for it."""
+    def _calmly(self, kind: str) -> None:
+        """Do what no sync does, until it succeeds: repair what was deleted past the program, cut what is erased."""
         for _ in range(PATIENCE):
-            outcome = self._run(Pulse(), Want(), kind="repair")
+            outcome = self._run(Pulse(), Want(), kind=kind)
             if outcome is not None and outcome.error is None:
-                self.lost = False
                 return
             self._pass(timedelta(minutes=11))
-        raise Broken("a repair in calm times does not succeed", _words(outcome))
+        raise Broken(f"a {kind} in calm times does not succeed", _words(outcome))
 
     def _shows_an_anchor(self) -> bool:
         """Whether the provider lists one of the newest calls held, by which the program knows the account again."""
@@ -159,7 +179,7 @@ class Play:
         faults.mix(step.rate)
         kind, options = LIES[step.lie] if step.lie is not None else ("", {})
         self.world.way = kind if kind in ("cached", "again") else ""
-        self.misled = self.misled or bool(kind)
+        self.misled, self.lie = self.misled or bool(kind), kind
         if kind and not self.world.way:
             faults.add(kind, **options)
         pulse, stop = Pulse(kill_at=step.kill_at), Event()
@@ -170,12 +190,16 @@ class Play:
         others = pulse.meanwhile if self.database is None else pulse.between
         if step.rival_at is not None:
             others[step.rival_at] = self._rival
+        if step.forget_at is not None:
+            others[step.forget_at] = partial(self._ask, step.who)
         if step.takeover_at is not None:
             others[step.takeover_at] = self._takeover
         self._lose(step.lost)
+        if step.kind == "forget":
+            self._wish(step.who)
         self._run(pulse, self._wanted(step.want), kind=step.kind, stop=stop)
         faults.clear()
-        self.world.way = ""
+        self.world.way = self.lie = ""
 
     def _wanted(self, want: str) -> Want:
         if want == "range":
@@ -191,6 +215,15 @@ class Play:
         """The process hangs for so long that its locks are lost, and another one syncs the connection."""
         self.under.cut_off()
         self._run(Pulse(), Want())
+
+    def _ask(self, who: int) -> None:
+        """Another process is to forget somebody."""
+        self._wish(who)
+        self._run(Pulse(), Want(), kind="forget")
+
+    def _wish(self, who: int) -> None:
+        if (wished := wish(self, who)) is not None:
+            self.erasure.wishes.append(wished)
 
     def _lose(self, number: int) -> None:
         """Delete calls past the program, and let them be found; only then a sync is owed the truth again."""
@@ -221,7 +254,7 @@ class Play:
         chance = Random(f"{self.story.seed}:process:{self.processes}")
         before = Before.of(self)
         clock = Clock(self.world.history, pulse, self.world.off)
-        process = self.under.process(pulse, kind="audit" if kind == "repair" else kind)
+        process = self.under.process(pulse, kind=ANOTHERS.get(kind, kind))
         connect = Connection(
             world=self.world,
             provider=self.account.provider,
@@ -263,9 +296,31 @@ class Play:
             return audit_connection(self.account, connect=connect, given=given)
         if kind == "repair":
             return repair_connection(self.account, connect=connect, given=given)
+        if kind == "forget":
+            return self._forget(given, connect.pulse)
+        if kind == "tidy":
+            return self._gone_through(given, self.erasure.registered, anew=False)
         if kind == "replay":
             return replay_connection(self.account, given=given)
         return sync_connection(self.account, want=want, connect=connect, given=given)
+
+    def _forget(self, given: Surroundings[Any], pulse: Pulse) -> Outcome:
+        """Do what `etl forget` does for the wishes that it was not told of yet."""
+        wishes = self.erasure.unregistered
+        people = [one.person for one in wishes if one.person is not None]
+        call_ids = [one.call_id for one in wishes if one.call_id is not None]
+        self.under.register(people, call_ids, pulse=pulse)
+        for one in wishes:
+            one.is_registered = True
+        return self._gone_through(given, self.erasure.registered if people else wishes, only=() if people else call_ids)
+
+    def _gone_through(
+        self, given: Surroundings[Any], wishes: list[Wish], *, only: Collection[str] = (), anew: bool = True
+    ) -> Outcome:
+        outcome = forget_connection(self.account, given=given, only=only, anew=anew)
+        for one in wishes if outcome.error is None else ():
+            one.is_done = True
+        return outcome
 
     def _see(self) -> None:
         self.listed |= {call.id for call in self.world.history.living(self.story.provider)}

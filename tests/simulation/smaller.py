@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from tests.simulation.invariants import Broken
+from tests.simulation.broken import Broken
 from tests.simulation.play import Play
 from tests.simulation.story import Step, Story
 
@@ -49,6 +49,6 @@ def _less(step: Step) -> Iterator[Step]:
         yield replace(step, want="")
     for place in range(len(step.meddling)):
         yield replace(step, meddling=step.meddling[:place] + step.meddling[place + 1 :])
-    for name in ("kill_at", "stop_at", "takeover_at", "rival_at", "lie"):
+    for name in ("kill_at", "stop_at", "takeover_at", "rival_at", "forget_at", "lie"):
         if getattr(step, name) is not None:
             yield replace(step, **{name: None})

@@ -16,6 +16,9 @@ LOOKBACK = timedelta(hours=2)
 LYING = 10_001
 """From this one on, seeds are stories in which lists lie."""
 
+GROWN = 20_001
+"""From this one on, also of those in which somebody is forgotten and other agents are named in the settings."""
+
 LIES: tuple[tuple[str, dict[str, object]], ...] = (
     ("total_off", {"by": -1}),
     ("total_off", {"by": 1}),
@@ -46,8 +49,9 @@ class Step:
 
     `pass`: time, `minutes`. `calm`: no faults; a sync that must succeed, and what is held must be the truth. `sync`: with the
     faults, kill, stop, meddling and lie named. `set`: `per_page` or `start` (hours before the beginning) of the connection's
-    settings, or `lookback` (hours). On Postgres also `audit`, `repair` (after `lost` calls were deleted past the program) and
-    `replay`.
+    settings, or `lookback` (hours), or how many of the `agents` listed it names (0: none, which means all). `forget`:
+    somebody or one call, as `who` chooses. On Postgres also `audit`, `repair` (after `lost` calls were deleted past the
+    program) and `replay`.
     """
 
     kind: str
@@ -58,11 +62,14 @@ class Step:
     stop_at: int | None = None  # an effect
     takeover_at: int | None = None  # an effect, before which another process takes the connection over
     rival_at: int | None = None  # an effect, before which another process tries to sync the connection too
+    forget_at: int | None = None  # an effect, before which another process is to forget somebody
+    who: int = 0
     meddling: tuple[tuple[int, str, int], ...] = ()  # (effect, "add" or "delete", which)
     lie: int | None = None  # what lists say that is not so: a place in `LIES`
     per_page: int | None = None
     start: int | None = None
     lookback: int | None = None
+    agents: int | None = None
     lost: int = 0
 
     def words(self) -> str:
@@ -108,12 +115,17 @@ def draw(seed: int, provider: str = "", *, users: bool = False) -> Story:
     chance = Random(f"{seed}:story")
     doing = Random(f"{seed}:users") if users else None
     lies = Random(f"{seed}:lies") if seed >= LYING else None
+    grown = Random(f"{seed}:grown") if seed >= GROWN else None
     steps: list[Step] = []
     for _ in range(chance.randint(3, 9)):
         step = _step(chance)
         if lies is not None and step.kind == "sync" and lies.random() < 0.7:
             step = replace(step, lie=lies.randrange(len(LIES)))
+        if grown is not None and step.kind == "sync" and grown.random() < 0.2:
+            step = replace(step, forget_at=_effect(grown), who=grown.randint(0, 99))
         steps.append(step)
+        if grown is not None and grown.random() < 0.4:
+            steps.append(_grown(grown))
         if doing is not None and doing.random() < 0.4:
             steps.append(_user(doing))
         if chance.random() < 0.5:
@@ -137,7 +149,7 @@ def _step(chance: Random) -> Step:
         return Step(kind="set", per_page=chance.choice((2, 3, 7, 20)))
     if roll < 0.36:
         return Step(kind="set", start=chance.choice((1, 5, 20, 80)))
-    effect = int(2 ** (chance.random() * 8))
+    effect = _effect(chance)
     met = chance.choice(("kill_at", "kill_at", "stop_at", "takeover_at", "rival_at", ""))
     return Step(
         kind="sync",
@@ -148,11 +160,18 @@ def _step(chance: Random) -> Step:
     )
 
 
+def _grown(chance: Random) -> Step:
+    if chance.random() < 0.3:
+        return Step(kind="set", agents=chance.choice((0, 0, 1, 1, 2)))
+    met = chance.choice(("kill_at", "kill_at", "stop_at", "takeover_at", "rival_at", "", "", ""))
+    return Step(kind="forget", who=chance.randint(0, 99), **({met: _effect(chance)} if met else {}))
+
+
 def _user(chance: Random) -> Step:
     roll = chance.random()
     if roll < 0.15:
         return Step(kind="set", lookback=chance.choice((2, 3, 26)))
-    effect = int(2 ** (chance.random() * 8))
+    effect = _effect(chance)
     met = chance.choice(("kill_at", "kill_at", "stop_at", "takeover_at", "rival_at", "", "", ""))
     kind = chance.choice(("audit", "repair", "repair", "replay"))
     lost = chance.choice((0, 0, 1, 4)) if kind == "repair" else 0
@@ -160,9 +179,13 @@ def _user(chance: Random) -> Step:
     return Step(kind=kind, lost=lost, rate=rate, meddling=_meddling(chance), **({met: effect} if met else {}))
 
 
+def _effect(chance: Random) -> int:
+    return int(2 ** (chance.random() * 8))
+
+
 def _meddling(chance: Random) -> tuple[tuple[int, str, int], ...]:
     return tuple(
-        (int(2 ** (chance.random() * 8)), chance.choice(("add", "add", "delete")), chance.randint(0, 30))
+        (_effect(chance), chance.choice(("add", "add", "delete")), chance.randint(0, 30))
         for _ in range(chance.choice((0, 0, 1, 3)))
     )
 

@@ -6,14 +6,15 @@ This one is in memory; the one on Postgres is in `on_postgres`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from etl.records.persons import Person
 from etl.runs.state import StreamState
-from etl.testing.memory.warehouse import MemoryWarehouse
 from tests.memory.allowances import MemoryAllowances, Shared
+from tests.memory.erasing import ForgettingWarehouse
 from tests.simulation.pulse import Mortal, Pulse
 
 Row = dict[str, Any]
@@ -46,7 +47,19 @@ class Underneath(Protocol):
     """One warehouse, of one connection."""
 
     def process(self, pulse: Pulse, *, kind: str) -> Process:
-        """Open the warehouse for a process that does a `sync`, an `audit` or a `replay`."""
+        """Open the warehouse for a process that does a `sync`, an `audit`, a `replay`, or a `forget`."""
+        ...
+
+    def register(self, people: Collection[Person], call_ids: Collection[str], *, pulse: Pulse) -> None:
+        """Keep these persons and calls out from now on, step by step, as a process that may be killed."""
+        ...
+
+    def erased(self) -> frozenset[str]:
+        """Return the calls that are erased."""
+        ...
+
+    def texts(self) -> Iterable[tuple[str | None, str]]:
+        """Return whatever is kept as text, row by row, each with the call that it is of, if it is of one."""
         ...
 
     def cut_off(self) -> None:
@@ -83,12 +96,36 @@ class InMemory:
     """The warehouse in memory."""
 
     connection: str
-    warehouse: MemoryWarehouse = field(default_factory=MemoryWarehouse)
+    warehouse: ForgettingWarehouse = field(default_factory=ForgettingWarehouse)
     shared: Shared = field(default_factory=Shared)
 
     def process(self, pulse: Pulse, *, kind: str) -> Process:
         """See `Underneath.process`."""
         return _InMemory(self, pulse)
+
+    def register(self, people: Collection[Person], call_ids: Collection[str], *, pulse: Pulse) -> None:
+        """See `Underneath.register`."""
+        calls = {self.connection: call_ids} if call_ids else {}
+        self.warehouse.register(people, calls, between=pulse.beat)
+
+    def erased(self) -> frozenset[str]:
+        """See `Underneath.erased`."""
+        return frozenset(self.warehouse.erased[self.connection].calls)
+
+    def texts(self) -> Iterable[tuple[str | None, str]]:
+        """See `Underneath.texts`."""
+        kept = self.warehouse.connections.get(self.connection)
+        if kept is None:
+            return
+        shelf = kept.shelf
+        for call_id, entry in shelf.calls.items():
+            yield call_id, str(entry)
+        for call_id, versions in shelf.history.items():
+            yield call_id, str([(one.call.raw, one.call.detail) for one in versions])
+        for reject in shelf.rejects.values():
+            yield reject.call_id, str(reject)
+        for rest in (shelf.agents, shelf.departures, shelf.about):
+            yield None, str(rest)
 
     def cut_off(self) -> None:
         """See `Underneath.cut_off`."""

@@ -224,7 +224,11 @@ class _Walk:
         )
 
     def _read(self, page: Page, shape: Outline, *, tie_proven: bool, notes: tuple[Note, ...]) -> tuple[Step, bool]:
-        """Claim the slice of a page that follows on what was read, and choose the next page."""
+        """
+        Claim the slice of a page that follows on what was read, and choose the next page.
+
+        A page that goes the other way from end to end may be of a list that begins with its oldest calls: the next one shows it.
+        """
         bound = self.bound
         self.landing, self.back = False, 1
         if self.too_low is not None and self.number >= self.too_low:
@@ -246,7 +250,7 @@ class _Walk:
                 low = horizon = self.lowest_seen
             else:
                 low = min(self.since, bound)
-        elif shape.last is not None:
+        elif shape.last is not None and not shape.is_backward:
             low = min(bound, shape.last + TICK + shape.slack)
         read = Spans([Span(low, bound)]) - hole
         if ended.surely and page.facts.total is not None:  # all calls that the total counts were seen: none is in a hole
@@ -256,7 +260,7 @@ class _Walk:
         notes = (*notes, Note.TOTAL_DISAGREES) if ended.here and not ended.surely else notes
         step = self._step(page, read, notes=notes, horizon=horizon, seen=tied)
         below = sum(cursor < self.lowest_wanted for cursor in shape.cursors)
-        if ended.here or (not self.remaining.below(self.bound) and below > 1):
+        if ended.here or (not self.remaining.below(self.bound) and below > 1 and not shape.is_backward):
             return step, True
         if not page.records:
             self._step_back(1)
@@ -287,6 +291,9 @@ class _Walk:
     def _choose_next(self, page: Page, shape: Outline) -> None:
         """Choose the next page, or the one where the next gap is expected if everything in between is held."""
         self.before = (page, shape)
+        if shape.is_backward:
+            self.number += 1
+            return
         left = self.remaining.below(self.bound)
         size = self.size
         if left and left.last.end < self.bound:

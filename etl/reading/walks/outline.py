@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from operator import sub
 
+from etl.coverage import TICK
 from etl.reading.clocks import JUMP
 
 ORDER_TOLERANCE = timedelta(minutes=5)
@@ -35,6 +36,11 @@ class Outline:
     def violated(self) -> bool:
         """Whether the disorder exceeds what is tolerated."""
         return self.disorder > ORDER_TOLERANCE
+
+    @property
+    def is_backward(self) -> bool:
+        """Whether nothing on the page shows the reading order, and all of it the other one, however little it goes back."""
+        return self.first is not None and self.last is not None and self.disorder >= abs(self.first - self.last) - TICK > NO_TIME
 
     @property
     def slack(self) -> timedelta:

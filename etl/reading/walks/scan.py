@@ -102,8 +102,9 @@ class _Tally:
     def __init__(self) -> None:
         self.seen: set[str] = set()
         self.oldest: datetime | None = None
+        self.ever: set[str] = set()  # the ids seen in any pass; `seen` begins anew where a total shrinks
+        self.ever_before = 0
         self.passes = 0
-        self.seen_before = 0
         self.stale_passes = 0
         self.places = 0
         self.shrunk = False
@@ -119,7 +120,7 @@ class _Tally:
         if self.passes:
             self.stale_passes = 0 if self.grew else self.stale_passes + 1
         self.passes += 1
-        self.seen_before = len(self.seen)
+        self.ever_before = len(self.ever)
         self.shrunk = False
         self.totals = []
         self.places = self.stale = 0
@@ -131,10 +132,11 @@ class _Tally:
         self.places += len(page.records)
         if total is not None and self.last_total is not None and total < self.last_total:
             # A vanished call may be among the ids seen, and may have pulled others to pages already read: start counting again.
-            self.seen, self.seen_before, self.shrunk = set(), 0, True
+            self.seen, self.shrunk = set(), True
         self.last_total = total
         keys = {key_of(record) for record in page.records}
         self.seen |= keys
+        self.ever |= keys
         self.fresh = len(keys - self.in_pass)
         self.stale = 0 if self.fresh or not page.records else self.stale + 1
         self.in_pass |= keys
@@ -168,4 +170,4 @@ class _Tally:
     @property
     def grew(self) -> bool:
         """Whether this pass brought anything new."""
-        return len(self.seen) > self.seen_before
+        return len(self.ever) > self.ever_before

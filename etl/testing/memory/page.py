@@ -15,6 +15,7 @@ import msgspec
 from etl.coverage import Spans
 from etl.model import JSON, OPEN_STATUSES, AgentRow, CallRow, Derived, DriftNote, ParticipantRow, Record, Rejection
 from etl.records.rows import Bulk, Columns, Draft, Same, Stored
+from etl.runs.port import ErasingPage
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Compared, Counters, Elsewhere, Reject
 from etl.testing.memory.kept import KeptAgent, KeptDeparture, KeptReject, Shelf, Version
@@ -38,7 +39,7 @@ class MemoryPage:
         self._committed = committed
         self._right: list[tuple[frozenset[str], str, datetime, Rejection | None]] = []
         self.written = Shelf()
-        self.erasing = None  # nobody is erased from this one
+        self.erasing: ErasingPage | None = None  # nobody is erased from this one
 
     # Calls
 

@@ -108,12 +108,16 @@ class MemoryWarehouse:
     def page(self, account: Account, *, run_id: int) -> Iterator[MemoryPage]:
         """See `RunWarehouse.page`; a run that was taken over meanwhile does not commit."""
         kept = self._owned(account, run_id)
-        page = MemoryPage(kept.shelf)
+        page = self.begun(kept)
         yield page
         page.resolve_rejects()
         self._owned(account, run_id).shelf.take(page.written)
         if page.written.counted:
             self.runs[run_id].counted = page.written.counted
+
+    def begun(self, kept: Kept) -> MemoryPage:
+        """Return a page's transaction that has written nothing yet; for warehouses that can do more."""
+        return MemoryPage(kept.shelf)
 
     def _owned(self, account: Account, run_id: int) -> Kept:
         kept = self.connections.get(account.connection)

@@ -192,6 +192,20 @@ def test_whatever_a_list_says_no_call_that_it_did_not_show_is_claimed(
     assert len(listed.asked) <= 60 + 4 * (count // size + 1)
 
 
+def test_a_scan_of_a_list_whose_total_comes_and_goes_gives_up_soon() -> None:
+    """A total that is larger at the end and small again at the beginning looks each time as if calls had vanished."""
+
+    def more_at_the_end(listed: Listed, number: int, page: Page) -> Page:
+        return replace(page, facts=replace(page.facts, total=len(listed.calls) + max(0, number - 4), more=True))
+
+    listed = sixty(more_at_the_end)
+    steps = list(scan(listed, claims_from=None))
+
+    assert [bool(step.read) for step in steps] == [False] * len(steps)
+    assert (len(ids(steps)), noted(steps)) == (60, {"total_disagrees"})
+    assert len(listed.asked) < 100
+
+
 def test_a_scan_is_proven_by_the_larger_total() -> None:
     """The distinct ids must reach the total before and after: a call that comes meanwhile is not lost to the smaller one."""
 

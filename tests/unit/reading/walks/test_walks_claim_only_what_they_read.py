@@ -280,6 +280,19 @@ def test_a_list_without_order_is_read_whole_and_claimed_at_its_end() -> None:
     assert (steps[-1].read, listed.unsorted_noted) == (Spans([Span(at(0), at(50 * 600))]), True)
 
 
+@pytest.mark.parametrize("wanted_from", [0, 40 * 60])
+def test_a_first_page_of_calls_within_minutes_does_not_hide_that_the_oldest_come_first(wanted_from: int) -> None:
+    """Its disorder would be tolerated, and it would be taken for the newest calls, before which nothing is wanted."""
+    calls = {f"call{index:02}": at(index * 60) for index in range(60)}
+    listed = Listed(calls, NOW, 4)
+    listed.descending = False
+    steps = newest_first(listed, wanted=Spans([Span(at(wanted_from), NOW)]), position=lambda _: 0)
+    first, *others = steps
+
+    assert first.read == Spans()
+    assert (len(others) > 15, listed.unsorted_noted) == (True, True)
+
+
 def test_a_cursor_from_another_age_moves_no_claim() -> None:
     """One record dated 1970 at the end of a page and one in 2099 at its head: loaded, but they bound nothing."""
     calls = {f"call{index:02}": at(index * 60) for index in range(20)} | {"old": ORIGIN, "future": at(86_400 * 365 * 70)}
