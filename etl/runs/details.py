@@ -23,7 +23,7 @@ from etl.records.asking import is_worth_asking, late_parts_missing
 from etl.runs.context import Task
 from etl.runs.failing import DAILY, log_failed, note_failed, tell_failing
 from etl.runs.gone import judge_absent
-from etl.runs.loading import load_detail
+from etl.runs.loading_details import Told, load_details
 from etl.runs.port import PageTransaction
 from etl.runs.terms import Counters, DueCall, Finding
 
@@ -188,25 +188,20 @@ def _write(task: Task, answers: list[Answered], *, now: datetime) -> set[str]:
         untaken.clear()
         refused.clear()
         task.check_organization(tuple(answer.detail for answer in answers if answer.detail is not None), page)
-        for answer in answers:
-            if answer.detail is not None and answer.observed_at is not None:
-                loaded = load_detail(
-                    page,
-                    task.account,
-                    run_id=task.run_id,
-                    stream=answer.call.stream,
-                    call_id=answer.call.call_id,
-                    detail=answer.detail,
-                    observed_at=answer.observed_at,
-                    due=due,
-                )
-                counters.add(loaded)
-                if not loaded.updated and not loaded.unchanged:
-                    untaken.add(answer.call.call_id)
-                if loaded.rejected:
-                    refused.append(answer.call)
-                if loaded.older_by is not None:  # a clock was set back, or another's runs ahead: no answer is taken before then
-                    page.ask_for([answer.call.call_id], due_at=now + loaded.older_by)
+        told = [
+            (answer.call, Told(answer.call.stream, answer.call.call_id, answer.detail, answer.observed_at))
+            for answer in answers
+            if answer.detail is not None and answer.observed_at is not None
+        ]
+        came = load_details(page, task.account, [one for _, one in told], run_id=task.run_id, due=due)
+        for (call, _), loaded in zip(told, came, strict=True):
+            counters.add(loaded)
+            if not loaded.updated and not loaded.unchanged:
+                untaken.add(call.call_id)
+            if loaded.rejected:
+                refused.append(call)
+            if loaded.older_by is not None:  # a clock was set back, or another's runs ahead: no answer is taken before then
+                page.ask_for([call.call_id], due_at=now + loaded.older_by)
         note_failed(page, [*refused, *(answer.call for answer in failed)], now=now)
 
     task.write(load)

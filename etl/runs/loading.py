@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
 
 from etl.coverage import Spans
 from etl.model import OPEN_STATUSES, Context, Derived, Record, Rejection
 from etl.records.agents import named_in
 from etl.records.draft import derive_each, draft
-from etl.records.identify import as_reject, identify
-from etl.records.rederive import changed, holds_what_it_says, relisted, with_detail
+from etl.records.identify import as_reject
+from etl.records.rederive import changed, relisted
 from etl.records.rows import NOTHING, Draft
 from etl.runs.account import Account
-from etl.runs.erasing import shielded, shielded_detail
-from etl.runs.port import Due, PageTransaction
+from etl.runs.erasing import shielded
+from etl.runs.port import PageTransaction
 from etl.runs.terms import Compared, Elsewhere, Loaded, Observed, Reject
 
 
@@ -90,52 +89,6 @@ def load_page(
             written.open_ids, new.open_ids, (entry.call.call_id for entry in updates if entry.call.status in OPEN_STATUSES)
         ),
     )
-
-
-def load_detail(
-    page: PageTransaction,
-    account: Account,
-    *,
-    run_id: int,
-    stream: str,
-    call_id: str,
-    detail: Record,
-    observed_at: datetime,
-    due: Due,
-) -> Loaded:
-    """
-    Update one held call from its detail. If the row is already as the detail has it, only the time to ask again changes.
-
-    A detail that is the same as before is still news where a list record that was observed after it says otherwise.
-    """
-    provider = account.provider
-    held = page.held([call_id]).get(call_id)
-    if held is None or (held.detail_observed_at is not None and held.detail_observed_at > observed_at):
-        page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
-        known = held.detail_observed_at if held is not None else None
-        return Loaded(older_by=None if known is None else known - observed_at)
-    given = detail
-    if page.erasing is not None:
-        cursor = identify(provider, held.raw.encode(), cleaned=False).cursor
-        detail = shielded_detail(page.erasing, account, call_id, detail, cursor=cursor, run_id=run_id)
-        held = page.held([call_id])[call_id]  # it may have been cut just now
-    context = context_of(account, stream, run_id=run_id)
-    entry = with_detail(provider, context, held, detail, observed_at=observed_at)
-    due_at = due(entry, given.value)  # whether its late parts came is told by what came
-    came_again = [call_id] if held.detail_failures else []
-    if holds_what_it_says(provider, context, call_id, held, detail, observed_at=observed_at):
-        page.ask_for([call_id], due_at=due_at)
-        page.detail_came(came_again)
-        page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
-        return Loaded(unchanged=1)
-    if page.update([entry._replace(call=entry.call._replace(detail_due_at=due_at))]):
-        reject = Reject(as_reject(provider, detail._replace(call_id=call_id)), Rejection.DATABASE_REFUSED)
-        page.note(stream=stream, rejects=[reject], drift=Counter(), observed_at=observed_at)
-        return Loaded(rejected=1)
-    page.detail_came(came_again)
-    page.note(stream=stream, rejects=(), drift=Counter(entry.drift), observed_at=observed_at)
-    page.came_right([call_id], stream=stream, observed_at=observed_at, reason=Rejection.DATABASE_REFUSED)
-    return Loaded(updated=1)
 
 
 def context_of(account: Account, stream: str, *, run_id: int) -> Context:

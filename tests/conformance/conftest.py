@@ -13,7 +13,8 @@ import pytest
 from etl.coverage import Spans
 from etl.model import JSON
 from etl.runs.account import Account
-from etl.runs.loading import drafted, load_detail, load_page
+from etl.runs.loading import drafted, load_page
+from etl.runs.loading_details import Told, load_details
 from etl.runs.terms import Loaded, Observed, RunKind, Trigger
 from etl.system import SystemThreads
 from etl.warehouse.database import Database
@@ -89,16 +90,9 @@ class Run:
     def load_detail(self, value: JSON, *, seen: float, due: datetime | None = None, call_id: str | None = None) -> Loaded:
         """Load a detail in a page of its own; `due` is when to ask for it again."""
         with self.page() as page:
-            return load_detail(
-                page,
-                self.account,
-                run_id=self.run_id,
-                stream=self.stream,
-                call_id=call_id or value["id"],
-                detail=record(value, self.account.provider),
-                observed_at=at(seen),
-                due=lambda entry, detail: due,
-            )
+            told = Told(self.stream, call_id or value["id"], record(value, self.account.provider), at(seen))
+            (loaded,) = load_details(page, self.account, [told], run_id=self.run_id, due=lambda entry, detail: due)
+            return loaded
 
     def rows(self, table: str) -> list[Row]:
         """Return the rows of a table that are of this connection."""

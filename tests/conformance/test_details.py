@@ -1,11 +1,11 @@
-"""`PageTransaction.load_detail`, `ask_for` and `RunWarehouse.due_calls`, on both warehouses."""
+"""`load_details`, `ask_for` and `RunWarehouse.due_calls`, on both warehouses."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from etl.model import JSON, Derived
-from etl.runs.loading import load_detail
+from etl.runs.loading_details import Told, load_details
 from etl.runs.terms import DueCall, Loaded
 from tests.conformance.conftest import Run
 from tests.memory.acme import HUGE, at, call, record, whole_call
@@ -119,16 +119,7 @@ def test_the_next_date_is_told_by_what_the_call_became(run: Run) -> None:
         return at(30)
 
     with run.page() as page:
-        load_detail(
-            page,
-            run.account,
-            run_id=run.run_id,
-            stream="calls",
-            call_id="c1",
-            detail=record(call("c1", 0)),
-            observed_at=at(6),
-            due=due,
-        )
+        load_details(page, run.account, [Told("calls", "c1", record(call("c1", 0)), at(6))], run_id=run.run_id, due=due)
 
     assert told == [("completed", call("c1", 0))]
     assert run.call("c1")["detail_due_at"] == at(30)

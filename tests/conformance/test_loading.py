@@ -1,4 +1,4 @@
-"""`PageTransaction.load` and `load_detail`, on both warehouses: what is new, changed, unchanged, late, older, refused."""
+"""`load_page` and `load_details`, on both warehouses: what is new, changed, unchanged, late, older, refused."""
 
 from __future__ import annotations
 

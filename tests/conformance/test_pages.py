@@ -9,7 +9,7 @@ import pytest
 from etl.coverage import Spans
 from etl.errors import FenceLost
 from etl.model import AgentRow
-from etl.runs.loading import load_detail
+from etl.runs.loading_details import Told, load_details
 from etl.runs.state import StreamState
 from etl.runs.terms import Absent, Counters, Loaded
 from tests.conformance.conftest import Run
@@ -28,16 +28,8 @@ def write_everything(run: Run) -> None:
     with run.page() as page:
         run.load_in(page, whole_call("new", 9, 1), call("bad", 9, extra=HUGE), seen=20)
         run.load_in(page, call("held", 0, seconds=5, novel=1), seen=20)
-        load_detail(
-            page,
-            run.account,
-            run_id=run.run_id,
-            stream="calls",
-            call_id="held",
-            detail=run.observed(call("held", 0, transcript="x"), seen=21).records[0],
-            observed_at=at(21),
-            due=lambda entry, detail: at(30),
-        )
+        told = Told("calls", "held", run.observed(call("held", 0, transcript="x"), seen=21).records[0], at(21))
+        load_details(page, run.account, [told], run_id=run.run_id, due=lambda entry, detail: at(30))
         page.ask_for(["held"], due_at=at(40))
         page.bury(["gone"], gone_at=at(20))
         page.save_state("calls", StreamState(start=None, coverage=Spans([(at(0), at(20))])))

@@ -10,7 +10,8 @@ import pytest
 
 from etl.coverage import Spans
 from etl.model import JSON, CallRow
-from etl.runs.loading import load_detail, load_page
+from etl.runs.loading import load_page
+from etl.runs.loading_details import Told, load_details
 from etl.runs.port import FIRST, KeptReject, Place
 from etl.runs.retrying import Tried, try_rejects
 from etl.runs.terms import Observed
@@ -51,16 +52,8 @@ class Batch(MemoryPage):
 
     def detailed(self, value: JSON, *, seen: float) -> None:
         """Let a detail be loaded."""
-        load_detail(
-            self,
-            ONE,
-            run_id=1,
-            stream="calls",
-            call_id=value["id"],
-            detail=record(value),
-            observed_at=at(seen),
-            due=lambda entry, detail: None,
-        )
+        told = Told("calls", value["id"], record(value), at(seen))
+        load_details(self, ONE, [told], run_id=1, due=lambda entry, detail: None)
 
     def call(self, call_id: str) -> CallRow:
         """Return the row of a call."""

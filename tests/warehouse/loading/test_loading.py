@@ -17,7 +17,8 @@ from etl.provider import Provider
 from etl.records.derive import derive
 from etl.records.identify import identify
 from etl.runs.account import Account
-from etl.runs.loading import drafted, load_detail, load_page
+from etl.runs.loading import drafted, load_page
+from etl.runs.loading_details import Told, load_details
 from etl.runs.terms import Loaded, Observed, RunKind, Trigger
 from etl.system import SystemThreads
 from etl.warehouse.database import Database
@@ -68,17 +69,13 @@ class Held:
 
     def load_detail(self, call_id: str, detail: dict[str, Any] | str, *, at: datetime, due: datetime | None = None) -> Loaded:
         """Load what was said of one call when it was asked for."""
+        (loaded,) = self.load_details(Told("calls", call_id, self.record(detail), at), due=due)
+        return loaded
+
+    def load_details(self, *told: Told, due: datetime | None = None) -> list[Loaded]:
+        """Load what was said of several."""
         with self.warehouse.page(self.account, run_id=self.run_id) as page:
-            return load_detail(
-                page,
-                self.account,
-                run_id=self.run_id,
-                stream="calls",
-                call_id=call_id,
-                detail=self.record(detail),
-                observed_at=at,
-                due=lambda _entry, _value: due,
-            )
+            return load_details(page, self.account, told, run_id=self.run_id, due=lambda _entry, _value: due)
 
     def record(self, call: dict[str, Any] | str) -> Record:
         """Look at a call as it arrives."""
@@ -360,6 +357,44 @@ def test_a_detail_that_the_database_refuses_is_a_reject_until_one_is_taken(krosa
     assert krosai.ask("SELECT call_id, reason, resolved_at FROM sync.rejected_records") == [
         ("c1", "database_refused", SEEN + 2 * MINUTE)
     ]
+
+
+def test_details_are_loaded_together_as_each_would_be_alone(krosai: Held) -> None:
+    """A new one, one that says the same, an older one, one of a call that is not held, and one that the database refuses."""
+    krosai.load(*map(call, range(5)))
+    refused = json.dumps(call(4, latency_ms=0)).replace('"latency_ms": 0', f'"latency_ms": {TOO_LARGE}')
+    krosai.load_details(
+        Told("calls", "c2", krosai.record(call(2, duration=5)), SEEN + MINUTE),
+        Told("calls", "c3", krosai.record(call(3, duration=5)), SEEN + 3 * MINUTE),
+    )
+    before = krosai.rows()
+
+    came = krosai.load_details(
+        Told("calls", "c1", krosai.record(call(1, duration=7)), SEEN + 2 * MINUTE),
+        Told("calls", "c2", krosai.record(call(2, duration=5)), SEEN + 2 * MINUTE),
+        Told("calls", "c3", krosai.record(call(3, duration=6)), SEEN + 2 * MINUTE),
+        Told("calls", "c4", krosai.record(refused), SEEN + 2 * MINUTE),
+        Told("calls", "c9", krosai.record(call(9)), SEEN + 2 * MINUTE),
+        Told("calls", "c0", krosai.record(call(0, duration=8)), SEEN + 2 * MINUTE),
+    )
+
+    updated, unchanged, rejected = Loaded(updated=1), Loaded(unchanged=1), Loaded(rejected=1)
+    assert came == [updated, unchanged, Loaded(older_by=MINUTE), rejected, Loaded(), updated]
+    changed = {
+        row["call_id"]: row
+        for row in (
+            krosai.row(
+                call(n),
+                duration_seconds=seconds,
+                detail=call(n, duration=seconds),
+                detail_observed_at=SEEN + 2 * MINUTE,
+                last_changed_at=SEEN + 2 * MINUTE,
+            )
+            for n, seconds in ((0, 8), (1, 7))
+        )
+    }
+    assert krosai.rows() == [changed.get(row["call_id"], row) for row in before]
+    assert krosai.ask("SELECT call_id, reason FROM sync.rejected_records") == [("c4", "database_refused")]
 
 
 def test_a_draft_that_was_wrong_about_what_is_new_changes_nothing(krosai: Held) -> None:

@@ -20,7 +20,8 @@ from etl.records.persons import by_email, by_phone
 from etl.runs.account import Account
 from etl.runs.forgetting import Forgotten, forget_connection
 from etl.runs.lifecycle import Surroundings
-from etl.runs.loading import drafted, load_detail, load_page
+from etl.runs.loading import drafted, load_page
+from etl.runs.loading_details import Told, load_details
 from etl.runs.terms import Loaded, Observed, RunKind, RunStatus, Trigger
 from etl.runs.watching import Silence
 from etl.system import SystemThreads, system_effects
@@ -73,16 +74,9 @@ class Line:
     def detail(self, detail: Any, *, later: timedelta) -> Loaded:
         """Load a detail."""
         with self.warehouse.page(ACCOUNT, run_id=self.run_id) as page:
-            return load_detail(
-                page,
-                ACCOUNT,
-                run_id=self.run_id,
-                stream="calls",
-                call_id=detail.call_id,
-                detail=detail,
-                observed_at=SEEN + later,
-                due=lambda entry, value: None,
-            )
+            told = Told("calls", detail.call_id, detail, SEEN + later)
+            (loaded,) = load_details(page, ACCOUNT, [told], run_id=self.run_id, due=lambda entry, value: None)
+            return loaded
 
     def erase(self, *, phone: str | None = None, email: str | None = None) -> None:
         """Register whoever is erased; nothing that is held is gone through."""
