@@ -34,17 +34,24 @@ class Forks:
             [sys.executable, "-m", "tests.acceptance.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
 
-    def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-        """Start a command in the folder that is current and return its process id; `end` must follow. Raises Busy."""
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str], *, terminal: str | None = None) -> int:
+        """
+        Start a command in the folder that is current and return its process id; `end` must follow. Raises Busy.
+
+        Its streams are a terminal, where one is named, and else files.
+        """
         if not self._one.acquire(blocking=False):
             raise Busy
         order = {
             "arguments": arguments,
             "environment": dict(environment),
             "folder": os.getcwd(),  # noqa: PTH109 - where the program would be started
-            "out": str(self._out),
-            "err": str(self._err),
+            "in": terminal or os.devnull,
+            "out": terminal or str(self._out),
+            "err": terminal or str(self._err),
         }
+        for file in (self._out, self._err):
+            file.write_bytes(b"")
         assert self._parent.stdin is not None
         self._parent.stdin.write(json.dumps(order).encode() + b"\n")
         self._child = self._number()

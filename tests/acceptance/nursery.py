@@ -1,9 +1,9 @@
 """
 Knows how to start the program many times at little cost: this process imports everything once and forks a child a start.
 
-One line of JSON on standard input is one start: `{"arguments": […], "environment": {…}, "folder": "path", "out": "path",
-"err": "path"}`. It answers with a line that holds the child's process id, and when the child has ended with a line that
-holds its return code (negative: the signal that killed it). The child is what `python -m etl` is after its imports.
+One line of JSON on standard input is one start: `{"arguments": […], "environment": {…}, "folder": "path", "in": "path",
+"out": "path", "err": "path"}`. It answers with a line that holds the child's process id, and when the child has ended with a
+line that holds its return code (negative: the signal that killed it). The child is what `python -m etl` is after its imports.
 """
 
 from __future__ import annotations
@@ -44,10 +44,8 @@ def _be_the_program(order: dict[str, Any]) -> None:
     """Never return."""
     from etl.cli import main
 
-    nowhere = os.open(os.devnull, os.O_RDONLY)
-    for number, place in ((1, order["out"]), (2, order["err"])):
-        os.dup2(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
-    os.dup2(nowhere, 0)
+    for number, name in enumerate(("in", "out", "err")):
+        os.dup2(os.open(order[name], os.O_NOCTTY | (os.O_RDWR if number else os.O_RDONLY)), number)
     os.environ.clear()
     os.environ.update(order["environment"])
     os.chdir(order["folder"])

@@ -118,10 +118,10 @@ class Program:
                 return self.forked()
         return self.wait(self.start(*arguments, **given))
 
-    def fork(self, *arguments: str) -> int:
-        """Start a command by a fork and return its process id; `forked` must follow. Raises Busy."""
+    def fork(self, *arguments: str, terminal: str | None = None) -> int:
+        """Start a command by a fork (on a terminal) and return its process id; `forked` must follow. Raises Busy."""
         self.configure()
-        return forks().start(self.command(*arguments)[3:], self.surroundings())
+        return forks().start(self.command(*arguments)[3:], self.surroundings(), terminal=terminal)
 
     def forked(self) -> Ended:
         """Wait for the end of the command that was started by a fork."""

@@ -38,7 +38,7 @@ def test_every_account_is_told_as_far_as_its_provider_tells(program: Program) ->
     """Thirty calls each, an hour apart, on pages of five; BimpeAI has two agents, one of which has none."""
     hourly(program)
     program.settings["krosai"] |= {"rate_limit": "10/s", "daily_requests": 1000}
-    program.settings["tuple"] |= {"rate_limit": "1/min", "start_date": "2026-03-01T00:00:00Z"}
+    program.settings["tuple"] |= {"rate_limit": "2/min", "start_date": "2026-03-01T00:00:00Z"}
     program.settings["aircall"] |= {"rate_limit": "2/min"}
 
     lines = program.run("check").out.splitlines()
@@ -55,8 +55,8 @@ def test_every_account_is_told_as_far_as_its_provider_tells(program: Program) ->
             "whose: not known: no record says it",
             "calls: 12; oldest 2026-03-01 00:00:00 UTC; newest 2026-03-01 11:00:00 UTC",
             "paging: works (page)",
-            "limits: 1 request in 1 minute",
-            "first sync: about 3 requests, at least 2 minutes",
+            "limits: 2 requests in 1 minute",
+            "first sync: about 3 requests, at least 1 minute",
         ],
         "voice": [
             "whose: not known: no record says it",

@@ -6,12 +6,15 @@ import os
 import pty
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from etl.sandbox import NO_LIMITS, Sandbox
-from tests.acceptance.process import PATIENCE, Program, content, held_and_true, hourly, rows
+from tests.acceptance.forks import PATIENCE, may_fork
+from tests.acceptance.process import Program, content, held_and_true, hourly, rows
 from tests.acceptance.stage import quiet_history
 
 SUPERUSER = (
@@ -33,18 +36,22 @@ def on_a_terminal(program: Program, *arguments: str, width: int = 120) -> tuple[
     """Run a command on a terminal of its own, so wide; return the exit code and what was drawn."""
     master, slave = pty.openpty()
     program.environment |= {"TERM": "xterm", "COLUMNS": str(width)}
-    process = program.start(*arguments, stdin=slave, stdout=slave, stderr=slave)
+    drawn = bytearray()
+
+    def read() -> None:
+        with suppress(OSError):  # how Linux tells the end
+            while part := os.read(master, 65_536):
+                drawn.extend(part)
+
+    reader = Thread(target=read, daemon=True)
+    reader.start()
+    if may_fork(program.surroundings()):
+        program.fork(*arguments, terminal=os.ttyname(slave))
+        code = program.forked().code
+    else:
+        code = program.start(*arguments, stdin=slave, stdout=slave, stderr=slave).wait(PATIENCE)
     os.close(slave)
-    drawn = b""
-    while True:
-        try:
-            part = os.read(master, 65_536)
-        except OSError:  # how Linux tells the end
-            break
-        if not part:
-            break
-        drawn += part
-    code = process.wait(PATIENCE)
+    reader.join()
     os.close(master)
     return code, program.heard(code, drawn.decode(), "").out
 

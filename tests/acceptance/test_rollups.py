@@ -28,7 +28,7 @@ from tests.inline import NoThreads
 from tests.warehouse.rollups.expected import facts
 from tests.warehouse.rollups.looking import assert_exact, ordered, touched, world
 
-RATES = per_day(50, salpre=45)
+RATES = per_day(30, salpre=25)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def stage(database: Database, database_url: str, tmp_path: Path) -> Iterator[Sta
         7, start=datetime(2026, 3, 29, 9, tzinfo=UTC), past=timedelta(days=4), calls_per_day=RATES, long=0.05, agents=2
     )
     stage = opened(history, database=database, url=database_url, folder=tmp_path)
-    stage.providers, stage.settings = PROVIDERS, {provider: {"per_page": 40} for provider in PROVIDERS}
+    stage.providers, stage.settings = PROVIDERS, {provider: {"per_page": 20} for provider in PROVIDERS}
     yield stage
     stage.sandbox.stop()
 
@@ -64,7 +64,7 @@ def test_they_are_exact_after_every_page_of_a_backfill(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, provider: str, *, beside: bool
 ) -> None:
     """Whether made again during the run, or computed since they were not; in the end no day is touched any more."""
-    monkeypatch.setattr(making, "OFTEN", 50)
+    monkeypatch.setattr(making, "OFTEN", 25)
     settings = stage.configured()
     watcher = Looking(stage.database)
     name = NAMES[provider]
@@ -77,7 +77,7 @@ def test_they_are_exact_after_every_page_of_a_backfill(
     assert watcher.looked > 4 and watcher.touched > 0
     assert beside or watcher.made > 0  # beside pages, how soon they are made is the machine's affair
     held = assert_exact(stage.database, f"connection = '{name}'")
-    assert len(held.calls) > 150
+    assert len(held.calls) > 75
     assert touched(stage.database, name) == []
 
 

@@ -250,7 +250,7 @@ ZONES = ["UTC", "Europe/Berlin", "Pacific/Kiritimati"]
 
 
 @settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(data=st.data())
 def test_whatever_happens_between_exports_the_files_are_those_of_a_full_one(
