@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Job as Deferred
 from procrastinate.jobs import Status
@@ -87,7 +87,9 @@ class Queue:
             )
         )
         for kind in JobKind:
-            self._app.task(name=kind.value, queue=QUEUE)(_task(kind, work))
+            self._app.task(name=kind.value, queue=QUEUE, pass_context=True)(self._task(kind, work))
+        self._over: set[int] = set()  # jobs that were done since the last rescue, and …
+        self._over_before: set[int] = set()  # … between the last two: the library has long said so, or it could not
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -145,14 +147,15 @@ class Queue:
 
     async def rescue(self) -> list[Job]:
         """
-        Finish the jobs of workers that show no sign of life, as failed, and return them: their connections are free again.
+        Finish jobs that would block their connections, as failed, and return them: those of workers that show no sign of life,
+        and own ones that are over, though the library, whose session was lost just then, could not say so.
 
         They are not put back: the next tick knows better whether they are due, and it may have queued them already.
         """
         manager, dead_after = self._app.job_manager, self._rhythm.dead_after.total_seconds()
         await manager.prune_stalled_workers(dead_after)
         rescued = []
-        for stalled in await manager.get_stalled_jobs(seconds_since_heartbeat=dead_after):
+        for stalled in [*await manager.get_stalled_jobs(seconds_since_heartbeat=dead_after), *await self._unfinished()]:
             if stalled.id is None:
                 continue
             with suppress(ConnectorException):  # another worker was quicker, or its own one is alive after all
@@ -161,9 +164,19 @@ class Queue:
                 rescued.append(Job(kind=JobKind(stalled.task_name), connection=name, lock=stalled.lock or ""))
         return rescued
 
+    async def _unfinished(self) -> list[Deferred]:
+        over, self._over_before, self._over = self._over_before, self._over, set()
+        if not over:
+            return []
+        doing = await self._app.job_manager.list_jobs_async(queue=QUEUE, status=Status.DOING.value)
+        return [job for job in doing if job.id in over]
 
-def _task(kind: JobKind, work: Work) -> Callable[..., Awaitable[None]]:
-    async def run(connection: str) -> None:
-        await work(kind, connection)
+    def _task(self, kind: JobKind, work: Work) -> Callable[..., Awaitable[None]]:
+        async def run(context: JobContext, connection: str) -> None:
+            try:
+                await work(kind, connection)
+            finally:
+                if context.job.id is not None:
+                    self._over.add(context.job.id)
 
-    return run
+        return run

@@ -122,6 +122,7 @@ class Service:
 
     async def _side_by_side(self, loops: Callable[[Jobs, Queue], list[Loop]], jobs: Jobs, threads: Executor) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_unheard)
 
         async def do(kind: JobKind, connection: str) -> None:
             await loop.run_in_executor(threads, self._do, jobs, kind, connection)
@@ -284,3 +285,11 @@ class Service:
         except Exception:  # noqa: BLE001 - one connection must not end the others
             self.memory.codes.add(1)
             log.fault("job.fault", job=what, **of)
+
+
+def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what a task of the queue's library ended with: where a session was lost, what it was about is seen to by `rescue`."""
+    if isinstance(context.get("exception"), ConnectorException):
+        log.warning("queue.session_lost")
+    else:
+        loop.default_exception_handler(context)

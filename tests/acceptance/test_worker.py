@@ -7,6 +7,10 @@ from datetime import timedelta
 from threading import Event, Thread
 from typing import Any
 
+import pytest
+from procrastinate.exceptions import ConnectorException
+from procrastinate.manager import JobManager
+
 from etl.errors import WarehouseError
 from etl.worker.look import Look
 from etl.worker.service import Memory, Service
@@ -197,6 +201,31 @@ def test_what_is_called_after_a_tick_sees_how_everything_stands(stage: Stage) ->
     tried = [one.tried for one in look.connections.values()]
     assert [(one.failures, one.succeeded == one.began) for one in tried] == [(0, True)] * 4
     assert all(one.sync_at is not None and one.sync_at > look.now for one in look.connections.values())
+
+
+def test_a_job_whose_end_could_not_be_told_blocks_its_connection_no_longer_than_a_moment(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is lost that was to say so, and the worker lives on: it finds its own job, and the next one is done."""
+    stage.providers = ("salpre",)
+    finish, lost = JobManager.finish_job, []
+
+    async def finish_job(manager: JobManager, job: Any, **given: Any) -> None:
+        if not lost:
+            lost.append(job.task_name)
+            raise ConnectorException
+        await finish(manager, job, **given)
+
+    monkeypatch.setattr(JobManager, "finish_job", finish_job)
+    stop = Event()
+    thread = begun(service(stage, stop=stop))
+    wait_until(stage.url, "SELECT count(*) = 1 FROM sync.runs WHERE status = 'succeeded'")
+    age(stage, by=QUARTER)
+    wait_until(stage.url, "SELECT count(*) = 2 FROM sync.runs WHERE status = 'succeeded'")
+    ended(thread, stop)
+
+    assert lost == ["sync"]
+    assert ("devices", "sync", "failed") in waiting(stage)
 
 
 def test_a_worker_that_serves_leaves_no_thread_and_no_session(stage: Stage) -> None:

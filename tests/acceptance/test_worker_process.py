@@ -63,7 +63,7 @@ def test_a_killed_worker_whose_next_tick_is_queued(program: Program, hook: Hook)
     held, true = held_and_true(program)
     assert (ended.code, ended.lines, held) == (0, [], true)
     assert rows(program.url, RUNS) == [("sync", "worker", "crashed"), ("sync", "worker", "succeeded")]
-    assert [(one["connection"], one["job"], one["state"]) for one in listed.json["jobs"]] == [("devices", "sync", "rescued")]
+    assert ("devices", "sync", "rescued") in [(one["connection"], one["job"], one["state"]) for one in listed.json["jobs"]]
     assert [one["alive"] for one in listed.json["workers"]] == [True]
     assert '"event": "job.rescued"' in ended.err
 

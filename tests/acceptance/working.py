@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from functools import partial
 from random import Random
 from threading import Event
 from typing import Any
@@ -68,5 +69,5 @@ def runs(stage: Stage) -> list[tuple[str, ...]]:
 
 
 if __name__ == "__main__":  # the program itself, with workers of the quick rhythm
-    process.Rhythm = lambda: QUICK  # type: ignore[assignment, misc]
+    process.Process = partial(process.Process, rhythm=QUICK)  # type: ignore[assignment, misc]
     main(sys.argv[1:])
