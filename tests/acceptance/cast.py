@@ -12,9 +12,9 @@ class Part:
 
     `page` is how the path of a page of calls ends; `id`, `cursor` and `duration` are keys of a record, `cursor_else` those that
     stand in for the cursor. `totals`: whether the list says how many calls there are. `ascending`: whether it is filtered and
-    sorted by the cursor. `late_parts`: whether a detail tells what the list does not. `underway`: the word for a call that goes
-    on; None where only calls that are over are listed. `everywhere`: whether every story is told of it; a new provider begins
-    with those of `PROVIDERS`.
+    sorted by the cursor. `tokens`: whether a page names the next one by a token, so that none has a number, and days are what is
+    filtered by. `late_parts`: whether a detail tells what the list does not. `underway`: the word for a call that goes on; None
+    where only calls that are over are listed.
     """
 
     name: str
@@ -25,10 +25,15 @@ class Part:
     duration: str = "duration"
     totals: bool = True
     ascending: bool = False
+    tokens: bool = False
     late_parts: bool = True
     underway: str | None = "in_progress"
-    everywhere: bool = True
     title: str
+
+    @property
+    def cursors(self) -> tuple[str, ...]:
+        """All keys that the cursor may be read from."""
+        return (self.cursor, *self.cursor_else)
 
 
 CAST = {
@@ -62,15 +67,13 @@ CAST = {
         cursor="start_time",
         cursor_else=("date_created",),
         totals=False,
+        tokens=True,
         late_parts=False,
         underway="in-progress",
-        everywhere=False,
     ),
 }
 
 PROVIDERS = tuple(CAST)
-EVERYWHERE = tuple(provider for provider, part in CAST.items() if part.everywhere)
-"""Those of which every story is told."""
 
 NAMES = {provider: part.name for provider, part in CAST.items()}
 """The connection at each of them."""
@@ -82,11 +85,11 @@ integrations do with several connections depends on no provider. What must hold 
 """
 
 COUNTED = tuple(provider for provider, part in CAST.items() if part.totals)
-NEWEST_FIRST = tuple(provider for provider in EVERYWHERE if not CAST[provider].ascending)
+NEWEST_FIRST = tuple(provider for provider in PROVIDERS if not CAST[provider].ascending)
 WITH_DETAIL = tuple(provider for provider, part in CAST.items() if part.late_parts)
 """Those whose details tell what their lists do not."""
 
-FOLLOWED = tuple(provider for provider in EVERYWHERE if CAST[provider].underway)
+FOLLOWED = tuple(provider for provider in PROVIDERS if CAST[provider].underway)
 """Those whose open calls are asked for by their ids."""
 
 

@@ -15,7 +15,7 @@ from etl.system import SystemThreads
 from etl.warehouse.audits import AuditedWarehouse
 from etl.warehouse.locks import Locks
 from etl.wiring import account
-from tests.acceptance.cast import CAST, COUNTED, EVERYWHERE, NAMES, PROVIDERS
+from tests.acceptance.cast import CAST, COUNTED, NAMES, PROVIDERS
 from tests.acceptance.stage import START, Stage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -345,7 +345,7 @@ def test_daily_totals_are_kept_and_their_time_zone_is_found(stage: Stage) -> Non
 
 def test_a_start_date_is_compared_by_position(stage: Stage) -> None:
     """What the provider has before the start date is neither missing nor counted."""
-    stage.settings = {name: {"start_date": "2026-02-26T00:00:00Z"} for name in EVERYWHERE}
+    stage.settings = {name: {"start_date": "2026-02-26T00:00:00Z"} for name in PROVIDERS}
     for provider in COUNTED:
         loaded(stage, provider, number=100)
         wanted = sum(row["cursor_at"].isoformat() >= "2026-02-26" for row in stage.calls(provider).values())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from etl.sandbox import NO_LIMITS, Sandbox
-from tests.acceptance.cast import EVERYWHERE, NAMES
+from tests.acceptance.cast import NAMES, PROVIDERS
 from tests.acceptance.process import Program, held_and_true, hourly, rows
 from tests.acceptance.stage import quiet_history
 
@@ -19,16 +19,18 @@ SAID = {
     "salpre": ("Salpre", "Unauthorized. Missing or invalid account-secret-key"),
     "krosai": ("KrosAI", "Invalid API key [INVALID_API_KEY]"),
     "aircall": ("Aircall", "Forbidden"),
+    "twilio": ("Twilio", "Authenticate [20003]"),
 }
-CODE = dict.fromkeys(EVERYWHERE, 401) | {"aircall": 403}  # whose edge answers so
-TOGETHER = {"aircall": "connections.support.api_id and "}
-OTHER = dict(zip(EVERYWHERE, (*EVERYWHERE[1:], EVERYWHERE[0]), strict=True))
+CODE = dict.fromkeys(PROVIDERS, 401) | {"aircall": 403}  # whose edge answers so
+TOGETHER = {"aircall": "connections.support.api_id and ", "twilio": "connections.programmable.account_sid and "}
+OTHER = dict(zip(PROVIDERS, (*PROVIDERS[1:], PROVIDERS[0]), strict=True))
 WHERE = {
     "tuple": "Tuple dashboard, team management, API tokens (team owners and managers; access is enabled by Tuple's support)",
     "bimpe": "BimpeAI console, Settings, API keys (a team key, `sk_…`, with the scope conversations:read)",
     "salpre": "Salpre dashboard, the account's secret key (where exactly is not documented: ask Salpre's support)",
     "krosai": "KrosAI dashboard, API keys (`kros_live_…`, with the scope calls:read)",
     "aircall": "Aircall dashboard, company settings, API keys (the API token)",
+    "twilio": "Twilio console, Account Info (Auth Token), or the secret of the API key that key_sid names",
 }
 
 
@@ -36,7 +38,7 @@ WHERE = {
 def program(database_url: str, tmp_path: Path) -> Iterator[Program]:
     """Give the program before every provider with 30 calls each."""
     with Sandbox(quiet_history(), limits=NO_LIMITS) as sandbox:
-        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=EVERYWHERE)
+        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=PROVIDERS)
         hourly(program)
         yield program
 
@@ -52,7 +54,7 @@ def refused(provider: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("provider", EVERYWHERE)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_wrong_token(program: Program, provider: str) -> None:
     """401 ends the connection with one request, the setting is named, and the other connections are synced."""
     program.settings[provider]["token"] = "made-up-token-that-nobody-knows"
@@ -67,7 +69,7 @@ def test_a_wrong_token(program: Program, provider: str) -> None:
     assert held[NAMES[other]] == true[NAMES[other]]
 
 
-@pytest.mark.parametrize("provider", EVERYWHERE)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_token_revoked_in_the_middle_of_a_run(program: Program, provider: str) -> None:
     """What was loaded before stays; once there is a valid token the next sync gets the rest, and reads little again."""
     program.sandbox.faults.add("revoke", provider=provider, after=3, times=1)
@@ -90,7 +92,7 @@ def test_a_token_revoked_in_the_middle_of_a_run(program: Program, provider: str)
     assert held[NAMES[provider]] == true[NAMES[provider]]
 
 
-@pytest.mark.parametrize("provider", EVERYWHERE)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_missing_token(program: Program, provider: str) -> None:
     """Nothing is started; the setting, its variable and the place where a token is made are named."""
     program.settings[provider]["token"] = None
@@ -185,6 +187,7 @@ def test_check_says_of_every_credential_whether_it_works(program: Program) -> No
         "ok      connection devices: Salpre accepts the credential",
         "ok      connection telephony: KrosAI accepts the credential",
         "ok      connection support: Aircall accepts the credential",
+        "ok      connection programmable: Twilio accepts the credential",
         "ok      alerts: they are only logged, since notify.url is not set; there is no heartbeat (nothing was sent)",
     ]
     assert len(program.sandbox.requests("tuple")) == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from etl.sandbox import NO_LIMITS, History, Sandbox
-from tests.acceptance.cast import EVERYWHERE
+from tests.acceptance.cast import PROVIDERS
 from tests.acceptance.process import Program, hourly
 from tests.acceptance.stage import quiet_history
 
@@ -25,7 +25,7 @@ def history(request: pytest.FixtureRequest) -> History:
 def program(history: History, database_url: str, tmp_path: Path) -> Iterator[Program]:
     """Give the program before all providers."""
     with Sandbox(history, limits=NO_LIMITS) as sandbox:
-        yield Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=EVERYWHERE)
+        yield Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=PROVIDERS)
 
 
 def accounts(program: Program) -> dict[str, Any]:
@@ -86,8 +86,15 @@ def test_every_account_is_told_as_far_as_its_provider_tells(program: Program) ->
             "limits: 2 requests in 1 minute",
             "first sync: about 6 requests, at least 2 minutes",
         ],
+        "programmable": [
+            f"whose: organisation {program.sandbox.own['twilio']['account_sid']}",
+            "calls: not known: no totals; oldest not known; newest 2026-03-01 11:00:00 UTC",
+            "paging: works (token)",
+            "limits: 100,000 requests in 1 second",
+            "first sync: not known: no totals",
+        ],
     }
-    assert {provider: len(program.sandbox.requests(provider)) for provider in EVERYWHERE} == dict.fromkeys(EVERYWHERE, 2) | {
+    assert {provider: len(program.sandbox.requests(provider)) for provider in PROVIDERS} == dict.fromkeys(PROVIDERS, 2) | {
         "bimpe": 1 + 2 + 1
     }
 
@@ -176,5 +183,5 @@ def test_an_account_without_a_call_is_no_failure(program: Program) -> None:
 
     told = {one.partition("calls: ")[2] for one in lines if "        calls:" in one}
     assert told == {"0", "0 of 5 agents looked at; 7 agents", "not known: no totals; oldest not known; newest not known"}
-    assert sum("paging: not known: there is no second page" in line for line in lines) == len(EVERYWHERE)
-    assert {len(program.sandbox.requests(provider)) for provider in EVERYWHERE if provider != "bimpe"} == {1}
+    assert sum("paging: not known: there is no second page" in line for line in lines) == len(PROVIDERS)
+    assert {len(program.sandbox.requests(provider)) for provider in PROVIDERS if provider != "bimpe"} == {1}

@@ -12,7 +12,7 @@ import pytest
 from etl import providers
 from etl.model import Verdict
 from etl.runs.terms import Outcome, RunStatus
-from tests.acceptance.cast import COUNTED, EVERYWHERE, NAMES, PROVIDERS
+from tests.acceptance.cast import COUNTED, NAMES, PROVIDERS
 from tests.acceptance.conftest import Stand
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.process import Program
@@ -97,7 +97,7 @@ def test_a_date_years_ahead_moves_no_mark_past_our_clock(stage: Stage, between: 
     assert state(stage, provider)["high_water_mark"] == START + HOUR
 
 
-@pytest.mark.parametrize("provider", EVERYWHERE)
+@pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("date", USELESS.values(), ids=USELESS)
 def test_a_date_that_tells_nothing_costs_no_request_more(stage: Stage, between: Stand, provider: str, date: str | None) -> None:
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from etl.runs.terms import RunStatus
-from tests.acceptance.cast import EVERYWHERE, NAMES
+from tests.acceptance.cast import NAMES, PROVIDERS
 from tests.acceptance.process import Program
 from tests.acceptance.stage import START, Stage
 
@@ -68,7 +68,7 @@ def test_where_no_agent_has_a_call_yet_nothing_is_proven_and_status_says_why(sta
     assert "no call yet" not in program.run("status").out
 
 
-@pytest.mark.parametrize("provider", EVERYWHERE)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_start_date_in_the_future_is_told_by_every_command(stage: Stage, tmp_path: Path, provider: str) -> None:
     """Nothing is read and nothing is proven, and none of check, sync, status and audit calls that complete."""
     stage.history.add(provider, number=3, at=START - HOUR)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
-from tests.acceptance.cast import CAST, EVERYWHERE, NAMES, WITH_DETAIL
+from tests.acceptance.cast import CAST, NAMES, PROVIDERS, WITH_DETAIL
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, OBSERVED, Killing, survive
 from tests.acceptance.process import Hook, Program, execute
 from tests.acceptance.stage import quiet_history
@@ -32,7 +32,7 @@ def killing(server_url: str, database_url: str, tmp_path: Path) -> Iterator[Kill
     template = make_url(database_url)
     url = template.set(database=f"killed_{template.database}").render_as_string(hide_password=False)
     with Sandbox(history, limits=NO_LIMITS, on_request=hook) as sandbox:
-        settings = {provider: {"per_page": 20, "lookback": "30d"} for provider in EVERYWHERE}
+        settings = {provider: {"per_page": 20, "lookback": "30d"} for provider in PROVIDERS}
         program = Program(sandbox=sandbox, url=url, folder=tmp_path, providers=WITH_DETAIL, settings=settings)
         yield Killing(
             program,

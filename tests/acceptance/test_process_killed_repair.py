@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
-from tests.acceptance.cast import CAST, EVERYWHERE, NAMES
+from tests.acceptance.cast import CAST, NAMES, PROVIDERS
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, OBSERVED, Killing, survive
 from tests.acceptance.process import Hook, Program, execute, rows
 from tests.acceptance.stage import quiet_history
@@ -63,13 +63,13 @@ def killing(server_url: str, database_url: str, tmp_path: Path) -> Iterator[Kill
     """Give a program whose warehouse holds sixty calls of each provider, all over and older than the lookback."""
     history, hook = quiet_history(), Hook()
     for hours in range(30):
-        for provider in EVERYWHERE:
+        for provider in PROVIDERS:
             history.add(provider, at=history.now - timedelta(hours=30 + hours), number=2)
     template = make_url(database_url)
     with Sandbox(history, limits=NO_LIMITS, on_request=hook) as sandbox:
         # Our clock is nine months ahead of the sandbox's: by it what Aircall keeps for six months would have aged out.
-        settings = {provider: {"per_page": 20, "retention": "4000d"} for provider in EVERYWHERE}
-        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=tuple(EVERYWHERE), settings=settings)
+        settings = {provider: {"per_page": 20, "retention": "4000d"} for provider in PROVIDERS}
+        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=PROVIDERS, settings=settings)
         assert program.run("sync").code == 0
         yield Killing(
             program,
@@ -87,7 +87,7 @@ def test_a_killed_repair_ends_as_if_nothing_had_happened(killing: Killing, datab
     program = killing.program
     execute(database_url, DAMAGE)
     # Far from what is missing: an absence and a surplus in one range would leave its total as it was.
-    for provider in (name for name in EVERYWHERE if CAST[name].totals):
+    for provider in (name for name in PROVIDERS if CAST[name].totals):
         gone = program.sandbox.history.living(provider)[51].id
         program.sandbox.history.delete(provider, gone)
         execute(database_url, f"INSERT INTO public.stage_hurt VALUES ('{NAMES[provider]}', '{gone}', 52)")
@@ -102,7 +102,7 @@ def test_a_killed_repair_ends_as_if_nothing_had_happened(killing: Killing, datab
         def after() -> None:
             ended = killing.program.run("audit", "--json")
             found = [(one["connection"], one["verdict"], one["disagreements"]) for one in ended.json["connections"]]
-            verdicts = {name: "complete" if CAST[name].totals else "unverifiable" for name in EVERYWHERE}
+            verdicts = {name: "complete" if CAST[name].totals else "unverifiable" for name in PROVIDERS}
             assert found == [(NAMES[provider], verdict, 0) for provider, verdict in verdicts.items()]
             assert rows(program.url, WRITTEN) == written
 
@@ -111,4 +111,4 @@ def test_a_killed_repair_ends_as_if_nothing_had_happened(killing: Killing, datab
     held = survive(killing, seed=SEED, number=MOMENTS, between=between)
 
     found = {(row["connection"], row["call_id"]) for row in held["public.calls"]}
-    assert found == {(NAMES[provider], call.id) for provider in EVERYWHERE for call in program.sandbox.history.living(provider)}
+    assert found == {(NAMES[provider], call.id) for provider in PROVIDERS for call in program.sandbox.history.living(provider)}

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import make_url
 
 from etl.sandbox import NO_LIMITS, Sandbox
-from tests.acceptance.cast import EVERYWHERE
+from tests.acceptance.cast import PROVIDERS
 from tests.acceptance.killing import EVERY_WRITE, EVERYTHING, Killing, differing, survive
 from tests.acceptance.process import Hook, Program, execute, rows
 from tests.acceptance.stage import quiet_history
 
 SEED = 20261123
 MOMENTS = 6
-CALLS = dict.fromkeys(EVERYWHERE, 40) | {"tuple": 1100, "krosai": 1100}
+CALLS = dict.fromkeys(PROVIDERS, 40) | {"tuple": 1100, "krosai": 1100}
 """A replay writes a thousand calls in one transaction."""
 
 # As an older version would have left it, that knew neither durations nor e-mail addresses nor messages of every third call,
@@ -54,8 +54,8 @@ def killing(server_url: str, database_url: str, tmp_path: Path) -> Iterator[Kill
         history.add(provider, at=history.now - timedelta(hours=30), number=number)
     template = make_url(database_url)
     with Sandbox(history, limits=NO_LIMITS, on_request=hook) as sandbox:
-        settings = {provider: {"details": CALLS[provider] < 100} for provider in EVERYWHERE}
-        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=EVERYWHERE, settings=settings)
+        settings = {provider: {"details": CALLS[provider] < 100} for provider in PROVIDERS}
+        program = Program(sandbox=sandbox, url=database_url, folder=tmp_path, providers=PROVIDERS, settings=settings)
         killing = Killing(
             program,
             hook,
@@ -92,7 +92,7 @@ def test_a_killed_replay_ends_as_if_nothing_had_happened(killing: Killing, datab
     held = survive(killing, seed=SEED, number=MOMENTS, between=between)
 
     resolved = held.pop("sync.rejected_records")
-    assert [row["resolved_at"] for row in resolved] == [True] * len(EVERYWHERE)
+    assert [row["resolved_at"] for row in resolved] == [True] * len(PROVIDERS)
     assert synced.pop("sync.rejected_records") == []
     assert differing(held, synced) == []
     assert program.sandbox.requests() == []

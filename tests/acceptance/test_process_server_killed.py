@@ -14,7 +14,7 @@ import pytest
 from etl.sandbox import NO_LIMITS, History, Sandbox
 from etl.warehouse import schema
 from etl.warehouse.database import Database
-from tests.acceptance.cast import EVERYWHERE, NAMES, per_day
+from tests.acceptance.cast import NAMES, PROVIDERS, per_day
 from tests.acceptance.process import Hook, Program, execute, held_and_true, rows
 from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import START
@@ -37,11 +37,11 @@ def server(postgres_server: Server) -> Iterator[OwnServer]:
 @pytest.fixture
 def program(server: OwnServer, tmp_path: Path, hook: Hook) -> Iterator[Program]:
     """Give the program before a history in which calls come late, change and vanish."""
-    rates = per_day(18, tuple=28, bimpe=26, salpre=16)
+    rates = per_day(15, tuple=23, bimpe=22, salpre=13)
     history = History(3, start=START, past=timedelta(days=2), calls_per_day=rates, vanishing=0, agent_changes=(0, 0, 0))
     with Sandbox(history, limits=NO_LIMITS, on_request=hook) as sandbox:
-        settings = {provider: {"per_page": 6} for provider in EVERYWHERE}
-        yield Program(sandbox=sandbox, url="", folder=tmp_path, providers=EVERYWHERE, settings=settings)
+        settings = {provider: {"per_page": 6} for provider in PROVIDERS}
+        yield Program(sandbox=sandbox, url="", folder=tmp_path, providers=PROVIDERS, settings=settings)
 
 
 def told(address: str) -> set[str]:
@@ -93,6 +93,6 @@ def test_a_killed_server_costs_nothing(server: OwnServer, program: Program, hook
         held, true = held_and_true(program)
         assert {name: true[name] - held[name] for name in held} == {name: set() for name in held}
         ends = rows(program.url, "SELECT DISTINCT ON (connection) connection, status FROM sync.runs ORDER BY connection, id DESC")
-        assert dict(ends) == dict.fromkeys((NAMES[provider] for provider in EVERYWHERE), "succeeded")
+        assert dict(ends) == dict.fromkeys((NAMES[provider] for provider in PROVIDERS), "succeeded")
         unfinished = "SELECT count(*) FROM sync.runs WHERE status = 'running'"
         assert rows(program.url, unfinished) == [(0,)]

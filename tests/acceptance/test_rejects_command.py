@@ -11,7 +11,7 @@ import pytest
 from etl.model import Verdict
 from etl.runs.terms import RunStatus, Want
 from etl.sandbox.call import encode
-from tests.acceptance.cast import CAST, EVERYWHERE, NAMES
+from tests.acceptance.cast import CAST, NAMES, PROVIDERS
 from tests.acceptance.process import Program
 from tests.acceptance.stage import START, Stage
 from tests.acceptance.test_audit import audited
@@ -23,12 +23,12 @@ def spoiled(stage: Stage, provider: str) -> tuple[str, dict[str, Any]]:
     """Add a call of an hour ago among others and spoil its cursor; return its id and what it was."""
     stage.history.add(provider, number=3, at=START - 2 * HOUR)
     (call_id,) = stage.history.add(provider, at=START - HOUR)
-    good = next(record for record in stage.sandbox.truth(provider) if call_id in (str(record.get("id")), record.get("call_id")))
-    stage.history.replace(provider, call_id, good | {CAST[provider].cursor: "soon"})
+    good = next(record for record in stage.sandbox.truth(provider) if str(record[CAST[provider].id]) == call_id)
+    stage.history.replace(provider, call_id, good | dict.fromkeys(CAST[provider].cursors, "soon"))
     return call_id, good
 
 
-@pytest.mark.parametrize("provider", EVERYWHERE)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_reject_is_resolved_by_the_page_that_brings_its_call_right(stage: Stage, provider: str) -> None:
     """As long as it is listed as it was it is counted, run by run; when its provider mends it the call is there."""
     call_id, good = spoiled(stage, provider)

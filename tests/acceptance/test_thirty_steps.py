@@ -10,7 +10,7 @@ import pytest
 
 from etl.model import Verdict
 from etl.sandbox import Entry, History
-from tests.acceptance.cast import CAST, EVERYWHERE, per_day
+from tests.acceptance.cast import CAST, PROVIDERS, per_day
 from tests.acceptance.conftest import SetStage
 from tests.acceptance.expected import differences, expected_calls, expected_participants, held_calls, held_participants
 from tests.acceptance.expected_details import detail_differences
@@ -19,6 +19,8 @@ from tests.acceptance.test_audit import audited
 
 SEEDS = range(1, int(os.environ.get("ETL_TEST_SEEDS", "1")) + 1)
 STEPS = 30
+AT_ONCE = len(PROVIDERS) - 1
+"""How many providers, chosen by the seed, are synced in a step: none is always as near behind its list as the others."""
 
 
 def drifting(stage: Stage, seed: int) -> None:
@@ -53,17 +55,17 @@ def test_after_thirty_steps_and_an_audit_every_provider_is_held_as_it_is(set_sta
     """Late, changed and deleted calls, transcripts that come later, drift by insertion and deletion: field by field."""
     calls = per_day(20, tuple=40, krosai=30)
     stage = set_stage(History(seed, start=START, past=timedelta(days=1), calls_per_day=calls, agent_changes=(0, 0, 0)))
-    stage.providers, stage.settings = EVERYWHERE, {provider: {"per_page": 10} for provider in EVERYWHERE}
+    stage.providers, stage.settings = PROVIDERS, {provider: {"per_page": 10} for provider in PROVIDERS}
     story = random.Random(seed)
     drifting(stage, seed)
     for step in range(STEPS):
-        outcomes = stage.sync_all()
-        assert [outcome.error for outcome in outcomes.values()] == [None] * len(EVERYWHERE), (seed, step)
+        outcomes = stage.sync_all(*story.sample(PROVIDERS, AT_ONCE))
+        assert [outcome.error for outcome in outcomes.values()] == [None] * AT_ONCE, (seed, step)
         stage.history.advance(timedelta(minutes=story.choice([5, 20, 60, 120])))
     stage.sandbox.on_request = None
     stage.sync_all()
 
-    for provider in EVERYWHERE:
+    for provider in PROVIDERS:
         outcome = audited(stage, provider, repair=True)
         assert outcome.error is None, (seed, provider)
         wanted = {Verdict.UNVERIFIABLE} if not CAST[provider].totals else {Verdict.COMPLETE, Verdict.REPAIRED}

@@ -11,6 +11,7 @@ import pytest
 from etl.runs.terms import RunStatus
 from tests.acceptance.expected import differences, expected_calls, held_calls
 from tests.acceptance.stage import START, Stage
+from tests.acceptance.test_audit import audited
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 CALLS, SIZE = 120, 10
@@ -138,3 +139,20 @@ def test_a_queued_call_that_starts_later_is_held_once(stage: Stage) -> None:
     assert (outcome.status, outcome.counters.deleted, stage.ids("twilio")) == (RunStatus.SUCCEEDED, 0, {"CAqueued"})
     call = stage.calls("twilio")["CAqueued"]
     assert (call["status"], call["created_at"], call["cursor_at"]) == ("in_progress", START, START + timedelta(hours=2))
+
+
+def test_a_damaged_record_far_down_is_asked_for_by_its_day(long_stage: Stage) -> None:
+    """Nothing is counted, so a repair reads the whole list; for one record it does not page down to it once more."""
+    stage = long_stage
+    stage.sync("twilio")
+    held = stage.calls("twilio")
+    victim = min(held, key=lambda call_id: held[call_id]["cursor_at"])
+    with stage.database.begin() as session:
+        session.exec_driver_sql("UPDATE calls SET raw = '[]' WHERE call_id = %(id)s", {"id": victim})
+    stage.sandbox.clear_requests()
+    outcome = audited(stage, "twilio", repair=True)
+
+    assert [(one.call_id, one.differs, one.mended) for one in outcome.named] == [(victim, ("raw",), True)] and whole(stage)
+    day = held[victim]["cursor_at"]
+    assert ((day - DAY).date().isoformat(), (day + 2 * DAY).date().isoformat()) in filters(stage)
+    assert len(filters(stage)) <= 1 + 2 + CALLS // SIZE + 1

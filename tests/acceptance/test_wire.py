@@ -14,7 +14,7 @@ import pytest
 
 from etl import providers
 from etl.runs.terms import RunStatus
-from tests.acceptance.cast import CAST, EVERYWHERE, PROVIDERS
+from tests.acceptance.cast import CAST, PROVIDERS
 from tests.acceptance.conftest import SetStage, Stand
 from tests.acceptance.relay import Alter, Relay, Told
 from tests.acceptance.stage import START, Stage, quiet_history
@@ -326,7 +326,7 @@ def test_a_list_that_refuses_to_go_so_deep_is_no_complete_one(stage: Stage, betw
     assert stage.state("salpre")[0]["high_water_mark"] is None
 
 
-@pytest.mark.parametrize("provider", EVERYWHERE)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_page_over_the_cap_is_asked_for_in_smaller_pages(stage: Stage, between: Stand, provider: str) -> None:
     """Pages that hold more than 10 records are over the cap; all calls arrive, and the size that works is remembered."""
     calls(stage, provider, 40)

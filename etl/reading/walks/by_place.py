@@ -21,12 +21,15 @@ from etl.reading.walks.newest_first import newest_first
 from etl.reading.walks.outline import outline
 from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Step
-from etl.reading.walks.stretches import stretches
+from etl.reading.walks.stretches import around, stretches
 from etl.reading.walks.way import Access, Attempt, Extent, Held, Holdings, Side, Uncountable
 from etl.reading.walks.whole_list import WholeList
 
 CHECKS = 3
 """How often the end of a list is looked at, which may move meanwhile, before its total is taken for wrong."""
+
+FEW = 3
+"""As many pages show what stands around an instant, where a filter is by whole days."""
 
 PAGES = 10_000
 """More pages than any audit reads of one span; guards against an endless list."""
@@ -112,6 +115,8 @@ class Places:
         self._pager = pager
         self._pages = {1: first}
         self._expected = expected
+        self._now = access.clock.now()
+        self._beside = access.pager()  # whose tokens lead through another list
         self.size = served(first, pager.size)
         instants = Instants()
         instants.see(first)
@@ -123,6 +128,9 @@ class Places:
         return self._below(span.end) - self._below(span.start)
 
     def records(self, span: Span) -> Iterator[tuple[Record, datetime]]:
+        if (found := self._far_down(span)) is not None:
+            yield from found
+            return
         number, index = self._find(span.end)
         for following in range(number, number + PAGES):
             page = self._page(following)
@@ -132,6 +140,15 @@ class Places:
                 yield record, page.sent_at
             if not page.records or self._last(page, following):
                 return
+
+    def _far_down(self, span: Span) -> list[tuple[Record, datetime]] | None:
+        """Return the records of a span by a filter, if there is one; None where the pages down to it are as few as that takes."""
+        window = self._beside.window
+        if window is None or self._beside.found.unfiltered or self._pages[1].facts.total is not None:
+            return None
+        if self._expected(span.end) // self.size < max(self._pages) + FEW:
+            return None
+        return around(self._beside, window, span, now=self._now)
 
     def placeless_above(self) -> frozenset[str]:
         number, index = self._find(self.bound)

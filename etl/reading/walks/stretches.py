@@ -16,8 +16,10 @@ from typing import NamedTuple, Protocol
 
 from etl.coverage import BEGINNING, ORIGIN, TICK, Span, Spans
 from etl.errors import ConnectionFailed
+from etl.model import Record
 from etl.provider import Window
 from etl.reading.source import Capabilities, Page
+from etl.reading.walks.ending import says_end
 from etl.reading.walks.newest_first import newest_first
 from etl.reading.walks.scan import scan
 from etl.reading.walks.step import Instants, Note, Pages, Step
@@ -88,6 +90,32 @@ def stretches(
     Raises ConnectionFailed and its subclasses; what was yielded before stays valid.
     """
     yield from _Stretches(pages, window, wanted=wanted, now=now, retention=retention, position=position, known=known).steps()
+
+
+def around(pages: Filterable, window: Window, span: Span, *, now: datetime) -> list[tuple[Record, datetime]] | None:
+    """
+    Return the records of a short span and when they were asked for, by a query whose bounds lie around it.
+
+    None where that cannot be: the filter is ignored, or one query shows too little.
+    """
+    query = _Query(pages, fitted(window, span, now=now), window.most)
+    found: list[tuple[Record, datetime]] = []
+    reached = 0
+    for number in range(1, TOO_MANY if query.stretch.span == span else 1):
+        try:
+            page = query.page(number)
+        except _Ignored:
+            return None
+        placed = [(record, record.cursor) for record in page.records if record.cursor is not None]
+        found += [(record, page.sent_at) for record, cursor in placed if cursor in span]
+        reached += len(page.records)
+        if any(cursor < span.start for _, cursor in placed):
+            return found
+        if query.full:
+            return None
+        if not page.records or says_end(page, reached=reached):
+            return found
+    return None
 
 
 class _Ignored(Exception):

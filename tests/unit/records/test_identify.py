@@ -15,9 +15,8 @@ from etl.provider import Provider
 from etl.records.derive import derive
 from etl.records.identify import identify, identify_all
 from etl.records.skim import TOGETHER
+from tests.unit.records.samples import EACH, EVERY, bare, marks
 
-PROVIDERS = [providers.get(name) for name in ("tuple", "bimpe", "salpre", "krosai")]
-INSTANTS = st.integers(0, 10**9).map(lambda second: f"2026-01-01T00:00:00.{second % 1000:03}Z")
 ODD = st.sampled_from(
     [None, True, -1, 2**70, 1.5, "", " ", "x" * 600, [], {}, "2026-05-01", "2026-05-01T10:00:00+02:00", "24:00"]
 )
@@ -27,17 +26,19 @@ WORDS = st.text(min_size=1, max_size=40).filter(str.strip)
 
 def plain(provider: Provider) -> st.SearchStrategy[dict[str, Any]]:
     """Return records with an id and an instant, and with something else."""
-    return st.fixed_dictionaries({provider.call_id: NUMBERS | WORDS, provider.cursor: INSTANTS, "else": ODD})
+    (call_id, *_), _ = marks(provider)
+    return st.builds(lambda record, name, odd: {**record, call_id: name, "else": odd}, bare(provider), NUMBERS | WORDS, ODD)
 
 
 def odd(provider: Provider) -> st.SearchStrategy[Any]:
     """Return what may stand in a list in the place of a record."""
-    keys = {provider.call_id: NUMBERS | ODD, provider.cursor: INSTANTS | ODD}
-    return ODD | st.fixed_dictionaries({}, optional=keys)
+    keys = [key for found in marks(provider) for key in found]
+    spoiled = st.dictionaries(st.sampled_from(keys), NUMBERS | ODD)
+    return ODD | spoiled | st.builds(lambda record, spoiled: {**record, **spoiled}, bare(provider), spoiled)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda one: one.name)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@pytest.mark.parametrize("provider", EVERY, ids=lambda one: one.name)
+@settings(deadline=None, max_examples=EACH, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_a_page_is_examined_as_its_records_are(provider: Provider, data: st.DataObject) -> None:
     """Plain ones only, or with odd ones and with cleaned ones among them; more than are decoded together."""

@@ -24,12 +24,13 @@ SMALL = {"tuple": "/api/v2/call_usage?since=2026-01-01T00:00:00Z", "bimpe": "/ag
 def test_a_complete_reading_is_the_truth(serve: Any, steps: list[int]) -> None:
     """Read by its documented paging, each provider gives exactly the calls that live, after any steps."""
     start = datetime.fromisoformat("2026-03-01T12:00:00.250+00:00")
-    rates = {"tuple": 150, "bimpe": 100, "salpre": 60, "krosai": 60}
+    rates = dict.fromkeys(PROVIDERS, 60) | {"tuple": 150, "bimpe": 100}
     ask = serve(History(13, start=start, calls_per_day=rates))
     for step in steps:
         ask.sandbox.history.advance(timedelta(seconds=step))
     agents = [agent["id"] for agent in ask.sandbox.history.agents()]
-    for provider, agent in [("tuple", ""), ("salpre", ""), ("krosai", ""), *(("bimpe", agent) for agent in agents)]:
+    alone = [(provider, "") for provider in PROVIDERS if provider != "bimpe"]
+    for provider, agent in [*alone, *(("bimpe", agent) for agent in agents)]:
         truth = ask.sandbox.truth(provider, agent or None)
         seen: dict[str, Any] = {}
         for _ in range(20):  # ties across a page's edge change places between requests: one reading may miss one of them
