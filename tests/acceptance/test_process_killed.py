@@ -20,7 +20,7 @@ from tests.acceptance.killing import TRIGGER, Killing, Moment
 from tests.acceptance.process import Hook, Program, execute, rows
 from tests.acceptance.stage import START
 
-MOMENTS = 16
+MOMENTS = 12
 SEED = 20261121
 PER_PAGE, A_DAY = 6, 15
 AGAIN = {provider: 5 if part.ascending else 4 + 2 * part.tokens * A_DAY // PER_PAGE for provider, part in CAST.items()}

@@ -142,10 +142,10 @@ def test_letters_of_the_declared_charset_arrive(stage: Stage, between: Stand) ->
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_deep_json_is_held_and_what_postgres_refuses_is_one_reject(stage: Stage, between: Stand, provider: str) -> None:
-    """2,500 levels are held, 200,000 are a reject of that record alone, and both again cost nothing."""
+    """2,500 levels are held, 50,000 are a reject of that record alone, and both again cost nothing."""
     limit = sys.getrecursionlimit()
     ids = calls(stage, provider, 3)
-    depths = dict(zip(ids, (2_500, 200_000, 0), strict=True))
+    depths = dict(zip(ids, (2_500, 50_000, 0), strict=True))
 
     def alter(told: Told) -> None:
         if is_list(provider, told):
