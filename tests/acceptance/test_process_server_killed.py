@@ -20,8 +20,8 @@ from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import START
 from tests.postgres import Server
 
-MOMENTS = 6
-SEEDS = (7, 8)
+MOMENTS = 8
+SEEDS = (8,)
 
 
 @pytest.fixture
