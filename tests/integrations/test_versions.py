@@ -13,10 +13,8 @@ from tests.integrations.conftest import Ages
 from tests.integrations.environments import Environment
 from tests.integrations.machine import system_postgres, wheel_postgres
 
-# A sync and its details, late calls, how it is resumed and how it fails; each in some seconds.
+# Late calls, how a sync is resumed, and the program as a process; each in some seconds.
 STORIES = (
-    "tests/acceptance/test_bad_input_database.py",
-    "tests/acceptance/test_details.py",
     "tests/acceptance/test_late_calls.py",
     "tests/acceptance/test_process_commands.py",
     "tests/acceptance/test_resume.py",
@@ -24,7 +22,7 @@ STORIES = (
 
 # Of what needs Postgres, that in which Python has a part: the launcher, the driver, the binary form of rows.
 DATABASE = (
-    "tests/embedded",
+    "tests/embedded/test_everyday.py",
     "tests/warehouse/loading",
     "tests/warehouse/test_database.py",
     "tests/warehouse/test_locks.py",
@@ -49,4 +47,10 @@ def test_on_another_postgres(version: str) -> None:
     programs = POSTGRES[version]()
     here = Environment(Path(sys.prefix))
     variables = {"ETL_TEST_POSTGRES": os.fspath(programs)}
-    here.test("tests/warehouse", "tests/acceptance/test_docs_queries.py", *STORIES, variables=variables)
+    here.test(
+        "tests/warehouse",
+        "tests/acceptance/test_docs_queries.py",
+        "tests/acceptance/test_bad_input_database.py",
+        *STORIES,
+        variables=variables,
+    )
