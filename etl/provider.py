@@ -360,6 +360,11 @@ class Provider:
     links: Mapping[str, str] = field(default_factory=dict)  # where users find things: "token" → where to create one
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of a call's detail; none where there is no detail."""
+        return self.detail.parts if self.detail is not None else ()
+
+    @property
     def limits(self) -> tuple[Limit, ...]:
         """The limits that all hold at once."""
         return (self.limit,) if isinstance(self.limit, Limit) else self.limit or ()

@@ -11,6 +11,9 @@ from etl.provider import Listing, PageFacts, Part
 from etl.reading.api import Answer, Api
 from etl.records.reach import type_name
 
+ABSENT = ("call", "part")
+"""What a 404 may name that says that there is no such part; one that names nothing says nothing of it."""
+
 
 def asked(api: Api, part: Part, path: str, *, call: str) -> Answer | None:
     """
@@ -24,7 +27,7 @@ def asked(api: Api, part: Part, path: str, *, call: str) -> Answer | None:
             return api.get_list(path, {}, () if part.record is None else (part.record,), body)
         return api.get_one(path, part.record, body)
     except NotFound as refusal:
-        if refusal.naming not in ("call", "part"):
+        if refusal.naming not in ABSENT:
             raise
         return None
 

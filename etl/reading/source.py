@@ -183,7 +183,7 @@ class Source:
         Raises NotFound if the provider does not know the call, or answers with another.
         """
         record, asked_at, form = self._found(stream=stream, call_id=call_id)
-        parts = self.provider.detail.parts if self.provider.detail is not None else ()
+        parts = self.provider.parts
         if not parts:
             return record, asked_at
         found = [(part, asked(self.api, part, self.path(part.path, stream=stream, call=form), call=form)) for part in parts]

@@ -102,7 +102,7 @@ def _made_plan(provider: Provider) -> Plan:
     looked_into = {key.partition(".")[0] for key in keys if "." in key}
     # A volatile path may lead through a list. Only an object that fields are read from is looked into for unknown keys.
     keys += [key if (head := key.partition(".")[0]) in looked_into else head for key in provider.volatile]
-    keys += [*provider.late_parts, *(part.key for part in (provider.detail.parts if provider.detail is not None else ()))]
+    keys += [*provider.late_parts, *(part.key for part in provider.parts)]
     keys += [inside.key for inside in (provider.participants, provider.messages, provider.events) if inside is not None]
     return Plan(
         provider=provider,

@@ -78,7 +78,7 @@ def _listing(provider: Provider) -> Iterator[Fault]:
     may_stand = {"stream", "call"} | {setting.name for setting in provider.own if not setting.secret}
     forms = {"listing.path": listing.path}
     forms |= {f"{name}.path": form.path for name in ("detail", "agents") if (form := getattr(provider, name)) is not None}
-    forms |= {f"detail.parts[{part.key}].path": part.path for part in (provider.detail.parts if provider.detail else ())}
+    forms |= {f"detail.parts[{part.key}].path": part.path for part in provider.parts}
     for place, path in forms.items():
         if not path.startswith("/"):
             yield Fault(place, f"{path!r} does not begin with a slash", f"Write {'/' + path!r}; it follows base_url.")

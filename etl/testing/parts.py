@@ -6,20 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from etl.model import JSON
 from etl.provider import Part, Provider
+from etl.reading.parts import ABSENT
 from etl.testing.faults import Fault, tried
 from etl.testing.payloads import Payloads, leads_to, name_of
-
-_ABSENT = ("call", "part")  # what the answer may name that says that there is none
-
-
-def parts_of(provider: Provider) -> tuple[Part, ...]:
-    """Return the parts of a provider's details."""
-    return provider.detail.parts if provider.detail is not None else ()
 
 
 def faults_in_parts(provider: Provider, payloads: Payloads) -> Iterator[Fault]:
     """Yield where a part is not asked for, or not read, as the documentation shows."""
-    parts = {part.key: part for part in parts_of(provider)}
+    parts = {part.key: part for part in provider.parts}
     yield from _missing(parts, payloads)
     for place, case in enumerate(payloads.parts):
         name, part = name_of("parts", place, case), parts.get(case.get("part", ""))
@@ -63,7 +57,7 @@ def _faults_in_answer(provider: Provider, part: Part, name: str, case: Mapping[s
     failure = tried("failure", provider.failure, status, body)
     if status >= 400 or failure is not None:
         read = None if failure is None else (failure.status or status, failure.naming)
-        if read is None or read[0] != 404 or read[1] not in _ABSENT:
+        if read is None or read[0] != 404 or read[1] not in ABSENT:
             yield Fault(
                 "failure",
                 f"{name}, which says that a call has no such part, is understood as {read}",
@@ -94,7 +88,7 @@ def _faults_in_keys(provider: Provider, payloads: Payloads) -> Iterator[Fault]:
     for place, case in enumerate(payloads.details):
         body = case.get("body")
         own = body if key is None else body.get(key) if isinstance(body, dict) else None
-        for part in parts_of(provider):
+        for part in provider.parts:
             if isinstance(own, dict) and part.key in own:
                 yield Fault(
                     f"detail.parts[{part.key}].key",
@@ -105,7 +99,7 @@ def _faults_in_keys(provider: Provider, payloads: Payloads) -> Iterator[Fault]:
 
 def own_of(provider: Provider, detail: JSON) -> JSON:
     """Return what the answer for a call itself holds of a detail: all but its parts."""
-    parts = {part.key for part in parts_of(provider)}
+    parts = {part.key for part in provider.parts}
     return {key: value for key, value in detail.items() if key not in parts} if parts else detail
 
 

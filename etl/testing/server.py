@@ -27,7 +27,7 @@ from etl.testing.asking import Leaves, Wording, request_leaves
 from etl.testing.clocks import day_or_instant
 from etl.testing.faults import Fault, Raised
 from etl.testing.made import Made
-from etl.testing.parts import answer_of, own_of, parts_of
+from etl.testing.parts import answer_of, own_of
 from etl.testing.payloads import Payloads, naming_call
 
 TOO_MANY = 400
@@ -113,7 +113,7 @@ class Server:
         self._origin = f"http://127.0.0.1:{self._door.port}"
         self._list = self._route(provider.listing.path, own)
         self._detail = self._route(provider.detail.path, own) if provider.detail is not None else None
-        self._parts = [(part, self._route(part.path, own)) for part in parts_of(provider)]
+        self._parts = [(part, self._route(part.path, own)) for part in provider.parts]
         self._agents = self._route(provider.agents.path, own) if provider.agents is not None else None
         if provider.agents is not None:
             rows = [provider.agents.agent(case.get("record")) for case in payloads.agents]

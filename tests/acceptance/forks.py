@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,7 +61,7 @@ class Forks:
     def end(self) -> tuple[int, str, str]:
         """Wait for the end of the command that was started; return its code (negative: the signal), and what it said."""
         try:
-            code = self._number()
+            code = self._ended()
             return code, self._out.read_text(encoding="utf-8"), self._err.read_text(encoding="utf-8")
         finally:
             self._one.release()
@@ -75,10 +76,14 @@ class Forks:
 
     def _number(self) -> int:
         assert self._parent.stdout is not None
-        if not select.select([self._parent.stdout], [], [], PATIENCE)[0]:
-            os.kill(self._child, 9)
-            raise TimeoutError(f"The program did not end within {PATIENCE:.0f} seconds.")
         return int(self._parent.stdout.readline())
+
+    def _ended(self) -> int:
+        if select.select([self._parent.stdout], [], [], PATIENCE)[0]:
+            return self._number()
+        os.kill(self._child, signal.SIGKILL)
+        self._number()  # what comes next is of the next child
+        raise TimeoutError(f"The program did not end within {PATIENCE:.0f} seconds.")
 
 
 @cache
