@@ -64,9 +64,9 @@ class StreamState:
         """Return everything that has to be read and is not settled, up to well after `now`."""
         return Spans([Span(self.domain_start or ORIGIN, now + FAR)]) - self.settled
 
-    def unsettled(self) -> StreamState:
-        """Return the same state with nothing settled, so that everything is read again."""
-        return replace(self, settled=Spans())
+    def unsettled(self, since: datetime = BEGINNING) -> StreamState:
+        """Return the same state with nothing settled from an instant on, so that all of that is read again."""
+        return replace(self, settled=self.settled.below(since))
 
     def after(self, step: Step, *, lookback: timedelta) -> StreamState:
         """

@@ -94,4 +94,11 @@ MUTANTS = (
         new="return not more",
         tests=(f"{WALKS}::test_a_short_page_is_no_end_before_its_total_is_reached",),
     ),
+    Mutant(
+        name="a 404 that names nothing counts as a part that is not there",
+        file="etl/reading/parts.py",
+        old="if refusal.naming not in ABSENT:",
+        new="if refusal.naming not in (*ABSENT, None):",
+        tests=("tests/unit/reading/test_parts.py::test_a_part_that_fails_is_a_failure_of_the_detail",),
+    ),
 )

@@ -23,6 +23,13 @@ MUTANTS = (
         tests=(f"{STATE}::test_the_lookback_counts_back_from_what_the_step_says_and_not_from_our_clock",),
     ),
     Mutant(
+        name="what settled by a shorter lookback stays settled by a longer one",
+        file="etl/runs/stream.py",
+        old="state.unsettled(task.provider_now() - task.account.lookback)",
+        new="state",
+        tests=(f"{STREAM}::test_what_settled_by_a_shorter_lookback_is_read_again_where_it_is_made_longer",),
+    ),
+    Mutant(
         name="the mark goes through a gap",
         file="etl/runs/state.py",
         old="return self.coverage.gapless_until(start) if start is not None else None",

@@ -225,6 +225,26 @@ def test_what_is_younger_than_the_lookback_is_read_again(provider: Provider) -> 
 
 
 @ALL
+def test_what_settled_by_a_shorter_lookback_is_read_again_where_it_is_made_longer(provider: Provider) -> None:
+    """What came late, changed and went there is found by the next sync, and not only once it is older than the longer one."""
+    scene = scene_of(provider, number=35)
+    scene.sync()
+    settled = scene.state().settled
+    scene.api.find("c010")["seconds"] = 9
+    scene.api.remove("c020")
+    scene.add(call("late", -24 * 60 - 61, transcript="words"))
+    scene.later(HOUR)
+    assert scene.sync().counters.deleted == 0
+    scene.settings = {"lookback": 3 * DAY}
+    scene.later(HOUR)
+
+    outcome = scene.sync()
+
+    assert (outcome.counters.deleted, "late" in scene.ids, scene.calls["c010"].duration_seconds) == (1, True, 9)
+    assert scene.state().settled == settled.below(at(0) + 2 * HOUR - 3 * DAY)
+
+
+@ALL
 def test_full_reads_everything_again(provider: Provider) -> None:
     """What was settled is read once more; what is covered stays so, also where the run ends early."""
     scene = scene_of(provider, number=35)
