@@ -78,7 +78,7 @@ class Accounts:
 
         limiter = Limiter(limits=limits, daily=daily, clock=self._clock, found=found, save=save, waited=self._waited)
         try:
-            self._book.claim(account, limiter.standing(), owner=owner)
+            self._book.claim(account, limiter.standing(), found=found, owner=owner)
         except BaseException:
             self._book.leave(account, limiter.standing(), owner=owner)
             raise
@@ -96,7 +96,7 @@ class NoBook:
         """Find nothing."""
         return NOTHING
 
-    def claim(self, account: str, standing: Standing, *, owner: int) -> None:
+    def claim(self, account: str, standing: Standing, *, found: Found, owner: int) -> None:
         """Keep nothing."""
 
     def save(self, account: str, standing: Standing, *, owner: int) -> bool:

@@ -58,8 +58,12 @@ class AllowanceBook(Protocol):
         """
         ...
 
-    def claim(self, account: str, standing: Standing, *, owner: int) -> None:
-        """Become the owner of an account that was taken. Who waited for it before has to ask again."""
+    def claim(self, account: str, standing: Standing, *, found: Found, owner: int) -> None:
+        """
+        Become the owner of an account that was taken, of which `found` was kept. Who waited for it before has to ask again.
+
+        Raises AccountBusy if something else is kept of it: the lock was lost, and another process used the account meanwhile.
+        """
         ...
 
     def save(self, account: str, standing: Standing, *, owner: int) -> bool:

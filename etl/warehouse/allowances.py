@@ -18,6 +18,8 @@ INSERT INTO sync.allowances (memory, paused_until, day, day_requests, written_at
 VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (account) DO UPDATE SET memory = excluded.memory, paused_until = excluded.paused_until, day = excluded.day,
     day_requests = excluded.day_requests, written_at = excluded.written_at, owner = excluded.owner, wanted_at = NULL
+WHERE allowances.written_at IS NOT DISTINCT FROM %s AND (allowances.owner IS NOT NULL) = %s
+RETURNING owner
 """
 _WRITTEN = "UPDATE sync.allowances SET memory = %s, paused_until = %s, day = %s, day_requests = %s, written_at = %s"
 _SAVE = f"{_WRITTEN} WHERE account = %s AND owner = %s RETURNING wanted_at"
@@ -87,19 +89,17 @@ class Allowances:
         with self._database.plain() as session:
             session.execute(_WANT, (account, now))
 
-    def claim(self, account: str, standing: Standing, *, owner: int) -> None:
+    def claim(self, account: str, standing: Standing, *, found: Found, owner: int) -> None:
         with self._database.plain() as session:
-            session.execute(_CLAIM, (*_values(standing), owner, account))
+            values = (*_values(standing), owner, account, found.standing.at, found.is_orphan)
+            if session.execute(_CLAIM, values).fetchone() is None:
+                raise _taken_over()
 
     def save(self, account: str, standing: Standing, *, owner: int) -> bool:
         with self._database.plain() as session:
             row = session.execute(_SAVE, (*_values(standing), account, owner)).fetchone()
         if row is None:
-            raise AccountBusy(
-                "another process took over the request allowance of its account.",
-                safe="What was loaded before stays; nothing more was asked for.",
-                hint="Nothing needs to be done: this process was stopped or cut off, and the next run continues.",
-            )
+            raise _taken_over()
         return row != (None,)
 
     def leave(self, account: str, standing: Standing, *, owner: int) -> None:
@@ -108,6 +108,14 @@ class Allowances:
                 session.execute(_LEAVE, (*_values(standing), account, owner))
         finally:
             self._locks.release(_lock(account))
+
+
+def _taken_over() -> AccountBusy:
+    return AccountBusy(
+        "another process took over the request allowance of its account.",
+        safe="What was loaded before stays; nothing more was asked for.",
+        hint="Nothing needs to be done: this process was stopped or cut off, and the next run continues.",
+    )
 
 
 def _lock(account: str) -> str:

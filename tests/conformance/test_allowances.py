@@ -83,8 +83,7 @@ def test_what_an_owner_leaves_the_next_one_finds(two: Two, account: str) -> None
     """As it was kept last, in every part; nobody was killed."""
     pause = NOW + timedelta(hours=1)
     left = standing(7, memory={"answered": [[5, 7]], "daily": None}, paused_until=pause, at=NOW + timedelta(seconds=9))
-    two.mine.take(account, now=NOW)
-    two.mine.claim(account, standing(0), owner=1)
+    two.mine.claim(account, standing(0), found=two.mine.take(account, now=NOW), owner=1)
     waits = two.mine.save(account, standing(3), owner=1)
     two.mine.leave(account, left, owner=1)
 
@@ -94,10 +93,10 @@ def test_what_an_owner_leaves_the_next_one_finds(two: Two, account: str) -> None
 def test_one_process_at_a_time_uses_an_account(two: Two, account: str) -> None:
     """The other is told so, whether or not the first one has written anything; other accounts are free."""
     other = two.mine.account("acme", f"token-{next(_NUMBERS)}")
-    two.mine.take(account, now=NOW)
+    found = two.mine.take(account, now=NOW)
     with pytest.raises(AccountBusy):
         two.theirs.take(account, now=NOW)
-    two.mine.claim(account, standing(0), owner=1)
+    two.mine.claim(account, standing(0), found=found, owner=1)
     with pytest.raises(AccountBusy):
         two.theirs.take(account, now=NOW)
     two.theirs.take(other, now=NOW)
@@ -108,26 +107,23 @@ def test_one_process_at_a_time_uses_an_account(two: Two, account: str) -> None:
 
 def test_an_owner_is_told_that_another_process_waits(two: Two, account: str) -> None:
     """From the next time it saves, until a new owner begins."""
-    two.mine.take(account, now=NOW)
-    two.mine.claim(account, standing(0), owner=1)
+    two.mine.claim(account, standing(0), found=two.mine.take(account, now=NOW), owner=1)
     with pytest.raises(AccountBusy):
         two.theirs.take(account, now=NOW)
     told = [two.mine.save(account, standing(number), owner=1) for number in range(2)]
     two.mine.leave(account, standing(2), owner=1)
-    two.theirs.take(account, now=NOW)
-    two.theirs.claim(account, standing(2), owner=2)
+    two.theirs.claim(account, standing(2), found=two.theirs.take(account, now=NOW), owner=2)
 
     assert (told, two.theirs.save(account, standing(3), owner=2)) == ([True, True], False)
 
 
 def test_an_account_whose_owner_was_killed_is_an_orphan(two: Two, account: str) -> None:
     """What it had saved last is there; it is one until somebody has left it in order."""
-    two.mine.take(account, now=NOW)
-    two.mine.claim(account, standing(0), owner=1)
+    two.mine.claim(account, standing(0), found=two.mine.take(account, now=NOW), owner=1)
     two.mine.save(account, standing(3), owner=1)
     two.kill_mine(account)
     found = two.theirs.take(account, now=NOW)
-    two.theirs.claim(account, standing(4), owner=2)
+    two.theirs.claim(account, standing(4), found=found, owner=2)
     two.theirs.leave(account, standing(5), owner=2)
 
     assert (found, two.mine.take(account, now=NOW)) == (Found(standing(3), is_orphan=True), Found(standing(5)))
@@ -135,11 +131,9 @@ def test_an_account_whose_owner_was_killed_is_an_orphan(two: Two, account: str) 
 
 def test_an_owner_that_was_cut_off_neither_writes_nor_goes_on(two: Two, account: str) -> None:
     """It lost its lock without knowing; what its successor keeps stands, and it has to stop."""
-    two.mine.take(account, now=NOW)
-    two.mine.claim(account, standing(0), owner=1)
+    two.mine.claim(account, standing(0), found=two.mine.take(account, now=NOW), owner=1)
     two.kill_mine(account)
-    two.theirs.take(account, now=NOW)
-    two.theirs.claim(account, standing(4), owner=2)
+    two.theirs.claim(account, standing(4), found=two.theirs.take(account, now=NOW), owner=2)
     with pytest.raises(AccountBusy):
         two.mine.save(account, standing(9), owner=1)
     two.mine.leave(account, standing(9), owner=1)
@@ -148,3 +142,26 @@ def test_an_owner_that_was_cut_off_neither_writes_nor_goes_on(two: Two, account:
     two.theirs.leave(account, standing(5), owner=2)
 
     assert two.mine.take(account, now=NOW) == Found(standing(5))
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+@pytest.mark.parametrize("in_order", [False, True])
+def test_who_was_cut_off_before_it_was_the_owner_becomes_none(two: Two, account: str, used_before: bool, in_order: bool) -> None:
+    """What was found of the account is no longer so: another process has used it meanwhile, and may still."""
+    if used_before:
+        two.mine.claim(account, standing(0), found=two.mine.take(account, now=NOW), owner=1)
+        two.mine.leave(account, standing(2), owner=1)
+    found = two.mine.take(account, now=NOW)
+    two.kill_mine(account)
+    two.theirs.claim(account, standing(4), found=two.theirs.take(account, now=NOW), owner=2)
+    left = standing(5, at=NOW + timedelta(seconds=9))
+    if in_order:
+        two.theirs.leave(account, left, owner=2)
+    with pytest.raises(AccountBusy):
+        two.mine.claim(account, standing(2), found=found, owner=3)
+    two.mine.leave(account, standing(2), owner=3)
+    if not in_order:
+        assert two.theirs.save(account, left, owner=2) is False
+        two.theirs.leave(account, left, owner=2)
+
+    assert two.theirs.take(account, now=NOW) == Found(left)

@@ -46,10 +46,11 @@ class MemoryAllowances:
             self.shared.pages.setdefault(account, Page()).is_wanted = True
             raise AccountBusy("another process is using the request allowance of its account.")
         self.shared.taken[account] = self
-        page = self.shared.pages.get(account)
-        return NOTHING if page is None else Found(page.standing, is_orphan=page.owner is not None)
+        return self._found(account)
 
-    def claim(self, account: str, standing: Standing, *, owner: int) -> None:
+    def claim(self, account: str, standing: Standing, *, found: Found, owner: int) -> None:
+        if self._found(account) != found:
+            raise AccountBusy("another process took over the request allowance of its account.")
         self.shared.pages[account] = Page(self._kept(standing), owner)
 
     def save(self, account: str, standing: Standing, *, owner: int) -> bool:
@@ -69,6 +70,10 @@ class MemoryAllowances:
         """Let the lock be free, as that of a process is that was killed or cut off."""
         if self.shared.taken.get(account) is self:
             del self.shared.taken[account]
+
+    def _found(self, account: str) -> Found:
+        page = self.shared.pages.get(account)
+        return NOTHING if page is None else Found(page.standing, is_orphan=page.owner is not None)
 
     def _kept(self, standing: Standing) -> Standing:
         self.saved.append(standing._replace(memory=json.loads(json.dumps(standing.memory))))
