@@ -39,13 +39,14 @@ class Before:
     coverage: Mapping[str, Spans]
     listed: frozenset[str]  # the calls that ever lived
     seen: Mapping[str, tuple[datetime, datetime]]  # when both records of each call held were observed
+    marks: Mapping[str, datetime | None]
 
     @classmethod
     def of(cls, play: Play) -> Before:
         """Look."""
         coverage = {stream: state.coverage for stream, state in play.under.states().items()}
         seen = {row["call_id"]: _observed(row) for row in play.under.calls()}
-        return cls(_visible(play), coverage, frozenset(play.listed), seen)
+        return cls(_visible(play), coverage, frozenset(play.listed), seen, dict(play.under.marks()))
 
 
 def truth(play: Play) -> dict[str, dict[str, Any]]:
@@ -69,7 +70,7 @@ def check(play: Play, *, before: Before | None = None, sent: int = 0, whole: dic
         _claims_are_true(play, before)
         _nothing_older_goes_over_newer(play, before)
         _requests_have_a_bound(play, sent)
-    _marks_pass_no_gap(play)
+        _marks_pass_no_gap(play, before)
     _history_is_gapless(play)
     if play.world.apis.violations(play.story.provider):
         raise Broken("a request came too early")
@@ -148,12 +149,16 @@ def _requests_have_a_bound(play: Play, sent: int) -> None:
         raise Broken("more requests than any reason explains", (sent, bound))
 
 
-def _marks_pass_no_gap(play: Play) -> None:
-    """Below the horizon nothing can be read any more: a gap there is lost, and said to be."""
+def _marks_pass_no_gap(play: Play, before: Before) -> None:
+    """
+    Below the horizon nothing can be read any more: a gap there is lost, and said to be.
+
+    A mark that no process has written anew is that of the start date as it was then.
+    """
     states = play.under.states()
     for stream, mark in play.under.marks().items():
         state = states[stream]
-        if mark is None:
+        if mark is None or (mark, state.coverage) == (before.marks.get(stream), before.coverage.get(stream)):
             continue
         if not state.coverage:
             raise Broken("a mark without anything read", (stream, mark))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from etl.coverage import Span, Spans
-from etl.errors import ConnectionFailed
+from etl.errors import ConnectionFailed, NotFound, ProviderRefused
 from etl.reading.source import Page
 from etl.reading.walks.ending import ends
 from etl.reading.walks.outline import Outline, outline
@@ -88,7 +88,9 @@ class _Walk:
             cursors = [record.cursor for record in page.records if record.cursor is not None]
             inside = [cursor for cursor in cursors if since <= cursor < until]
             shape = outline(inside, descending=False)
-            if (otherwise := self._otherwise(page, shape, cursors)) is not None:
+            ended = ends(page, number=1, size=page.facts.size or self.pages.size)
+            turned = begins and not ended.here and self._is_turned(shape)
+            if (otherwise := self._otherwise(page, shape, cursors, turned=turned)) is not None:
                 yield from otherwise
                 return
             begins, cut = False, begins and self._hides_all(page, shape)
@@ -96,7 +98,6 @@ class _Walk:
                 yield self._step(page, Spans(), notes=(Note.WINDOW_CUT,))
                 continue
             self.met = self.met or bool(page.records)
-            ended = ends(page, number=1, size=page.facts.size or self.pages.size)
             if self._total_disagrees(page) and self.came_from is not None:
                 yield self._step(page, Spans())
                 self.since, self.expected = self.came_from, None
@@ -142,10 +143,21 @@ class _Walk:
         self.probing = False
         return bool(fresh)
 
-    def _otherwise(self, page: Page, shape: Outline, cursors: Sequence[datetime]) -> Iterator[Step] | None:
+    def _is_turned(self, shape: Outline) -> bool:
+        """Whether the newest calls come first: where the first page of a walk does not show the order, the second one does."""
+        if shape.first is None or not shape.is_undirected:
+            return False
+        try:
+            second = self.pages.page(2, since=self.since, until=self.end)
+        except (NotFound, ProviderRefused):
+            return False
+        cursors = [record.cursor for record in second.records if record.cursor is not None]
+        return bool(cursors) and min(cursors) < shape.first and max(cursors) <= shape.first
+
+    def _otherwise(self, page: Page, shape: Outline, cursors: Sequence[datetime], *, turned: bool) -> Iterator[Step] | None:
         """Return how to read the rest where the provider does not sort or filter as asked; None if it does."""
         outside = sum(not self.since - SECOND <= cursor < self.end + SECOND for cursor in cursors)
-        if shape.violated:
+        if shape.violated or turned:
             self.pages.note_unsorted()
             first = self._step(page, Spans(), takes_back=True, notes=(Note.ORDER_VIOLATED,))
             rest = self._scan(self.start, since=whole_second(self.start), until=self.until)
@@ -158,16 +170,17 @@ class _Walk:
 
     def _open(self) -> None:
         """Open the next window: up to the end of the walk, or as long as the provider answers whole."""
-        self.end = min(self.until, whole_second(self.since + self.reach.longest)) if self.reach.cut else self.until
-        self.came_from = self.expected = None
-        self.windows += 1
-        if self.reach.cut and (self.until - self.since) / self.reach.longest > TOO_MANY:
+        too_many = self.reach.cut and (self.until - self.since) / self.reach.longest > TOO_MANY
+        if too_many and not self.reach.begins_anew():
             days = max(self.reach.longest.days, 1)
             raise ConnectionFailed(
                 f"the provider answers no more than {days} days at a time, and there are too many of them to be asked for.",
                 safe="What was read before stays; nothing else was claimed.",
                 hint="Set start_date of the connection to when its first calls were made.",
             )
+        self.end = min(self.until, whole_second(self.since + self.reach.longest)) if self.reach.cut else self.until
+        self.came_from = self.expected = None
+        self.windows += 1
 
     def _opened_next(self, edge: datetime) -> bool:
         """Open the window after the one that was read up to `edge`; return False if it was the last of this walk."""

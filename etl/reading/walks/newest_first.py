@@ -74,6 +74,8 @@ class _Walk:
         self.lowest_wanted = wanted.first.start
         self.position = position
         self.lowest_seen: datetime | None = None  # on the pages read without a jump in between
+        self.highest: datetime | None = None  # the newest cursor met
+        self.descends = False  # whether the list has shown that its newer calls come first
         self.landing = False  # whether the next page must prove that it reaches above `bound`
         self.number = 1
         self.before: tuple[Page, Outline] | None = None
@@ -115,6 +117,9 @@ class _Walk:
                     return
                 if not given_up:
                     self._distrust(shape)
+                elif self.suspect:  # the page before was no other than this one: it only looked like one
+                    self.suspect = False
+                    self._step_back(1)
             elif self._shrunk(page) or self._landed_low(shape):
                 self.furthest = max(self.furthest, number)
                 given_up = self.step_backs > STEP_BACKS
@@ -227,8 +232,9 @@ class _Walk:
         """
         Claim the slice of a page that follows on what was read, and choose the next page.
 
-        A page that goes the other way from end to end may be of a list that begins with its oldest calls: the next one shows it.
+        A page that does not show the reading order may be of a list that begins with its oldest calls: the next one shows it.
         """
+        blind = self._is_blind(shape)
         bound = self.bound
         self.landing, self.back = False, 1
         if self.too_low is not None and self.number >= self.too_low:
@@ -250,7 +256,7 @@ class _Walk:
                 low = horizon = self.lowest_seen
             else:
                 low = min(self.since, bound)
-        elif shape.last is not None and not shape.is_backward:
+        elif shape.last is not None and not blind:
             low = min(bound, shape.last + TICK + shape.slack)
         read = Spans([Span(low, bound)]) - hole
         if ended.surely and page.facts.total is not None:  # all calls that the total counts were seen: none is in a hole
@@ -260,13 +266,20 @@ class _Walk:
         notes = (*notes, Note.TOTAL_DISAGREES) if ended.here and not ended.surely else notes
         step = self._step(page, read, notes=notes, horizon=horizon, seen=tied)
         below = sum(cursor < self.lowest_wanted for cursor in shape.cursors)
-        if ended.here or (not self.remaining.below(self.bound) and below > 1 and not shape.is_backward):
+        if ended.here or (not self.remaining.below(self.bound) and below > 1 and not blind):
             return step, True
         if not page.records:
             self._step_back(1)
             return step, False
-        self._choose_next(page, shape)
+        self._choose_next(page, shape, blind=blind)
         return step, False
+
+    def _is_blind(self, shape: Outline) -> bool:
+        """Whether the list has shown no newer call above an older one yet, or this page goes the other way from end to end."""
+        if shape.first is not None and shape.last is not None:
+            self.highest = max(self.highest or shape.first, shape.first)
+            self.descends = self.descends or (shape.last < self.highest and not shape.is_backward)
+        return shape.is_backward or not self.descends
 
     def _ended(self, page: Page) -> Ending:
         """Return whether the list ends here. The end is not sure until as many calls were seen as the total counts."""
@@ -288,10 +301,10 @@ class _Walk:
             return Ending(here=False, surely=False)
         return Ending(here=True, surely=ended.surely and self.before is not None and bool(self.before[0].records))
 
-    def _choose_next(self, page: Page, shape: Outline) -> None:
+    def _choose_next(self, page: Page, shape: Outline, *, blind: bool) -> None:
         """Choose the next page, or the one where the next gap is expected if everything in between is held."""
         self.before = (page, shape)
-        if shape.is_backward:
+        if blind:
             self.number += 1
             return
         left = self.remaining.below(self.bound)

@@ -43,6 +43,11 @@ class Outline:
         return self.first is not None and self.last is not None and self.disorder >= abs(self.first - self.last) - TICK > NO_TIME
 
     @property
+    def is_undirected(self) -> bool:
+        """Whether the page does not show the reading order: all of it is of one instant, or goes the other way."""
+        return self.first == self.last or self.is_backward
+
+    @property
     def slack(self) -> timedelta:
         """How far beyond `last` records may still turn up, judging by the disorder seen."""
         return ORDER_TOLERANCE if self.disorder else NO_TIME

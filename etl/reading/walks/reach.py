@@ -43,6 +43,7 @@ class Reach:
         self.most = max(FEW, pages.found.most)  # the most calls seen in one answer; one with fewer was not cut for being large
         self._doubted: tuple[datetime, datetime] | None = None  # where a window began, and when the first call was that it showed
         self.cut = pages.found.cut  # whether a longer window was seen answered in part
+        self._from_memory = self.cut
 
     def see(self, since: datetime, newest: datetime, *, number: int) -> None:
         """Note that a window was answered up to the call at `newest`, and with so many calls."""
@@ -99,15 +100,12 @@ class Reach:
             return False
         since, at = doubted
         start, length = at.replace(microsecond=0), at - since
-        hidden = bool(self._pages.page(1, since=since, until=start).records)
+        hidden = any(cursor < start for cursor in _cursors(self._pages.page(1, since=since, until=start)))
         if not hidden and length > until - at:
-            page = self._pages.page(1, since=start, until=start + length)
-            # Of many calls of one instant any may be on the page.
-            shown = any(record.cursor is not None and record.cursor <= at for record in page.records)
-            hidden = not shown and self._lists(start)
+            hidden = not any(self._begins_with(at, start, start + length) for _ in range(TRIES))
         if hidden:  # or it came since the window was asked for, and is shown now
             again = self._pages.page(1, since=since, until=until)
-            hidden = not any(record.cursor is not None and record.cursor < at for record in again.records)
+            hidden = not any(cursor < at for cursor in _cursors(again))
         if hidden:
             self._limit_to(until - at)
         return hidden
@@ -117,28 +115,47 @@ class Reach:
         if until - since <= max(self.longest, RECENT):
             return None
         page = self._pages.page(1, since=until - RECENT, until=until)
-        newest = max((record.cursor for record in page.records if record.cursor is not None), default=None)
+        newest = max((cursor for cursor in _cursors(page) if until - RECENT <= cursor < until), default=None)
         if newest is None or self._pages.page(1, since=since, until=until).records:  # else it came between the two requests
             return None
         self._limit_to(newest - (until - RECENT))
         return newest
 
+    def _begins_with(self, at: datetime, since: datetime, until: datetime) -> bool:
+        """Whether a window shows its first call, at `at`, or that call was deleted since."""
+        # Of many calls of one instant any may be on the page.
+        return any(cursor <= at for cursor in _cursors(self._pages.page(1, since=since, until=until))) or not self._lists(since)
+
     def _lists(self, second: datetime) -> bool:
         """Whether a call that was shown is still listed, asked for by its second alone: what was deleted since proves nothing."""
-        return bool(self._pages.page(1, since=second, until=second + SECOND).records)
+        return any(
+            second <= cursor < second + SECOND for cursor in _cursors(self._pages.page(1, since=second, until=second + SECOND))
+        )
 
     def _limit_to(self, longest: timedelta) -> None:
         self.longest = max(SURELY, longest)
         self.limit()
 
+    def begins_anew(self) -> bool:
+        """Forget that windows are limited if only an earlier run has seen it; return whether that is so."""
+        forgotten = self.cut and self._from_memory
+        if forgotten:
+            self.cut = self._from_memory = False
+            self.longest = SURELY
+        return forgotten
+
     def limit(self) -> None:
         """Remember that longer windows are not answered whole."""
-        self.cut = True
+        self.cut, self._from_memory = True, False
         self.remember()
 
     def remember(self) -> None:
         """Remember what was seen for later walks."""
         self._pages.note_windows(longest=self.longest, most=self.most, cut=self.cut)
+
+
+def _cursors(page: Page) -> list[datetime]:
+    return [record.cursor for record in page.records if record.cursor is not None]
 
 
 def _counted(page: Page) -> int | None:

@@ -143,6 +143,18 @@ def test_where_page_does_not_work_the_next_style_is_tried(*, totals: bool) -> No
     assert (ids(steps), steps[-1].horizon, noted(steps)) == (set(listed.calls), at(0), set())
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_first_page_that_looks_like_the_second_hides_nothing(seed: int) -> None:
+    """Where `page` is ignored, and each answer deals the calls of its last instant anew, only page 3 shows it."""
+    tied = {f"tied{index}": at(30_000) for index in range(4)}
+    listed = sixty(page_works=False, styles_left=1, next_style_works=True, seed=seed)
+    listed.calls = {f"call{index:02}": at(index * 600) for index in range(50)} | tied | {"new0": at(31_000), "new1": at(32_000)}
+    listed.size = 4
+    steps = read(listed)
+
+    assert (ids(steps), steps[-1].horizon, noted(steps)) == (set(listed.calls), at(0), set())
+
+
 @pytest.mark.parametrize("totals", [True, False], ids=["with a total", "without"])
 @pytest.mark.parametrize("repeated", [2, 3, 5, 6])
 def test_a_page_served_in_the_place_of_another_leaves_its_place_as_a_gap(*, totals: bool, repeated: int) -> None:

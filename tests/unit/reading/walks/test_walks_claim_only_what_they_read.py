@@ -293,6 +293,34 @@ def test_a_first_page_of_calls_within_minutes_does_not_hide_that_the_oldest_come
     assert (len(others) > 15, listed.unsorted_noted) == (True, True)
 
 
+@pytest.mark.parametrize("wanted_from", [0, 40 * 60])
+@pytest.mark.parametrize("apart", [0, 1])
+def test_a_first_page_of_one_instant_does_not_hide_that_the_oldest_come_first(wanted_from: int, apart: int) -> None:
+    """Nothing is claimed until a page shows which calls come first; where it is the newest, nothing else changes."""
+    calls = {f"call{index:02}": at(index * 60 if index > 3 else index * apart) for index in range(60)}
+    wanted = Spans([Span(at(wanted_from), NOW)])
+    listed = Listed(calls, NOW, 4)
+    listed.descending = False
+    first, *others = newest_first(listed, wanted=wanted, position=lambda _: 0)
+    assert (first.read, len(others) > 15, listed.unsorted_noted) == (Spans(), True, True)
+
+    newest = Listed({call_id: at(86_400 - (cursor - at(0)).total_seconds()) for call_id, cursor in calls.items()}, NOW, 4)
+    first, second, *_ = newest_first(newest, wanted=wanted, position=lambda _: 0)
+    assert (bool(first.read), bool(second.read), newest.unsorted_noted) == (bool(apart), True, False)
+
+
+@pytest.mark.parametrize("totals", [True, False], ids=["with a total", "without"])
+@pytest.mark.parametrize("apart", [0, 1])
+def test_a_window_whose_newest_calls_come_first_though_its_first_page_hides_it_is_read_whole(apart: int, *, totals: bool) -> None:
+    """Its disorder would be tolerated, and all that is older would be claimed."""
+    calls = {f"call{index:02}": at(index * 60 if index < 56 else 3600 + index * apart) for index in range(60)}
+    listed = Listed(calls, NOW, 4, totals=totals)
+    steps = list(ascending(listed, span=Span(at(0), NOW)))
+
+    assert ({record.call_id for step in steps for record in step.records}, listed.unsorted_noted) == (set(calls), True)
+    assert [bool(step.read) for step in steps[:-1]] == [False] * (len(steps) - 1)
+
+
 def test_a_cursor_from_another_age_moves_no_claim() -> None:
     """One record dated 1970 at the end of a page and one in 2099 at its head: loaded, but they bound nothing."""
     calls = {f"call{index:02}": at(index * 60) for index in range(20)} | {"old": ORIGIN, "future": at(86_400 * 365 * 70)}

@@ -224,6 +224,35 @@ def test_a_call_that_appears_between_two_requests_is_no_sign_of_a_window_cut(
     assert not listed.found.cut
 
 
+@pytest.mark.parametrize("totals", [True, False], ids=["with a total", "without"])
+@pytest.mark.parametrize("request_number", range(2, 7))
+def test_the_answer_to_the_question_before_is_no_sign_of_a_window_cut(request_number: int, *, totals: bool) -> None:
+    """As a proxy gives it: what it shows lies outside of what was asked for."""
+    answers: list[Page] = []
+
+    def again(listed: Listed, number: int, page: Page) -> Page:
+        answers.append(page)
+        return answers[-2] if len(answers) == request_number else page
+
+    listed = partial({"one": at(99.5 * 86_400), "two": at(99.6 * 86_400)}, habit=again, totals=totals)
+    walked(listed, Span(ORIGIN, listed.now))
+
+    assert not listed.found.cut
+
+
+def test_that_windows_are_cut_is_found_out_again_where_it_would_end_the_walk() -> None:
+    """What an earlier walk had remembered in error keeps no account without a start date from being read."""
+    listed = partial(each_day())
+    listed.note_windows(longest=DAY, most=1, cut=True)
+    steps, claimed = walked(listed, Span(ORIGIN, listed.now))
+    assert (ids(steps), claimed, listed.found.cut) == (set(listed.calls), Spans([Span(ORIGIN, listed.now)]), False)
+
+    listed.served = first(1)
+    listed.note_windows(longest=DAY, most=1, cut=True)
+    with pytest.raises(ConnectionFailed, match="Set start_date of the connection"):
+        walked(listed, Span(ORIGIN, listed.now))
+
+
 def test_a_window_that_is_answered_in_part_is_told() -> None:
     """And remembered: the next reading begins with windows that are answered whole."""
     quiet = {call_id: cursor for call_id, cursor in each_day().items() if cursor < at(8 * 86_400) or cursor > at(90 * 86_400)}
