@@ -53,17 +53,20 @@ class ByWindow:
         return now
 
     def plans(self, pager: Pager, owed: Spans, held: Holdings, *, now: datetime, exactly: bool) -> Iterator[tuple[Attempt, ...]]:
-        """Yield a plan for each window: extended to the nearest held call or, if that proves nothing, to the hundredth."""
+        """
+        Yield a plan for each window: extended down to the nearest held call or, if that proves nothing, to the hundredth.
+
+        What is held below a window and in it may be gone, and nothing may be: then a held call above it proves as much.
+        """
         newest = held.newest(None)
         known = max((call.cursor for call in newest), default=None)
         for span in owed:
-            anchors = newest if known is None or known < span.end else held.newest(span.end)
+            is_last = known is None or known < span.end
+            anchors = newest if is_last else held.newest(span.end)
             tries = [Span(min(span.start, anchor.cursor), span.end) for anchor in (*anchors[:1], *anchors[-1:])]
-            if not anchors or anchors[-1].cursor >= span.start:
-                # Nothing is held below the window, and what is held in it may be gone; a held call above it proves as much.
-                above = held.oldest(span.end)
-                anchors = anchors or above
-                tries += [Span(span.start, anchor.cursor + timedelta(seconds=2)) for anchor in (*above[:1], *above[-1:])]
+            above = held.oldest(span.end) if not is_last or not anchors else ()
+            tries += [Span(span.start, anchor.cursor + timedelta(seconds=2)) for anchor in (*above[:1], *above[-1:])]
+            anchors = anchors or above
             windows = dict.fromkeys(tries or [span])
             yield tuple(Attempt(steps=_walk(pager, window, known), anchors=anchors) for window in windows)
 

@@ -81,6 +81,7 @@ class _Walk:
         self.before: tuple[Page, Outline] | None = None
         self.progress = Progress()
         self.furthest = 0  # the page furthest down that was not a repeat
+        self.surely = 1  # the last page that was surely the one asked for: it repeated nothing
         self.stale = 0  # pages in a row without a new id, counted across styles
         self.redealt = 0  # the same for pages that hold only calls of one instant
         self.suspect = False  # whether the previous page came from another place, so that the next may not follow on it
@@ -115,11 +116,10 @@ class _Walk:
                 yield self._step(page, Spans(), notes=(Note.PAGE_IGNORED,) if ignored else ())
                 if ignored:
                     return
-                if not given_up:
+                if given_up:
+                    self._go_on_otherwise()
+                else:
                     self._distrust(shape)
-                elif self.suspect:  # the page before was no other than this one: it only looked like one
-                    self.suspect = False
-                    self._step_back(1)
             elif self._shrunk(page) or self._landed_low(shape):
                 self.furthest = max(self.furthest, number)
                 given_up = self.step_backs > STEP_BACKS
@@ -146,6 +146,8 @@ class _Walk:
         """Whether a page further down than all before has no new id although new arrivals do not explain its repeats."""
         if self.progress.fresh:
             self.redealt = 0
+        if self.progress.fresh and self.progress.fresh == len(page.records):
+            self.surely = self.number
         if self.number <= self.furthest or not page.records or self.progress.fresh:
             return False
         if self._all_tied(page):
@@ -156,6 +158,12 @@ class _Walk:
     def _all_tied(self, page: Page) -> bool:
         """Whether a page holds only calls of the current instant, which each request may order differently."""
         return all(record.cursor == self.tie.instant for record in page.records)
+
+    def _go_on_otherwise(self) -> None:
+        """Go on in the next style, behind the last page that surely was the one asked for: a later one may be the first."""
+        if self.before is not None and self.surely < self.number - 1:
+            self.suspect = False
+            self._step_back(self.number - 1 - self.surely)
 
     def _distrust(self, shape: Outline) -> None:
         """Go on below a page that came from the wrong place in the list. The next page need not follow on what was read."""
@@ -240,7 +248,8 @@ class _Walk:
         if self.too_low is not None and self.number >= self.too_low:
             self.too_low = None
         if page.records:
-            self.stale, self.furthest = 0, max(self.furthest, self.number)
+            self.stale = 0 if self.progress.fresh else self.stale
+            self.furthest = max(self.furthest, self.number)
         ended = self._ended(page)
         edge, tied = self.tie.instant, frozenset(self.tie.ids)
         hole = Spans([Span(edge, edge + TICK)]) if edge is not None and not tie_proven else Spans()

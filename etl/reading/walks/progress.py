@@ -34,6 +34,7 @@ class Progress:
         self.joined = False  # whether it shares a call with the page before
         self._first: frozenset[str] = frozenset()
         self._total: int | None = None
+        self._total_at_first: int | None = None
         self._begin(0, None)
 
     def _begin(self, place: int, total: int | None) -> None:
@@ -52,22 +53,24 @@ class Progress:
         """
         total = page.facts.total
         change = total - self._total if total is not None and self._total is not None else 0
-        self._total = total
+        arrived, self._total = change, total
         if not follows:
             self._begin(place, total)
-            change = min(change, 0)
+            # What the first page showed may stand further down only by what has arrived since.
+            arrived = total - self._total_at_first if total is not None and self._total_at_first is not None else 0
         keys = {key_of(record): record for record in page.records}
         known = self.known
         self.fresh = sum(key not in known for key in keys)
-        chained = self._first.union(*self._chain) if follows else frozenset[str]()
+        chained = self._first.union(*self._chain) if follows or place else frozenset[str]()
         repeats = [record for key, record in keys.items() if key in chained]
         loose = sum(tied is None or record.cursor != tied for record in repeats)
         judged = total is not None or not self.fresh  # without a total, arrivals may explain all repeats on a page with new ids
-        self.unexplained = max(loose - max(change, 0), 0) if judged else 0
+        self.unexplained = max(loose - max(arrived, 0), 0) if judged else 0
         self.joined = follows and any(key in self.recent[-1] for key in keys)
         self._counted += len(keys) - len(repeats)
         self._repeated += len(repeats) - self.unexplained
         self._shrunk += max(-change, 0)
+        self._total_at_first = self._total_at_first if self._first else total
         self._first = self._first or frozenset(keys)
         self.recent.append(frozenset(keys))
         self._chain.append(frozenset(keys))

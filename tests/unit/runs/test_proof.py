@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from etl.coverage import Span, Spans
 from etl.errors import NotFound
 from etl.provider import Provider
 from etl.runs.terms import RunStatus
@@ -98,6 +100,24 @@ def test_a_share_of_one_does_not_believe_a_provider_that_does_not_name_the_calls
 
     assert codes(scene.sync()) == ["anchor_not_met"]
     assert (scene.ids, scene.deleted) == (named(*range(30)), set())
+
+
+def test_a_gap_below_which_nothing_is_left_is_closed() -> None:
+    """All calls held below it were deleted, and it holds none: a held call above it shows that it is the same account."""
+    scene = scene_of(WINDOWED)
+    day = {f"d{number}": -number * 24 * 60 for number in range(2, 12)}
+    scene.add(*(call(call_id, minutes, transcript="words") for call_id, minutes in day.items()))
+    scene.sync()
+    gap = Spans([Span(at(-9 * 24 * 60), at(-6 * 24 * 60))])
+    state = scene.state()
+    scene.shelf.states["calls"] = replace(state, coverage=state.coverage - gap, settled=state.settled - gap)
+    scene.api.remove("d7", "d8", "d9", "d10", "d11")
+    scene.later(HOUR)
+
+    outcome = scene.sync()
+
+    assert (outcome.status, codes(outcome), len(scene.covered())) == (RunStatus.SUCCEEDED, [], 1)
+    assert {"d2", "d3", "d4", "d5", "d6"} <= scene.ids
 
 
 def test_one_agents_calls_may_all_be_replaced() -> None:

@@ -155,6 +155,37 @@ def test_a_first_page_that_looks_like_the_second_hides_nothing(seed: int) -> Non
     assert (ids(steps), steps[-1].horizon, noted(steps)) == (set(listed.calls), at(0), set())
 
 
+def test_calls_that_arrive_do_not_make_a_first_page_the_second() -> None:
+    """As many arrive, further down, as stand on a page: that the first is shown again could be their doing, twice it cannot."""
+
+    def arrive(listed: Listed, request: int) -> None:
+        if request == 1:
+            listed.calls |= {"late0": at(30_000), "late1": at(30_001)}
+
+    listed = sixty(page_works=False, styles_left=1, next_style_works=True, between=arrive)
+    listed.size = 2
+    steps = read(listed)
+
+    assert (ids(steps), steps[-1].horizon, noted(steps)) == (set(listed.calls), at(0), set())
+
+
+@pytest.mark.parametrize("vanishes", range(1, 7))
+def test_a_page_served_in_the_place_of_another_is_none_where_the_walk_steps_back_to_it(vanishes: int) -> None:
+    """A call vanishes from the page that is always shown twice, or from below it; what was not shown is not claimed."""
+
+    def vanish(listed: Listed, request: int) -> None:
+        if request == vanishes:
+            del listed.calls["call10"]
+
+    listed = sixty(served_as={2: 1}, between=vanish)
+    steps = read(listed)
+    claimed = Spans([span for step in steps for span in step.read])
+    lost = [call_id for call_id in listed.calls if call_id not in ids(steps)]
+
+    assert len(lost) in (9, 10)
+    assert [call_id for call_id in lost if listed.calls[call_id] in claimed] == []
+
+
 @pytest.mark.parametrize("totals", [True, False], ids=["with a total", "without"])
 @pytest.mark.parametrize("repeated", [2, 3, 5, 6])
 def test_a_page_served_in_the_place_of_another_leaves_its_place_as_a_gap(*, totals: bool, repeated: int) -> None:
