@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from benchmarks.postgres import Lane, Postgres, postgres
@@ -72,10 +73,16 @@ def surroundings(scratch: Path, **more: str) -> dict[str, str]:
 
 
 def configure(
-    scratch: Path, lane: Lane, pages: Pages, connections: Mapping[str, Mapping[str, Any]], *, name: str = "config"
+    scratch: Path,
+    lane: Lane,
+    pages: Pages,
+    connections: Mapping[str, Mapping[str, Any]],
+    *,
+    name: str = "config",
+    warehouse: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Write a configuration for connections that are given by provider, token and further keys."""
-    sections: dict[str, Mapping[str, Any]] = {"warehouse": {"url": lane.url}}
+    sections: dict[str, Mapping[str, Any]] = {"warehouse": {"url": lane.url, **warehouse}}
     for connection, keys in connections.items():
         sections[f"connections.{connection}"] = {"base_url": pages.url(keys["provider"]), **keys}
     lines = []

@@ -16,6 +16,7 @@ NAMES = {
     "ours": "etl sync, backfill",
     "reread": "etl sync --full, nothing changed",
     "reread_fresh": "the same, at once after the backfill",
+    "ours_shielded": "etl sync, backfill, somebody forgotten",
     "ours_beside": "etl sync, backfill, beside the rivals",
     "copy_beside": "COPY of the finished rows, beside them",
     "dlt": "dlt, merge by deleting and inserting",

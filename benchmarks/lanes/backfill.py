@@ -21,7 +21,8 @@ RATE = "200/s"
 """Allows 200,000 calls a second, more than any lane takes, and makes the limiter remember no more than in life."""
 
 COPIES = {"copy": "whole", "copy_paged": "paged"}
-LANES = ("ours", "reread_fresh", "reread", *COPIES)
+LANES = ("ours", "reread_fresh", "reread", *COPIES, "ours_shielded")
+ERASURE_KEY = "0123456789abcdef0123456789abcdef"
 TABLES = ("calls", "call_participants", "call_history")
 
 
@@ -37,6 +38,8 @@ def measure(stage: Stage, found: Found, *, calls: int, lanes: Sequence[str] = LA
 def play(stage: Stage, served: Pages, found: Found, *, calls: int, lanes: Sequence[str]) -> None:
     """Run each lane once. The finished rows that are copied are kept in the stage's scratch folder for the next round."""
     _ours(stage, served, calls, found, lanes)
+    if "ours_shielded" in lanes:
+        found["ours_shielded"].append(_shielded(stage, served, calls))
     for lane, rhythm in COPIES.items():
         if lane in lanes:
             found[lane].append(_copied(stage, calls, rhythm))
@@ -71,6 +74,15 @@ def _ours(stage: Stage, served: Pages, calls: int, found: Found, lanes: Sequence
             found["reread"].append(_reread(stage, served, config, lane, calls) | held(lane))
         if set(COPIES) & set(lanes) and not (stage.scratch / "finished").exists():
             dump(lane, stage.scratch / "finished")
+
+
+def _shielded(stage: Stage, served: Pages, calls: int) -> Sample:
+    """Load where somebody was forgotten, who is named in no call: every record is searched for them."""
+    with stage.postgres.database(migrated=True) as lane:
+        config = configure(stage.scratch, lane, served, {"pairing": connection(calls)}, warehouse={"erasure_key": ERASURE_KEY})
+        stage.measured(etl(config, "forget", "--email", "nobody@example.org", "--yes"), calls=0)
+        sample, _ = stage.measured(etl(config, "sync"), calls=calls, pages=served)
+        return sample | held(lane)
 
 
 def _reread(stage: Stage, served: Pages, config: Path, lane: Lane, calls: int) -> Sample:

@@ -23,6 +23,8 @@ from etl.records import parse
 FEWEST_DIGITS, MOST_DIGITS = 7, 15
 """How many digits a phone number has: 15 is E.164's bound, and fewer than 7 are no number that names somebody."""
 
+FEWEST, MOST = 10 ** (FEWEST_DIGITS - 1), 10**MOST_DIGITS
+
 LONGEST = 320
 """The longest e-mail address, in characters; of a longer text only what stands inside it is looked at."""
 
@@ -31,7 +33,9 @@ _ROW = re.compile(r"\d(?:[ ().\-/]{0,3}\d)*", re.ASCII)
 _NUMBER = re.compile(rf"\+? ?\(?{_ROW.pattern}", re.ASCII)
 _GROUP = re.compile(r"\d+", re.ASCII)
 _WORTH = re.compile(rf"[@:\uff20\ufe6b\uff1a]|(?:\d\D{{0,3}}){{{FEWEST_DIGITS - 1}}}\d")
-_NOBODY = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_BETWEEN = str.maketrans("[]{}:,", "      ")
+_UUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])")
+_NOBODY = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?|" + _UUID.pattern, re.ASCII)
 """Instants and UUIDs, of which records are full: they are passed over, because looking into them takes the most time."""
 
 
@@ -73,49 +77,64 @@ def by_email(text: str) -> Person | None:
     return Person(Kind.EMAIL, name) if at and local and domain and not any(map(str.isspace, name)) else None
 
 
-def named(value: JSON) -> Iterator[Person]:
+def named(text: str) -> Iterator[Person]:
     """
-    Yield everybody who is named in a decoded record, in its keys and values, as a whole value or inside a text.
+    Yield everybody who is named in a text, as all of it or inside it.
 
-    An address that is neither a number nor an e-mail address counts as a whole value only.
+    An address that is neither a number nor an e-mail address counts as all of it only.
     """
-    for text in _texts(value):
-        if _WORTH.search(text) is None or _NOBODY.fullmatch(text):
-            continue
-        if len(text) <= LONGEST:
-            whole = by_phone(text)
-            yield from filter(None, (whole, by_email(text)))
-            if whole is not None and whole.name.isdigit():
-                continue
-        yield from _inside(text)
+    if names_nobody(text):
+        return
+    if len(text) <= LONGEST:
+        whole = by_phone(text)
+        yield from filter(None, (whole, by_email(text) if "@" in text or not text.isascii() else None))
+        if whole is not None and whole.name.isdigit():
+            return
+    yield from _inside(text)
 
 
-def named_in_text(text: str) -> Iterator[Person]:
-    """Yield everybody who is named in a text that need not be JSON."""
-    value = decoded(text.encode("utf-8", "replace"))
-    yield from named(text if value is None else value)
+def names_nobody(text: str) -> bool:
+    """Whether a text surely names nobody, which of most is seen at a glance."""
+    return _WORTH.search(text) is None or _NOBODY.fullmatch(text) is not None
 
 
-def _texts(value: JSON) -> Iterator[str]:
+def texts_of(value: JSON) -> list[str]:
+    """Return the texts in a decoded record: its keys, its values, and its numbers that could be somebody's, as digits."""
+    found: list[str] = []
     left = [value]
     while left:
         one = left.pop()
         if isinstance(one, str):
-            yield one
+            found.append(one)
         elif isinstance(one, dict):
-            left += one.keys()
+            found += one
             left += one.values()
         elif isinstance(one, list):
             left += one
         elif isinstance(one, msgspec.Raw):  # too deep to be decoded at once
             left.append(decoded(bytes(one)))
-        elif isinstance(one, int | float) and not isinstance(one, bool) and abs(one) >= 10 ** (FEWEST_DIGITS - 1):
-            yield str(int(one)) if abs(one) < 10**MOST_DIGITS and one == int(one) else ""
+        elif isinstance(one, int | float) and not isinstance(one, bool) and FEWEST <= abs(one) < MOST and one == int(one):
+            found.append(str(int(one)))
+    return found
+
+
+def texts_in(text: str) -> set[str]:
+    """
+    Return what `texts_of` returns of valid JSON in which nothing is escaped, and perhaps more, without decoding it.
+
+    There every second quotation mark ends a string; between strings stand numbers, few of them large enough to be somebody's.
+    """
+    parts = text.split('"')
+    found = set(parts[1::2])
+    for word in set("".join(parts[::2]).translate(_BETWEEN).split()):
+        if len(word) >= FEWEST_DIGITS or "e" in word.lower():
+            found.update(texts_of(decoded(word.encode())))
+    return found
 
 
 def _inside(text: str) -> Iterator[Person]:
     """Yield the e-mail addresses in a text, and the numbers: of digits in groups, every row of groups that could be one."""
-    text = _plain(text)
+    text = _UUID.sub(" ", _plain(text))
     if "@" in text:
         for found in _EMAIL.findall(text):
             yield from filter(None, map(by_email, {found, found.strip(".!*_~`{}")}))
@@ -141,6 +160,8 @@ def _plain(text: str) -> str:
 
 def _folded(text: str) -> str:
     """Return a text as it is compared; folding again changes nothing."""
+    if text.isascii():
+        return text.lower().strip()
     before = None
     while text != before:  # one step may undo the other's form
         before, text = text, unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _plain(text)).casefold()).strip()

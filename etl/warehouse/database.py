@@ -25,6 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePoo
 
 from etl.errors import WarehouseError
 from etl.log import Logger
+from etl.records.shield import Shield
 from etl.warehouse.address import parse_url, shown
 from etl.warehouse.failures import InTheWay, Locked, NotAllowed, SchemaMissing, TakesNoWrites, translated
 from etl.warehouse.requirements import refuse_unfit
@@ -79,7 +80,7 @@ class Database:
         by runs at which server they began.
         """
         self.erasure_key = erasure_key
-        self.erased: dict[str, tuple[int, frozenset[bytes]]] = {}
+        self.erased: dict[str, tuple[int, Shield]] = {}
         self._url = parse_url(url)
         self._address = called or shown(self._url)
         self.servers = Servers(self._address)

@@ -136,7 +136,9 @@ class Play:
                     continue
                 check(self, whole=found)
                 return
-            if isinstance(outcome.error, AnchorNotMet) and not self._shows_an_anchor():
+            if isinstance(outcome.error, AnchorNotMet) and ".agents" in outcome.error.hint:  # all were replaced: as advised
+                self.account = replace(self.account, agents=tuple(sorted(one["id"] for one in self.world.history.agents())))
+            elif isinstance(outcome.error, AnchorNotMet) and not self._shows_an_anchor():
                 self._as_advised()
             elif isinstance(outcome.error, ConnectionFailed) and self.account.agents is not None:  # one is gone: as advised
                 self.account = replace(self.account, agents=None)
@@ -163,9 +165,11 @@ class Play:
 
     def _as_advised(self) -> None:
         """Do what the error says for calls that were really deleted: it helps once a call is listed again."""
-        if not self.world.history.living(self.story.provider):
-            self._meddle("add", 0)
-            self._pass(timedelta(minutes=1))  # a list that is asked for up to the last full second shows it then
+        history, provider = self.world.history, self.story.provider
+        for agent in [one["id"] for one in history.agents()] if provider == "bimpe" else [None]:
+            if not history.living(provider, agent):
+                history.add(provider, at=history.now, agent=agent)
+        self._pass(timedelta(minutes=1))  # a list that is asked for up to the last full second shows it then
         usual, self.account = self.account, replace(self.account, max_delete_share=1)
         outcomes = [
             self._run(Pulse(), Want(full=True)) for _ in range(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -49,8 +50,8 @@ def shield_of(database: Database, connection: Connection, name: str, standing: S
     known = database.erased.get(name)
     if known is None or known[0] != standing.erasures:
         found = frozenset(bytes(one) for one in connection.execute(select(erasures.c.hash)).scalars())
-        known = database.erased[name] = (standing.erasures, found)
-    return Shield(key=key, hashes=known[1], calls_before=standing.calls_before, words_before=standing.words_before)
+        known = database.erased[name] = (standing.erasures, Shield(key=key, hashes=found))
+    return replace(known[1], calls_before=standing.calls_before, words_before=standing.words_before)
 
 
 class Erasing:
