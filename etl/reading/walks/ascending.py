@@ -32,6 +32,9 @@ WINDOWS = 500
 TOO_MANY = 5_000
 """More windows than the past of any account needs."""
 
+ASKED_AGAIN = 3
+"""How often a window is asked for whose answer shows calls, and none in it; if always, the provider rounds, or does not filter."""
+
 TRIES = 2
 """How often a total that disagrees with the page before is checked before it is reported and accepted."""
 
@@ -82,8 +85,7 @@ class _Walk:
         self._open()
         begins = True
         while self.since < self.until:
-            page = self.pages.page(1, since=self.since, until=self.end)
-            self.instants.see(page)
+            page = self._page()
             since, until = self.since, self.end
             cursors = [record.cursor for record in page.records if record.cursor is not None]
             inside = [cursor for cursor in cursors if since <= cursor < until]
@@ -134,6 +136,15 @@ class _Walk:
             edge = _edge(shape, shape.last)
             yield self._step(page, self._claim(edge))
             yield from self._go_on(page, edge, last=last if ended.here else None, dense=whole_second(shape.last) + SECOND)
+
+    def _page(self) -> Page:
+        """Request the window; again where none of the calls shown lies in it, as they may answer another question."""
+        for _ in range(ASKED_AGAIN):
+            page = self.pages.page(1, since=self.since, until=self.end)
+            self.instants.see(page)
+            if not page.records or any(one.cursor is None or self.since <= one.cursor < self.end for one in page.records):
+                break
+        return page
 
     def _fresh(self, page: Page) -> bool:
         """Whether a page shows calls that the page before did not."""

@@ -240,6 +240,24 @@ def test_the_answer_to_the_question_before_is_no_sign_of_a_window_cut(request_nu
     assert not listed.found.cut
 
 
+@pytest.mark.parametrize("totals", [True, False], ids=["with a total", "without"])
+@pytest.mark.parametrize("request_number", range(2, 40))
+def test_the_answer_to_the_question_before_ends_no_window(request_number: int, *, totals: bool) -> None:
+    """Two calls a page, some in one second: wherever it comes, what was not shown is not claimed, and all is read."""
+    answers: list[Page] = []
+
+    def again(listed: Listed, number: int, page: Page) -> Page:
+        answers.append(page)
+        return answers[-2] if len(answers) == request_number else page
+
+    calls = {f"call{index:02}": at(3_600 * (index // 3) + index % 3 / 10) for index in range(30)}
+    listed = partial(calls, days=1, habit=again, totals=totals)
+    listed.size = 2
+    steps, claimed = walked(listed, Span(EPOCH, listed.now))
+
+    assert [call_id for call_id, cursor in calls.items() if cursor in claimed and call_id not in ids(steps)] == []
+
+
 def test_that_windows_are_cut_is_found_out_again_where_it_would_end_the_walk() -> None:
     """What an earlier walk had remembered in error keeps no account without a start date from being read."""
     listed = partial(each_day())
