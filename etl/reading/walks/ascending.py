@@ -33,7 +33,7 @@ TOO_MANY = 5_000
 """More windows than the past of any account needs."""
 
 ASKED_AGAIN = 3
-"""How often a window is asked for whose answer shows calls, and none in it; if always, the provider rounds, or does not filter."""
+"""How often a window is asked for whose answer shows calls, but none in it; then the provider rounds, or does not filter."""
 
 TRIES = 2
 """How often a total that disagrees with the page before is checked before it is reported and accepted."""

@@ -361,9 +361,9 @@ class _Walk:
             self.progress.contradicted = True
             return False
         self.tie.forget()
+        self.shrunk_at = here
         if self.number == 1:
             return False
-        self.shrunk_at = here
         self._step_back(-(-(before - total) // self.size))
         return True
 

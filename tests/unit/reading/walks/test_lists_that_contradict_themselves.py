@@ -6,7 +6,7 @@ Each habit is one that real APIs have, or that a proxy between makes; the list b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from etl.coverage import ORIGIN, Span, Spans
 from etl.errors import ProviderRefused
 from etl.reading.source import Page
-from etl.reading.walks import Step, newest_first, scan
+from etl.reading.walks import Step, ascending, newest_first, scan
 from tests.unit.reading.walks.listed import Listed, at
 
 DAY = timedelta(days=1)
@@ -233,6 +233,41 @@ def test_whatever_a_list_says_no_call_that_it_did_not_show_is_claimed(
 
     assert [call_id for call_id, cursor in calls.items() if cursor in claimed and call_id not in ids(steps)] == []
     assert len(listed.asked) <= 60 + 4 * (count // size + 1)
+
+
+@example(count=10, size=20, offs=[50, 30], more=None, tied=False, goes=2, way="newest_first")
+@given(
+    count=st.integers(0, 60),
+    size=st.integers(1, 20),
+    offs=st.lists(st.integers(-20, 60), min_size=1, max_size=4),
+    more=st.sampled_from([None, True, False]),
+    tied=st.booleans(),
+    goes=st.integers(1, 9),
+    way=st.sampled_from(["newest_first", "scan", "ascending"]),
+)
+def test_whatever_each_page_says_the_walk_ends(
+    *, count: int, size: int, offs: list[int], more: bool | None, tied: bool, goes: int, way: str
+) -> None:
+    """Totals that differ from page to page, and come back, while the oldest call goes: the requests have a bound."""
+
+    def habit(listed: Listed, number: int, page: Page) -> Page:
+        return replace(page, facts=replace(page.facts, total=max(0, count + offs[number % len(offs)]), more=more))
+
+    def bounded(listed: Listed, request: int) -> None:
+        assert request < 200 * (count // size + 1), "the walk asks without an end"
+        if request == goes:
+            listed.calls.pop("call00", None)
+
+    calls = {f"call{index:02}": at(index // (10 if tied else 1) * 600) for index in range(count)}
+    listed = Listed(calls, NOW, size, habit=habit, between=bounded, descending=way != "ascending")
+    walks: dict[str, Callable[[], Iterator[Step]]] = {
+        "newest_first": lambda: newest_first(listed, wanted=WANTED, position=lambda _: 0),
+        "scan": lambda: scan(listed, claims_from=None),
+        "ascending": lambda: ascending(listed, span=Span(at(0), NOW)),
+    }
+    steps = list(walks[way]())
+
+    assert len(listed.calls) >= len(ids(steps)) - 1
 
 
 def test_a_scan_of_a_list_whose_total_comes_and_goes_gives_up_soon() -> None:
