@@ -52,6 +52,7 @@ class Play:
     account: Account = field(init=False)
     listed: set[str] = field(default_factory=set)  # the calls that ever lived
     processes: int = 0
+    taken_over: int = 0
     effects: int = 0
     requests: int = 0
     excused: set[str] = field(default_factory=set)  # calls that a documented limit may have hidden, until they are held
@@ -219,6 +220,7 @@ class Play:
     def _takeover(self) -> None:
         """The process hangs for so long that its locks are lost, and another one syncs the connection."""
         self.under.cut_off()
+        self.taken_over += 1
         self._run(Pulse(), Want())
 
     def _ask(self, who: int) -> None:
