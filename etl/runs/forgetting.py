@@ -234,12 +234,22 @@ class _Pass(NamedTuple):
                 return
             place = following(found[-1])
             yield len(found)
-            if self.given.stop.is_set():
-                raise Interrupted(
-                    "erasing was interrupted.",
-                    safe="Who was forgotten does not come back; of what is held, some is not cut yet.",
-                    hint="Run it again: it goes through everything anew, and cuts what is left.",
-                )
+            self.check_stop()
+
+    def check_stop(self) -> None:
+        """Raise Interrupted if the run is to stop."""
+        if self.given.stop.is_set():
+            raise Interrupted(
+                "erasing was interrupted.",
+                safe="Who was forgotten does not come back; of what is held, some is not cut yet.",
+                hint="Run it again: it goes through everything anew, and cuts what is left.",
+            )
+
+    def remake(self) -> None:
+        """Make the roll-ups of what was cut again: they name people too, so that without them nothing is done."""
+        remake = self.given.warehouse.remake
+        repeated(lambda: remake(self.account, run_id=self.run_id, stop=self.given.stop), clock=self.given.clock)
+        self.check_stop()
 
     @staticmethod
     def _batch(work: Callable[[ForgettingPage, Where], Batch], place: Where, page: ForgettingPage) -> Batch:
@@ -262,6 +272,7 @@ def _forget(one: _Pass, *, only: Collection[str]) -> None:
         # A call alone was cut: whoever was forgotten before, and not gone through for, is still due.
         if only and standing.erasures_done + 1 < standing.erasures:
             standing = standing._replace(erasures=standing.erasures_done)
+        one.remake()
         one.write(lambda page: page.gone_through(standing))
     finally:
         watcher.stream_finished(account.connection, STREAM)

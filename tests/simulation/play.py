@@ -237,6 +237,8 @@ class Play:
         if not number or not isinstance(self.under, OnPostgres):
             return
         held = sorted(row["call_id"] for row in self.under.calls())
+        if not held:
+            return
         lost = Random(f"{self.story.seed}:lost:{self.processes}").sample(held, min(number, len(held)))
         self.under.delete(lost)
         self.torn.update(lost)

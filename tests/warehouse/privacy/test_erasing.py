@@ -50,12 +50,21 @@ def record(number: int, **more: Any) -> Any:
     return identify(KROSAI, json.dumps(value).encode(), cleaned=False)
 
 
+class Stopping(PostgresForgetting):
+    """Is told to stop when all is cut, and the roll-ups are to be made again."""
+
+    def remake(self, account: Account, *, run_id: int, stop: Event) -> None:
+        stop.set()
+        super().remake(account, run_id=run_id, stop=stop)
+
+
 class Line:
     """A connection, and the run that owns it."""
 
     def __init__(self, database: Database, locks: Locks) -> None:
         """Open the run of a sync."""
         self.database = database
+        self.locks = locks
         self.warehouse = PostgresWarehouse(database, locks)
         self.forgetting = PostgresForgetting(database, locks)
         self.run_id = self.warehouse.open_run(ACCOUNT, kind=RunKind.SYNC, trigger=Trigger.CLI)
@@ -85,15 +94,15 @@ class Line:
         now = erasures.now_of(self.database)
         erasures.register(self.database, KEY, people=erasures.persons_to_erasures(KEY, [person], at=now), calls=())
 
-    def forget(self) -> Forgotten:
-        """Go through what is held, and begin another sync."""
+    def forget(self, stop: Event | None = None) -> Forgotten:
+        """Go through what is held, and begin another sync; `stop` is set just before the roll-ups are made again."""
         effects = system_effects()
         given = Surroundings(
-            warehouse=self.forgetting,
+            warehouse=self.forgetting if stop is None else Stopping(self.database, self.locks),
             clock=effects.clock,
             threads=effects.threads,
             watcher=Silence(),
-            stop=Event(),
+            stop=stop or Event(),
             trigger=Trigger.CLI,
         )
         ended = forget_connection(ACCOUNT, given=given)
@@ -187,6 +196,25 @@ def test_what_was_gone_through_is_not_written_again(line: Line) -> None:
     assert (again.status, again.cutting) == (RunStatus.SUCCEEDED, (0, 0, 0))
     assert line.ask("SELECT call_id, xmin::text, ctid::text FROM calls ORDER BY 1") == written
     assert line.ask("SELECT erasures, erasures_done FROM sync.connections") == [(2, 2)]
+
+
+def test_an_erasure_is_not_done_before_the_roll_ups_name_nobody(line: Line) -> None:
+    """They are tables too: one that is stopped before they were made again is told as interrupted, and the next one does it."""
+    line.load(line.observed(record(1, from_number=PHONE), record(2)))
+    line.erase(phone=PHONE)
+    state = "SELECT erasures, erasures_done, (SELECT count(*) FROM sync.touched_days) FROM sync.connections"
+
+    stopped = line.forget(Event())
+
+    assert (stopped.status, stopped.error and stopped.error.code, stopped.cutting) == (
+        RunStatus.PARTIAL,
+        "interrupted",
+        (1, 0, 0),
+    )
+    assert line.ask(state) == [(1, 0, 1)]
+    again = line.forget()
+    assert (again.status, again.error, again.cutting) == (RunStatus.SUCCEEDED, None, (0, 0, 0))
+    assert line.ask(state) == [(1, 1, 0)]
 
 
 def test_a_run_without_the_key_stores_nothing_once_somebody_is_erased(line: Line) -> None:
