@@ -84,6 +84,8 @@ def play_range(first: int, *, number: int = RANGE, place: Place | None = None, p
             play.play()
         except Broken as broken:
             failed.append({"seed": seed, "broken": broken.args[0]})
+        except Exception as error:  # noqa: BLE001 - a story that cannot be played to its end is one that breaks something
+            failed.append({"seed": seed, "broken": f"it cannot be played to its end: {type(error).__name__}"})
         done["processes"] += play.processes
         done["effects"] += play.effects
         done["requests"] += play.requests
