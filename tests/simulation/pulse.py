@@ -12,7 +12,7 @@ class Killed(BaseException):
     """The process is gone. Whatever it still tries in its `finally` blocks has no effect either."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Pulse:
     """
     Counts effects: each request, answer, wait, statement and commit is one.
