@@ -53,8 +53,8 @@ def sync_stream(task: Task, stream: str, state: StreamState) -> StreamState:
     Raises ConnectionFailed and its subclasses, BudgetSpent, FenceLost, WarehouseError; what was committed before stays.
     """
     reading = _Reading(task, stream, state)
-    # What settled by a shorter lookback, or by a clock that was ahead, is restless by those of now.
-    reading.state = state.unsettled() if task.want.full else state.unsettled(task.provider_now() - task.account.lookback)
+    # What settled by a shorter lookback, or by a clock that was ahead, is restless by those of now; theirs is not known yet.
+    reading.state = state.unsettled() if task.want.full else state.unsettled(task.clock.now() - task.account.lookback)
     while True:
         try:
             reading.read()

@@ -25,7 +25,7 @@ MUTANTS = (
     Mutant(
         name="what settled by a shorter lookback stays settled by a longer one",
         file="etl/runs/stream.py",
-        old="state.unsettled(task.provider_now() - task.account.lookback)",
+        old="state.unsettled(task.clock.now() - task.account.lookback)",
         new="state",
         tests=(f"{STREAM}::test_what_settled_by_a_shorter_lookback_is_read_again_where_it_is_made_longer",),
     ),

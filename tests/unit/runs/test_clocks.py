@@ -142,6 +142,18 @@ def test_the_details_of_calls_do_not_wait_for_a_clock_that_runs_ahead() -> None:
     assert scene.api.asked() == ["open"]
 
 
+def test_how_long_a_call_is_open_is_told_by_the_providers_clock() -> None:
+    """Ours may be months ahead of it, from the first request of a run on."""
+    scene = Scene(ACME)
+    scene.add(call("open", -10, status="talking"), call("ended", -30, transcript="words"))
+    scene.api.skew = -100 * DAY
+    scene.clock.instant = at(0) + 100 * DAY
+
+    first, again = scene.sync(), scene.sync()
+
+    assert [finding.text for one in (first, again) for finding in one.findings if "open for more than" in finding.text] == []
+
+
 @ALL
 def test_without_a_date_a_run_with_nothing_new_asks_as_often_as_with_one(provider: Provider) -> None:
     """The first run reads all pages; the newest call seen on any of them settles what is older than the lookback."""
