@@ -192,12 +192,13 @@ def _holds_the_truth(play: Play, found: dict[str, dict[str, Any]]) -> None:
     erased = play.under.erased()
     counting = {call_id: {name: row[name] for name in STAYS & row.keys()} for call_id, row in owed.items() if call_id in erased}
     wrong = differences({call_id: row for call_id, row in owed.items() if call_id not in counting}, held)
-    lost = play.torn.intersection(wrong).difference(held)
-    gone = {row["call_id"] for row in play.under.calls()} - living.keys()
+    wrong |= differences(counting, _counts(play.under.calls(), counting))
+    here = {row["call_id"] for row in play.under.calls()}
+    lost, gone = play.torn.intersection(wrong) - here, here - living.keys()
     if len(lost) <= len(gone):  # no count shows that calls are missing here: as many are gone at the provider (docs/promise.md)
         play.excused |= lost
         wrong = {call_id: one for call_id, one in wrong.items() if call_id not in lost}
-    if wrong or (wrong := differences(counting, _counts(play.under.calls(), counting))):
+    if wrong:
         raise Broken("what is held is not the truth", wrong)
 
 
