@@ -54,13 +54,8 @@ def _cuts(erasing: ErasingPage, account: Account, records: Sequence[Record], *, 
     """Decide what is cut of each record. A call in which somebody erased is met is erased at once, all of it."""
     shield = erasing.shield
     erased = erasing.erased_among({record.call_id for record in records if record.call_id is not None})
-    others = [record for record in records if record.call_id not in erased]
-    plain = [record.text for record in others if _is_plain(record)]
-    all_of_them = shield.may_name(plain)
-    named = [
-        record.call_id not in erased and (all_of_them or not _is_plain(record)) and _is_named(shield, record)
-        for record in records
-    ]
+    clear = not shield.may_name(one.text for one in records if one.call_id not in erased and _is_plain(one))
+    named = [one.call_id not in erased and not (clear and _is_plain(one)) and _is_named(shield, one) for one in records]
     met = {record.call_id for record, is_named in zip(records, named, strict=True) if is_named and record.call_id is not None}
     if met:
         erase_held(erasing, account, met, run_id=run_id)

@@ -26,9 +26,18 @@ MUTANTS = (
     Mutant(
         name="somebody forgotten is let in again with a new call",
         file=ERASING,
-        old="named = [record.call_id not in erased and _is_named(shield, record) for record in records]",
-        new="named = [False for record in records]",
+        old="not (clear and _is_plain(one)) and _is_named(shield, one) for one in records]",
+        new="False for one in records]",
         tests=TESTS,
+    ),
+    Mutant(
+        name="a page is searched for somebody forgotten no further than its first record",
+        file=ERASING,
+        old="shield.may_name(one.text for one in records if",
+        new="shield.may_name(one.text for one in records[:1] if",
+        tests=(
+            "tests/warehouse/privacy/test_erasing.py::test_wherever_on_a_page_somebody_is_named_that_call_is_cut_and_no_other",
+        ),
     ),
     Mutant(
         name="pages are loaded as if nothing were erased",

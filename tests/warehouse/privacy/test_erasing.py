@@ -147,6 +147,20 @@ def test_a_page_that_was_read_before_the_erasure_is_cut_when_it_is_loaded(line: 
     assert (again.inserted, again.updated, again.unchanged) == (0, 0, 2)
 
 
+@pytest.mark.parametrize("said", ["or +1 415 555 0100", "line\nor +1 415 555 0100", "\u00e9 or +1 415 555 0100"])
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_wherever_on_a_page_somebody_is_named_that_call_is_cut_and_no_other(line: Line, place: int, said: str) -> None:
+    """Among calls in which something is escaped and others, in the midst of a text; what the others say stays."""
+    line.erase(phone=PHONE)
+    records = [record(number, transcript=said if number == place else "a\nb" if number % 2 else "ab") for number in range(7)]
+
+    line.load(line.observed(*records))
+
+    assert line.ask(NAMED) == [(0, 0, 0)]
+    assert line.ask("SELECT call_id FROM calls WHERE from_address IS NULL") == [(f"c{place}",)]
+    assert line.ask("SELECT count(*) FROM calls WHERE transcript IN (E'a\\nb', 'ab')") == [(6,)]
+
+
 def test_somebody_who_turns_up_in_a_call_that_is_held_takes_all_of_it_along(line: Line) -> None:
     """Rows, versions and rejects of the call, whether the list or the detail names them; another text of it stays out too."""
     line.load(line.observed(record(1, transcript="This is Anna"), record(2, transcript="This is Anna, too"), record(3)))
