@@ -181,8 +181,10 @@ class _Walk:
 
     def _open(self) -> None:
         """Open the next window: up to the end of the walk, or as long as the provider answers whole."""
-        too_many = self.reach.cut and (self.until - self.since) / self.reach.longest > TOO_MANY
-        if too_many and not self.reach.begins_anew():
+        needed = (self.until - self.since) / self.reach.longest if self.reach.cut else 1
+        if needed > WINDOWS and self.reach.begins_anew():
+            needed = 1
+        if needed > TOO_MANY:
             days = max(self.reach.longest.days, 1)
             raise ConnectionFailed(
                 f"the provider answers no more than {days} days at a time, and there are too many of them to be asked for.",

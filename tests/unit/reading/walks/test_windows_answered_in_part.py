@@ -258,10 +258,11 @@ def test_the_answer_to_the_question_before_ends_no_window(request_number: int, *
     assert [call_id for call_id, cursor in calls.items() if cursor in claimed and call_id not in ids(steps)] == []
 
 
-def test_that_windows_are_cut_is_found_out_again_where_it_would_end_the_walk() -> None:
+@pytest.mark.parametrize("days", [1, 30])
+def test_that_windows_are_cut_is_found_out_again_where_it_would_end_the_walk(days: int) -> None:
     """What an earlier walk had remembered in error keeps no account without a start date from being read."""
     listed = partial(each_day())
-    listed.note_windows(longest=DAY, most=1, cut=True)
+    listed.note_windows(longest=days * DAY, most=1, cut=True)
     steps, claimed = walked(listed, Span(ORIGIN, listed.now))
     assert (ids(steps), claimed, listed.found.cut) == (set(listed.calls), Spans([Span(ORIGIN, listed.now)]), False)
 
