@@ -134,11 +134,11 @@ def texts_in(text: str) -> set[str]:
 
 def _inside(text: str) -> Iterator[Person]:
     """Yield the e-mail addresses in a text, and the numbers: of digits in groups, every row of groups that could be one."""
-    text = _UUID.sub(" ", _plain(text))
+    text = _plain(text)
     if "@" in text:
         for found in _EMAIL.findall(text):
             yield from filter(None, map(by_email, {found, found.strip(".!*_~`{}")}))
-    for row in _ROW.findall(text):
+    for row in _ROW.findall(_UUID.sub(" ", text)):
         groups = [group for group in _GROUP.findall(row) if group != "0"]  # +49 (0)30 …
         for start in range(len(groups)):
             for digits in accumulate(groups[start:]):

@@ -103,6 +103,14 @@ def test_a_number_may_be_a_number_of_json() -> None:
     assert ANNA in named({"from": 14155550100})
 
 
+def test_a_uuid_is_nobodys_number_and_may_be_a_part_of_an_address() -> None:
+    """Addresses of recordings have one in them; so have e-mail addresses that hide another."""
+    uuid = "5fbac9a9-0000-4155-5501-000000000007"
+    assert {person.kind for person in named(f"recordings of {uuid} and {uuid}")} == set()
+    assert named(f"Write to {uuid}@example.com or {uuid}") == {Person(Kind.EMAIL, f"{uuid}@example.com")}
+    assert ANNA in named(f"{uuid} +1 415 555 0100 {uuid}")
+
+
 def test_a_text_that_is_no_json_is_looked_into_as_it_is() -> None:
     """A reject may be anything."""
     assert SHIELD.names_in_text("{broken, +1 415 555 0100")
