@@ -1,8 +1,9 @@
-"""Secrets and people are searched for wherever something comes out: output, sessions, the database's log, hooks, masked files."""
+"""Secrets and people are searched for wherever something comes out: output, pages, sessions, logs, hooks, masked files."""
 
 from __future__ import annotations
 
 import re
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pyarrow.parquet
 import pytest
@@ -20,9 +22,12 @@ from tests.acceptance.hook import BEAT, SECRET, LoopbackHook
 from tests.acceptance.process import Ended, Program, execute, rows
 from tests.acceptance.server import OwnServer
 from tests.acceptance.stage import START
+from tests.acceptance.workers import worker
 from tests.conftest import Server
 
 PASSWORD = "canary-of-the-database"
+ERASURE_KEY = "canary-of-erasures-0123456789abcdef"
+PAGES = ("/", "/metrics", "/healthz", "/readyz")
 SESSIONS = b"SELECT DISTINCT query, application_name FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
 PERSONAL = """
 SELECT from_address FROM calls UNION SELECT to_address FROM calls UNION SELECT recording_url FROM calls
@@ -76,6 +81,17 @@ def server(postgres_server: Server) -> Iterator[OwnServer]:
         yield server
 
 
+def served(program: Program) -> tuple[str, Ended]:
+    """Return what a worker's pages say while it lives, and what it said itself."""
+    with worker(program, listen="127.0.0.1:0") as process:
+        address = process.event("web.listening")["address"]
+        with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+            answers = [client.get(path) for path in PAGES]
+        process.signal(signal.SIGTERM)
+        ended = process.ended()
+    return "".join(f"{answer.headers}\n{answer.text}" for answer in answers), ended
+
+
 def found(canaries: set[str], text: str) -> set[str]:
     """Return the canaries that stand in a text."""
     return {canary for canary in canaries if canary in text}
@@ -90,6 +106,7 @@ def test_nothing_secret_and_nobody_comes_out(server: OwnServer, hook: LoopbackHo
     with Sandbox(History(3, start=START, past=timedelta(days=1), calls_per_day=RATES), limits=NO_LIMITS) as sandbox:
         program = Program(sandbox=sandbox, url=url, folder=tmp_path)
         program.environment |= {"ETL_NOTIFY__URL": hook.url, "ETL_NOTIFY__HEARTBEAT_URL": hook.heartbeat_url}
+        program.environment |= {"ETL_WAREHOUSE__ERASURE_KEY": ERASURE_KEY}
         with watched(url, shown):
             said += [program.run(*command) for command in COMMANDS]
             program.settings["salpre"] = {"token": "canary-of-a-wrong-token"}
@@ -100,12 +117,19 @@ def test_nothing_secret_and_nobody_comes_out(server: OwnServer, hook: LoopbackHo
             said += [program.run("--verbose", "sync", "--full")]
             execute(url, "ALTER TABLE calls DROP CONSTRAINT sabotage")
             said += [program.run("export", str(tmp_path / "masked"), "--masked")]
-        tokens = {*sandbox.tokens.values(), "canary-of-a-wrong-token", PASSWORD, SECRET, BEAT}
+            pages, ended = served(program)
+            people = {str(value) for (value,) in rows(url, PERSONAL) if value is not None and len(value) > 6}
+            email = max(one for one in people if re.fullmatch(r"[^@\s]+@[^@\s]+", one))
+            said += [ended, program.run("forget", "--email", email, "--yes"), program.run("--verbose", "sync", "--full")]
+            said += [program.run("forget", "--list", str(tmp_path / "erasures.json")), program.run("status")]
+        tokens = {*sandbox.tokens.values(), "canary-of-a-wrong-token", PASSWORD, SECRET, BEAT, ERASURE_KEY}
 
-    people = {str(value) for (value,) in rows(url, PERSONAL) if value is not None and len(value) > 6}
+    assert email not in whole(url)
     assert any("@" in one for one in people) and any(re.fullmatch(r"\+\d+", one) for one in people) and len(people) > 30
     outside = {
         "output": "".join(one.out + one.err for one in said),
+        "pages": pages,
+        "list of erasures": Path(tmp_path, "erasures.json").read_text(),
         "sessions": "\n".join(shown),
         "log of the database": server.log.read_text("utf-8", errors="replace"),
         "hook": "\n".join(hook.texts),
